@@ -1,0 +1,55 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+export HF_HUB_DISABLE_TELEMETRY := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format docs bench mini mini-bars test-vllm clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# Torch first and alone: under the constraints every later install keeps this build.
+$(READY): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) (a few minutes the first time) ..."
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is wanted; set PYTHON=..."; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt torch
+	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## Run the main job on shipped sample images; leaves out/demo.html and out/demo.png
+	@$(BIN)/visionthink demo --out out
+
+test: $(READY)  ## Run all tests that need no server
+	$(BIN)/pytest
+
+check: $(READY)  ## Format, lint, types, generated docs
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/python scripts/cli_reference.py --check
+
+format: $(READY)  ## Rewrite what `make check` would complain about
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/python scripts/cli_reference.py
+
+bench: $(READY)  ## Speed ratios, measured side by side
+	$(BIN)/python bench/run.py
+
+mini: $(READY)  ## Remake the embedded world's tokenizer and both checkpoints from nothing (hours)
+	$(BIN)/python -m visionthink.mini --out out/mini
+
+mini-bars: $(READY)  ## Measure the embedded checkpoints on unseen samples of every family
+	$(BIN)/python -m visionthink.mini.bars
+
+test-vllm: $(READY)  ## Prove the openai engine against a real vLLM server (builds .venv-vllm)
+	bash scripts/vllm_env.sh
+	$(BIN)/pytest -m vllm tests/vllm
+
+clean:  ## Remove environments and outputs
+	rm -rf $(VENV) .venv-vllm out .pytest_cache .hypothesis .ruff_cache

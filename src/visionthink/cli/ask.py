@@ -1,0 +1,75 @@
+"""`visionthink ask IMAGE QUESTION`: one episode."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from visionthink.cli.options import engine_from, engine_options, episode_options
+from visionthink.core.episode import check_question, run_episode
+from visionthink.core.images import open_picture
+from visionthink.core.records import episode_record
+from visionthink.core.types import Example, Look, Sampling
+from visionthink.reports.transcript import transcript
+
+
+@click.command()
+@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
+@click.argument("question")
+@engine_options
+@episode_options
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+@click.option(
+    "--page",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write the episode as one HTML page.",
+)
+def command(
+    images: tuple[str, ...],
+    question: str,
+    look: Look,
+    profile: str | None,
+    max_turns: int,
+    max_tokens: int,
+    temperature: float,
+    seed: int,
+    as_json: bool,
+    page: Path | None,
+    **engine: Any,
+) -> None:
+    """Ask QUESTION about IMAGE (or several; - reads one from standard input).
+
+    The answer goes to standard output, how it came about and what it cost to standard error.
+
+    \b
+    Example:
+      visionthink ask receipt.png "How much is the tea?"
+    """
+    sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
+    pictures = [open_picture(sys.stdin.buffer.read() if i == "-" else i) for i in images]
+    example = Example(tuple(pictures), question)
+    check_question(example, look, profile, max_turns)  # before the wait for a model
+    episode = asyncio.run(
+        run_episode(
+            example,
+            engine_from(**engine),
+            look=look,
+            profile=profile,
+            max_turns=max_turns,
+            sampling=sampling,
+        )
+    )
+    if page is not None:
+        from visionthink.reports.page import save_page
+
+        save_page([episode], page, title=question)
+    if as_json:
+        click.echo(json.dumps(episode_record(episode), ensure_ascii=False))
+        return
+    click.echo(transcript(episode), err=True)
+    click.echo(episode.answer)

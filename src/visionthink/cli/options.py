@@ -1,0 +1,104 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from visionthink.core.engine import Engine
+from visionthink.core.errors import UsageError
+from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid
+from visionthink.core.protocol import PROFILES
+from visionthink.core.types import LOOKS
+from visionthink.facade import EMBEDDED, ENGINES, open_engine
+
+GRIDS: dict[str, Grid] = {"qwen2.5-vl": QWEN2_5_VL, "qwen3-vl": QWEN3_VL}
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+_ENGINE_OPTIONS: tuple[Decorator, ...] = (
+    click.option(
+        "--model",
+        metavar="NAME",
+        help="Folder or hub id; served name with --engine openai; file of replies with --engine "
+        f"scripted. [default: {EMBEDDED[-1]}, which ships with the package]",
+    ),
+    click.option("--engine", type=click.Choice(ENGINES), default="hf", show_default=True),
+    click.option("--base-url", metavar="URL", help="OpenAI-compatible server; implies its engine."),
+    click.option(
+        "--grid",
+        type=click.Choice(list(GRIDS)),
+        help="How the served model cuts images into tokens. [default: by its name]",
+    ),
+    click.option("--timeout", type=float, help="Seconds to wait for a server's reply."),
+    click.option("--device", help="cpu, cuda, cuda:1, mps. [default: the best there is]"),
+    click.option("--dtype", help="float32, bfloat16, float16. [default: by device]"),
+    click.option("--max-pixels", type=int, help="Shrink images to this many pixels at most."),
+    click.option("--trust-remote-code", is_flag=True, help="Run code that the checkpoint brings."),
+)
+
+_EPISODE_OPTIONS: tuple[Decorator, ...] = (
+    click.option(
+        "--look",
+        type=click.Choice(LOOKS),
+        default="auto",
+        show_default=True,
+        help="auto: the model decides. low: only the half-size view. high: only the original.",
+    ),
+    click.option(
+        "--profile",
+        type=click.Choice(list(PROFILES)),
+        help="Prompts to use. [default: what the checkpoint names, else agent]",
+    ),
+    click.option("--max-turns", type=int, default=2, show_default=True),
+    click.option("--max-tokens", type=int, default=1024, show_default=True, help="Per reply."),
+    click.option("--temperature", type=float, default=0.0, show_default=True, help="0 is greedy."),
+    click.option("--seed", type=int, default=0, show_default=True),
+)
+
+
+def engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that choose and place the model; see `engine_from`."""
+    for option in reversed(_ENGINE_OPTIONS):
+        function = option(function)
+    return function
+
+
+def episode_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options of an episode and its sampling."""
+    for option in reversed(_EPISODE_OPTIONS):
+        function = option(function)
+    return function
+
+
+def engine_from(
+    *,
+    model: str | None,
+    engine: str,
+    base_url: str | None,
+    grid: str | None,
+    timeout: float | None,
+    device: str | None,
+    dtype: str | None,
+    max_pixels: int | None,
+    trust_remote_code: bool,
+) -> Engine:
+    """Open the engine that the options describe; options of another engine are refused."""
+    if base_url is not None and engine == "hf":
+        engine = "openai"
+    for_hf = {
+        "device": device,
+        "dtype": dtype,
+        "max_pixels": max_pixels,
+        "trust_remote_code": trust_remote_code or None,
+    }
+    for_server = {"grid": GRIDS[grid] if grid else None, "timeout": timeout}
+    chosen = {"hf": for_hf, "openai": for_server}.get(engine, {})
+    for name, value in {**for_hf, **for_server}.items():
+        if value is not None and name not in chosen:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"{option} does not go with --engine {engine}")
+    given = {name: value for name, value in chosen.items() if value is not None}
+    return open_engine(model, engine=engine, base_url=base_url, **given)

@@ -1,0 +1,199 @@
+"""The episode: a first look, then an answer or a request for the original, then the answer.
+
+This is the only multi-turn loop outside the trainer. Asking, evaluation, labelling and serving all
+call `run_episode`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from visionthink.core import protocol
+from visionthink.core.engine import Engine
+from visionthink.core.errors import UsageError
+from visionthink.core.images import Picture, half_view
+from visionthink.core.ledger import Cells, TurnCost, episode_ledger, turn_cost
+from visionthink.core.protocol import Answer, Malformed, Profile, Reply, Request
+from visionthink.core.types import (
+    Completion,
+    Episode,
+    Example,
+    Look,
+    Message,
+    Sampling,
+    StopReason,
+    Turn,
+)
+
+DEFAULT_PROFILE = "agent"
+MAX_QUESTION_CHARACTERS = 20_000
+ALREADY_ORIGINAL = "the image is already shown at its original resolution"
+
+
+async def run_episode(
+    example: Example,
+    engine: Engine,
+    *,
+    look: Look = "auto",
+    profile: str | None = None,
+    max_turns: int = 2,
+    sampling: Sampling | None = None,
+) -> Episode:
+    """Ask `engine` the example's question and see the episode through to its `StopReason`.
+
+    Args:
+        example: one or more images and a question.
+        engine: what replies.
+        look: "auto" shows the half-size view and delivers the original on request; "low" shows only
+            the half-size view, "high" only the original, both without offering a request.
+        profile: name of the prompt profile; default: the one that the checkpoint names, else agent.
+        max_turns: how many replies the model may give. A request in the last one cannot be served.
+        sampling: how replies are drawn; greedy by default. Turn t draws with its own seed.
+
+    Raises:
+        UsageError: an argument is wrong, or the question is empty or too long.
+        EngineError: the engine could not reply.
+    """
+    check_question(example, look, profile, max_turns)
+    sampling = sampling or Sampling()
+    rules = protocol.profile_for(look, profile or engine.profile or DEFAULT_PROFILE)
+    originals = example.images
+    if look == "high":
+        first = originals
+    else:
+        first = tuple(half_view(picture, engine.grid) for picture in originals)
+
+    messages = list(protocol.opening(rules, first, example.question))
+    shown: list[tuple[Picture, ...]] = [first]
+    turns: list[Turn] = []
+    costs: list[TurnCost] = []
+    requested = False
+    while True:
+        last_turn = len(turns) + 1 >= max_turns
+        budget = _next_sampling(sampling, turns)
+        completion = await engine.generate(messages, budget)
+        reply = protocol.parse_reply(completion.text, rules)
+        turns.append(_turn(completion, reply, shown[-1]))
+        costs.append(_cost(completion, shown, engine))
+        messages.append(Message("assistant", (completion.text,), completion.token_ids))
+
+        stop = _stop_reason(reply, completion, last_turn, requested, rules)
+        if stop is None and _tokens_left(sampling, turns) == 0:
+            stop = StopReason.LENGTH
+        if stop is not None:
+            break
+        if isinstance(reply, Request) and not requested:
+            requested = True
+            shown.append(originals)
+            messages.append(protocol.tool_response(rules, originals))
+        else:
+            error = reply.reason if isinstance(reply, Malformed) else ALREADY_ORIGINAL
+            shown.append(())
+            message = protocol.tool_error(rules, error)
+            assert message is not None  # _stop_reason ends the episode where there is none
+            messages.append(message)
+
+    return Episode(
+        example=example,
+        look=look,
+        profile=rules.name,
+        model=engine.model,
+        answer=protocol.final_answer(reply),
+        requested=requested,
+        stop_reason=stop,
+        format_valid=protocol.format_valid([turn.text for turn in turns], rules),
+        messages=tuple(messages),
+        turns=tuple(turns),
+        ledger=episode_ledger(
+            first=_cells(first, engine),
+            requested=_cells(originals, engine) if requested else (),
+            vanilla=_cells(originals, engine),
+            turns=costs,
+            shape=engine.shape,
+        ),
+    )
+
+
+def check_question(example: Example, look: Look, profile: str | None, max_turns: int) -> None:
+    """Raise UsageError if `run_episode` would; cheap, so it can be called before loading a model."""
+    if profile is not None:
+        protocol.profile_for(look, profile)
+    if not example.images:
+        raise UsageError("an example needs at least one image; got none")
+    if not example.question.strip():
+        raise UsageError("the question is empty; ask something about the image")
+    if len(example.question) > MAX_QUESTION_CHARACTERS:
+        raise UsageError(
+            f"the question has {len(example.question):,} characters; "
+            f"at most {MAX_QUESTION_CHARACTERS:,} are allowed, shorten it"
+        )
+    if max_turns < 1:
+        raise UsageError(f"max_turns must be at least 1; got {max_turns}")
+
+
+def _tokens_left(sampling: Sampling, turns: Sequence[Turn]) -> int | None:
+    """What is left of the episode's token limit; None without one."""
+    if sampling.max_episode_tokens is None:
+        return None
+    used = sum(turn.usage.completion_tokens for turn in turns)
+    return max(0, sampling.max_episode_tokens - used)
+
+
+def _next_sampling(sampling: Sampling, turns: Sequence[Turn]) -> Sampling:
+    left = _tokens_left(sampling, turns)
+    return replace(
+        sampling,
+        max_tokens=sampling.max_tokens if left is None else min(sampling.max_tokens, left),
+        seed=sampling.seed + 1_000_003 * len(turns),
+    )
+
+
+def _stop_reason(
+    reply: Reply, completion: Completion, last_turn: bool, requested: bool, profile: Profile
+) -> StopReason | None:
+    """Why the episode ends after this reply; None if it goes on."""
+    match reply:
+        case Answer(closed=closed):
+            cut = completion.finish == "length" and not closed
+            return StopReason.LENGTH if cut else StopReason.ANSWERED
+        case Request(answer=answer):
+            # A second request gets an error message, where the profile has one.
+            if not last_turn and (not requested or profile.tool_error is not None):
+                return None
+            return StopReason.OUT_OF_TURNS if answer is None else StopReason.ANSWERED
+        case Malformed(failed_call=failed_call):
+            if completion.finish == "length":
+                return StopReason.LENGTH
+            goes_on = failed_call and not last_turn and profile.tool_error is not None
+            return None if goes_on else StopReason.MALFORMED
+
+
+def _turn(completion: Completion, reply: Reply, shown: Sequence[Picture]) -> Turn:
+    return Turn(
+        text=completion.text,
+        outcome=protocol.outcome(reply),
+        saw=tuple(picture.size for picture in shown),
+        usage=completion.usage,
+        note=reply.reason if isinstance(reply, Malformed) else "",
+        token_ids=completion.token_ids,
+    )
+
+
+def _cost(
+    completion: Completion, shown: Sequence[Sequence[Picture]], engine: Engine
+) -> TurnCost:
+    usage = completion.usage
+    return turn_cost(
+        images=_cells(shown[-1], engine),
+        earlier_images=[cells for pictures in shown[:-1] for cells in _cells(pictures, engine)],
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=usage.cached_tokens,
+        completion_tokens=usage.completion_tokens,
+        seconds=usage.seconds,
+        shape=engine.shape,
+    )
+
+
+def _cells(pictures: Sequence[Picture], engine: Engine) -> list[Cells]:
+    return [engine.grid.cells(picture.size) for picture in pictures]

@@ -1,0 +1,56 @@
+"""Every error this package raises on purpose.
+
+    VisionThinkError
+    ├── UsageError          an option or argument is wrong                       (exit code 2)
+    ├── ImageError          an image cannot be used                              (exit code 1)
+    ├── MissingExtraError   an optional dependency is not installed              (exit code 1)
+    └── EngineError         a model could not reply                              (exit code 1)
+        ├── CheckpointError     weights cannot be found, read or trusted
+        └── ServerError         an OpenAI-compatible server failed
+
+Each message is one line: what was wanted, what came, what to do. Each class also inherits the
+built-in exception that a caller would expect, and survives pickling.
+"""
+
+
+class VisionThinkError(Exception):
+    """Base of all errors raised on purpose by this package."""
+
+    exit_code = 1
+
+
+class UsageError(VisionThinkError, ValueError):
+    """An option, argument or setting is wrong."""
+
+    exit_code = 2
+
+
+class ImageError(VisionThinkError, ValueError):
+    """An image is missing, broken, too large or of a kind we do not read."""
+
+
+class MissingExtraError(VisionThinkError, ImportError):
+    """An optional dependency is not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        super().__init__(what, extra)
+        self.what = what
+        self.extra = extra
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} needs packages that are not installed: "
+            f"pip install 'visionthink[{self.extra}]'"
+        )
+
+
+class EngineError(VisionThinkError, RuntimeError):
+    """A model could not reply."""
+
+
+class CheckpointError(EngineError):
+    """Model weights cannot be found, read or trusted."""
+
+
+class ServerError(EngineError):
+    """An OpenAI-compatible server refused, failed, or returned something that is not a reply."""

@@ -1,0 +1,247 @@
+"""What an episode cost: visual tokens, text tokens, prefill FLOPs, seconds.
+
+Every token figure says what it counts. *First* is the first look, *requested* what came after a
+request, *processed* their sum: all visual tokens the model ran over. *Vanilla* is the original
+alone. A request rate p therefore costs 0.25 + p of vanilla, and breaks even at p = 75 %.
+
+Two counts of prefill FLOPs. `paper_prefill_flops` is the formula of the paper (§2.2), which counts
+multiply-accumulates of a plain transformer: no grouped-query attention, two FFN matrices, no vision
+tower. `text_flops` and `vision_flops` count two operations per multiply-accumulate of every matrix
+product that the Qwen-VL families really run. Compare like with like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Cells = tuple[int, int]
+"""Columns and rows of visual tokens of one image."""
+
+
+@dataclass(frozen=True)
+class VisionShape:
+    """Sizes of a vision tower. `window` is the side of an attention window in visual tokens, None
+    where every block attends to the whole image; `full_blocks` of the `depth` blocks always do."""
+
+    depth: int
+    hidden: int
+    mlp: int
+    mlp_matrices: int
+    patch_values: int
+    merge: int
+    out: int
+    mergers: int = 1
+    window: int | None = None
+    full_blocks: int = 0
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """Sizes of a vision language model, as its configuration gives them."""
+
+    layers: int
+    hidden: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    mlp: int
+    vocabulary: int
+    vision: VisionShape
+
+
+def paper_prefill_flops(n: int, shape: ModelShape) -> int:
+    """T·(4nd² + 2n²d + 2ndm) for a prompt of n tokens (§2.2 of the paper)."""
+    d, m = shape.hidden, shape.mlp
+    return shape.layers * (4 * n * d * d + 2 * n * n * d + 2 * n * d * m)
+
+
+def text_flops(new: int, past: int, shape: ModelShape) -> int:
+    """Language-model FLOPs to run `new` tokens after `past` cached ones, logits of the last only.
+
+    Attention is counted dense (new × (past + new)), as the kernels compute it; the feed-forward
+    network has the three matrices of SwiGLU.
+    """
+    d = shape.hidden
+    queries = shape.heads * shape.head_dim
+    keys = shape.kv_heads * shape.head_dim
+    projections = 2 * new * d * (2 * queries + 2 * keys)
+    attention = 4 * new * (past + new) * queries
+    feed_forward = 6 * new * d * shape.mlp
+    return shape.layers * (projections + attention + feed_forward) + 2 * d * shape.vocabulary
+
+
+def vision_flops(images: Sequence[Cells], shape: VisionShape) -> int:
+    """Vision-tower FLOPs for images of the given cells, patch embedding to projector."""
+    d, cell_patches = shape.hidden, shape.merge**2
+    total = 0
+    for columns, rows in images:
+        patches = columns * rows * cell_patches
+        linear = 8 * patches * d * d + 2 * shape.mlp_matrices * patches * d * shape.mlp
+        windows = _windows(columns, rows, shape.window)
+        windowed = 4 * d * sum((cells * cell_patches) ** 2 for cells in windows)
+        full = 4 * d * patches**2
+        full_blocks = shape.depth if shape.window is None else shape.full_blocks
+        merged = d * cell_patches
+        total += 2 * patches * shape.patch_values * d + shape.depth * linear
+        total += full_blocks * full + (shape.depth - full_blocks) * windowed
+        total += shape.mergers * 2 * columns * rows * merged * (merged + shape.out)
+    return total
+
+
+def _windows(columns: int, rows: int, window: int | None) -> list[int]:
+    """Sizes, in cells, of the attention windows that tile an image; partial ones at the edges."""
+    if window is None:
+        return [columns * rows]
+    widths = [min(window, columns - x) for x in range(0, columns, window)]
+    heights = [min(window, rows - y) for y in range(0, rows, window)]
+    return [width * height for width in widths for height in heights]
+
+
+@dataclass(frozen=True)
+class TurnCost:
+    """Cost of one reply. `visual_tokens` are those of the images that came just before it; FLOPs
+    are None where the model's sizes are not known."""
+
+    visual_tokens: int
+    prompt_tokens: int
+    cached_tokens: int
+    completion_tokens: int
+    seconds: float
+    prefill_flops: int | None = None
+    paper_prefill_flops: int | None = None
+
+
+def turn_cost(
+    *,
+    images: Sequence[Cells],
+    earlier_images: Sequence[Cells],
+    prompt_tokens: int,
+    cached_tokens: int,
+    completion_tokens: int,
+    seconds: float,
+    shape: ModelShape | None,
+) -> TurnCost:
+    """Cost of a reply to `images` (new in this turn) after `earlier_images`.
+
+    Cached prompt tokens are not prefilled again, and then the earlier images are not encoded again
+    either; with nothing cached both are.
+    """
+    exact = paper = None
+    if shape is not None:
+        encoded = [*images] if cached_tokens else [*earlier_images, *images]
+        exact = text_flops(prompt_tokens - cached_tokens, cached_tokens, shape)
+        exact += vision_flops(encoded, shape.vision)
+        paper = paper_prefill_flops(prompt_tokens, shape)
+        if cached_tokens:
+            paper -= paper_prefill_flops(cached_tokens, shape)
+    return TurnCost(
+        visual_tokens=_count(images),
+        prompt_tokens=prompt_tokens,
+        cached_tokens=cached_tokens,
+        completion_tokens=completion_tokens,
+        seconds=seconds,
+        prefill_flops=exact,
+        paper_prefill_flops=paper,
+    )
+
+
+def _count(images: Sequence[Cells]) -> int:
+    return sum(columns * rows for columns, rows in images)
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """Cost of an episode. The vanilla figures are those of the same first prompt with the originals
+    in place of the first look."""
+
+    first: int
+    requested: int
+    vanilla: int
+    turns: tuple[TurnCost, ...]
+    vanilla_prefill_flops: int | None = None
+    vanilla_paper_prefill_flops: int | None = None
+
+    @property
+    def processed(self) -> int:
+        """Visual tokens the model ran over: first + requested."""
+        return self.first + self.requested
+
+    @property
+    def ratio(self) -> float:
+        """processed / vanilla."""
+        return self.processed / self.vanilla
+
+    @property
+    def prompt_tokens(self) -> int:
+        return sum(turn.prompt_tokens for turn in self.turns)
+
+    @property
+    def cached_tokens(self) -> int:
+        return sum(turn.cached_tokens for turn in self.turns)
+
+    @property
+    def completion_tokens(self) -> int:
+        return sum(turn.completion_tokens for turn in self.turns)
+
+    @property
+    def seconds(self) -> float:
+        return sum(turn.seconds for turn in self.turns)
+
+    @property
+    def prefill_flops(self) -> int | None:
+        return _sum_known([turn.prefill_flops for turn in self.turns])
+
+    @property
+    def paper_prefill_flops(self) -> int | None:
+        return _sum_known([turn.paper_prefill_flops for turn in self.turns])
+
+    def to_json(self) -> dict[str, Any]:
+        """The `ledger` object of `ask --json`."""
+        return {
+            "visual_tokens": {
+                "first": self.first,
+                "requested": self.requested,
+                "processed": self.processed,
+                "vanilla": self.vanilla,
+                "ratio": round(self.ratio, 4),
+            },
+            "prompt_tokens": self.prompt_tokens,
+            "cached_tokens": self.cached_tokens,
+            "completion_tokens": self.completion_tokens,
+            "prefill_flops": self.prefill_flops,
+            "vanilla_prefill_flops": self.vanilla_prefill_flops,
+            "paper_prefill_flops": self.paper_prefill_flops,
+            "vanilla_paper_prefill_flops": self.vanilla_paper_prefill_flops,
+            "seconds": round(self.seconds, 4),
+        }
+
+
+def _sum_known(values: Sequence[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
+
+
+def episode_ledger(
+    *,
+    first: Sequence[Cells],
+    requested: Sequence[Cells],
+    vanilla: Sequence[Cells],
+    turns: Sequence[TurnCost],
+    shape: ModelShape | None,
+) -> Ledger:
+    """The ledger of a finished episode with at least one turn."""
+    exact = paper = None
+    if shape is not None and turns:
+        prompt = turns[0].prompt_tokens - _count(first) + _count(vanilla)
+        exact = text_flops(prompt, 0, shape) + vision_flops(vanilla, shape.vision)
+        paper = paper_prefill_flops(prompt, shape)
+    return Ledger(
+        first=_count(first),
+        requested=_count(requested),
+        vanilla=_count(vanilla),
+        turns=tuple(turns),
+        vanilla_prefill_flops=exact,
+        vanilla_paper_prefill_flops=paper,
+    )

@@ -1,0 +1,443 @@
+"""The protocol: what is said to the model, and what its replies mean. It exists only here.
+
+Prompt texts are files in `prompts/`, byte for byte as the released checkpoints were trained with
+them (arXiv 2507.13348, Tables 4 and 10, Fig. 7). A reply is exactly one of `Answer`, `Request` or
+`Malformed`, whatever the text; `parse_reply` never raises. How unusual replies are read:
+
+- *A request inside a closed think element* is thought, not action. An unclosed think element ends
+  where the first answer or tool call begins.
+- *Answer and request in one turn*: the request counts, since the model says it cannot see enough;
+  the answer is kept beside it and used only when no turn is left to serve the request.
+- *Several answers*: the last. *Several calls*: the first valid one.
+- *Unclosed answer or call at the end of the text*: taken as if closed there.
+- *Extra keys in the call's JSON* are ignored; arguments that are themselves a JSON string are read.
+- *No tags at all*: the text outside the think element is the answer (untrained models do this).
+
+All of these except extra keys fail the strict `format_valid` check, which the reward of training
+uses, so a trained model has no reason to produce them.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from visionthink.core.errors import UsageError
+from visionthink.core.images import Picture
+from visionthink.core.types import LOOKS, Look, Message, Part
+
+TOOL_NAME = "resize_image"
+CALL_BODY = '{"name": "resize_image", "arguments": {"action": "resize"}}'
+
+THINK = ("<think>", "</think>")
+ANSWER = ("<answer>", "</answer>")
+CALL = ("<tool_call>", "</tool_call>")
+RESPONSE = ("<tool_response>", "</tool_response>")
+TAGS = (*THINK, *ANSWER, *CALL, *RESPONSE)
+
+
+class Action(StrEnum):
+    """What a model may request. An open set: crops and scales join it here."""
+
+    ORIGINAL = "original"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The reply answers. `closed` is false when no closing answer tag was seen."""
+
+    text: str
+    thought: str = ""
+    closed: bool = True
+
+
+@dataclass(frozen=True)
+class Request:
+    """The reply requests an image; `answer` is what it answered in the same turn, if it did."""
+
+    action: Action = Action.ORIGINAL
+    thought: str = ""
+    answer: str | None = None
+
+
+@dataclass(frozen=True)
+class Malformed:
+    """The reply is neither. `failed_call`: it tried to request, so an error message is due."""
+
+    reason: str
+    thought: str = ""
+    failed_call: bool = False
+
+
+Reply = Answer | Request | Malformed
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One way of talking to a model.
+
+    Attributes:
+        user: text with `{image}` and `{question}`.
+        tool_response: text with `{image}` that delivers the original; None if the profile cannot
+            request.
+        tool_error: text with `{error}` that answers a bad call; None if there is none.
+        marker: the literal request of profiles without a tool call (Table 10).
+        thinks: whether a valid reply starts with a think element.
+        direct: name of the profile used when no request is possible (looks `low` and `high`).
+    """
+
+    name: str
+    system: str
+    user: str
+    direct: str
+    tool_response: str | None = None
+    tool_error: str | None = None
+    marker: str | None = None
+    thinks: bool = True
+
+    @property
+    def can_request(self) -> bool:
+        return self.tool_response is not None
+
+
+def _prompt(name: str) -> str:
+    return (Path(__file__).parent / "prompts" / f"{name}.txt").read_text(encoding="utf-8")
+
+
+PROFILES: dict[str, Profile] = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            name="agent",
+            system=_prompt("agent_system"),
+            user=_prompt("agent_user"),
+            tool_response=_prompt("agent_tool_response"),
+            tool_error=_prompt("agent_tool_error"),
+            direct="general",
+        ),
+        Profile(
+            name="general",
+            system=_prompt("general_system"),
+            user=_prompt("general_user"),
+            direct="general",
+        ),
+        # The paper gives no second turn for the two simple profiles: they get the agent's.
+        Profile(
+            name="simple-resize",
+            system=_prompt("simple_resize_system"),
+            user=_prompt("simple_resize_user"),
+            tool_response=_prompt("agent_tool_response"),
+            marker="<resize></resize>",
+            thinks=False,
+            direct="general",
+        ),
+        Profile(
+            name="simple-think-resize",
+            system=_prompt("simple_think_resize_system"),
+            user=_prompt("simple_think_resize_user"),
+            tool_response=_prompt("agent_tool_response"),
+            marker="<resize>",
+            direct="general",
+        ),
+        Profile(
+            name="mini",
+            system=_prompt("mini_system"),
+            user=_prompt("mini_user"),
+            tool_response=_prompt("mini_tool_response"),
+            tool_error=_prompt("mini_tool_error"),
+            direct="mini-direct",
+        ),
+        Profile(
+            name="mini-direct",
+            system=_prompt("mini_direct_system"),
+            user=_prompt("mini_user"),
+            direct="mini-direct",
+        ),
+    )
+}
+
+
+def profile_for(look: Look, name: str) -> Profile:
+    """The profile that a look is asked with: `name` itself for auto, its direct form otherwise.
+
+    Raises:
+        UsageError: no such look or profile, or the profile cannot request and look is auto.
+    """
+    if look not in LOOKS:
+        raise UsageError(f"look must be one of {', '.join(LOOKS)}; got {look!r}")
+    if name not in PROFILES:
+        raise UsageError(f"profile must be one of {', '.join(PROFILES)}; got {name!r}")
+    if look != "auto":
+        return PROFILES[PROFILES[name].direct]
+    if not PROFILES[name].can_request:
+        able = ", ".join(p.name for p in PROFILES.values() if p.can_request)
+        raise UsageError(
+            f"profile {name!r} cannot request the original, which look 'auto' needs; "
+            f"use --look low or --look high, or one of the profiles {able}"
+        )
+    return PROFILES[name]
+
+
+# Building messages
+
+
+def plain_text(text: str) -> str:
+    """`text` with `<|name|>` broken up to `< |name|>`, so that no tokenizer reads a control token.
+
+    Questions, tool output and error messages are data; chat templates and servers would turn such
+    text into real control tokens otherwise.
+    """
+    return re.sub(r"<\|(?=[^|<>\s]{1,64}\|>)", "< |", text)
+
+
+def _fill(template: str, pictures: Sequence[Picture], **texts: str) -> tuple[Part, ...]:
+    """Split the template at its placeholders, so that no filled-in text is searched again."""
+    parts: list[Part] = []
+    for piece in re.split(r"(\{image\}|\{question\}|\{error\})", template):
+        if piece == "{image}":
+            parts.extend(pictures)
+            continue
+        text = plain_text(texts[piece[1:-1]]) if piece in ("{question}", "{error}") else piece
+        if not text:
+            continue
+        if parts and isinstance(last := parts[-1], str):
+            parts[-1] = last + text
+        else:
+            parts.append(text)
+    return tuple(parts)
+
+
+def opening(profile: Profile, pictures: Sequence[Picture], question: str) -> tuple[Message, ...]:
+    """The system message and the question about `pictures`."""
+    return (
+        Message("system", (profile.system,)),
+        Message("user", _fill(profile.user, pictures, question=question)),
+    )
+
+
+def tool_response(profile: Profile, pictures: Sequence[Picture]) -> Message:
+    """The user turn that delivers the originals; the profile must be able to request."""
+    if profile.tool_response is None:
+        raise UsageError(f"profile {profile.name!r} has no tool response")
+    return Message("user", _fill(profile.tool_response, pictures))
+
+
+def tool_error(profile: Profile, error: str) -> Message | None:
+    """The user turn that answers a failed call, or None where the profile has none."""
+    if profile.tool_error is None:
+        return None
+    return Message("user", _fill(profile.tool_error, (), error=error))
+
+
+def render_thought(text: str) -> str:
+    return f"{THINK[0]}{text}{THINK[1]}"
+
+
+def render_tool_call(name: str, arguments: str) -> str:
+    """A call as text; `arguments` is JSON text, as servers with a tool parser return it."""
+    return f'{CALL[0]}{{"name": {json.dumps(name)}, "arguments": {arguments}}}{CALL[1]}'
+
+
+def direct_reply(thought: str, answer: str) -> str:
+    """A valid answering reply, as training data and scripted engines need it."""
+    return f"{render_thought(thought)}{ANSWER[0]}{answer}{ANSWER[1]}"
+
+
+def request_reply(thought: str) -> str:
+    """A valid requesting reply of the profiles with a tool call."""
+    return f"{render_thought(thought)}{CALL[0]}{CALL_BODY}{CALL[1]}"
+
+
+# Reading replies
+
+
+def parse_reply(text: str, profile: Profile) -> Reply:
+    """What a reply means; total: any string gives a value (rules in the module docstring)."""
+    thought, rest = _split_thought(text, profile)
+    answer, closed = _last_answer(rest)
+    bodies = _call_bodies(rest)
+    requested = profile.marker is not None and "<resize>" in rest
+    problems: list[str] = []
+    if profile.marker is None:
+        problems = [problem for body in bodies if (problem := call_problem(body))]
+        requested = len(problems) < len(bodies)
+    if requested and profile.can_request:
+        return Request(Action.ORIGINAL, thought, None if answer is None else unbox(answer))
+    if answer is not None:
+        return Answer(unbox(answer), thought, closed)
+    if bodies and not profile.can_request:
+        return Malformed("a tool was called where none is offered", thought)
+    if problems:
+        return Malformed(problems[0], thought, failed_call=True)
+    untagged = rest.replace(ANSWER[1], "").replace(CALL[1], "").strip()
+    if untagged:
+        return Answer(unbox(untagged), thought, closed=False)
+    return Malformed("there is neither an answer nor a request", thought)
+
+
+def _split_thought(text: str, profile: Profile) -> tuple[str, str]:
+    """The think elements' text, and the text outside them. Linear in the length of `text`."""
+    opened, closed = THINK
+    thoughts: list[str] = []
+    outside: list[str] = []
+    # Some templates put the opening tag into the prompt: then only the closing one is in the reply.
+    if 0 <= text.find(closed) < (text.find(opened) if opened in text else len(text)):
+        head, text = text.split(closed, 1)
+        thoughts.append(head)
+    while (start := text.find(opened)) >= 0:
+        outside.append(text[:start])
+        text = text[start + len(opened) :]
+        end = text.find(closed)
+        if end < 0:
+            action_tags = (ANSWER[0], CALL[0], *((profile.marker,) if profile.marker else ()))
+            end = min((at for tag in action_tags if (at := text.find(tag)) >= 0), default=len(text))
+            thoughts.append(text[:end])
+            outside.append(text[end:])
+            return "\n".join(t.strip() for t in thoughts), "".join(outside)
+        thoughts.append(text[:end])
+        text = text[end + len(closed) :]
+    outside.append(text)
+    return "\n".join(t.strip() for t in thoughts), "".join(outside)
+
+
+def _last_answer(text: str) -> tuple[str | None, bool]:
+    """The text of the last answer element, and whether it was closed."""
+    start = text.rfind(ANSWER[0])
+    if start < 0:
+        return None, False
+    body = text[start + len(ANSWER[0]) :]
+    end = body.find(ANSWER[1])
+    if end < 0:
+        return body.split(CALL[0], 1)[0], False
+    return body[:end], True
+
+
+def _call_bodies(text: str) -> list[str]:
+    return [piece.split(CALL[1], 1)[0] for piece in text.split(CALL[0])[1:]]
+
+
+def call_problem(body: str) -> str | None:
+    """Why the text of a call element is not a request for the original; None if it is one."""
+    try:
+        # raw_decode: an unclosed call may be followed by other text.
+        call, _ = json.JSONDecoder().raw_decode(body.strip())
+    except (ValueError, RecursionError):
+        return "the function call is not valid JSON"
+    if not isinstance(call, dict):
+        return "the function call is not a JSON object"
+    fields = cast(dict[str, Any], call)
+    name = fields.get("name")
+    if name != TOOL_NAME:
+        return f"there is no function {_short(name)}, only {TOOL_NAME!r}"
+    arguments = fields.get("arguments")
+    if isinstance(arguments, str):
+        try:
+            arguments = json.loads(arguments)
+        except (ValueError, RecursionError):
+            return "the arguments are not valid JSON"
+    if not isinstance(arguments, dict):
+        return 'the arguments must be {"action": "resize"}'
+    action = cast(dict[str, Any], arguments).get("action")
+    if action != "resize":
+        return f"there is no action {_short(action)}, only 'resize'"
+    return None
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def unbox(text: str) -> str:
+    r"""The content of the last complete `\boxed{…}`, or the text itself; stripped."""
+    start = text.rfind("\\boxed{")
+    if start < 0:
+        return text.strip()
+    body = text[start + len("\\boxed{") :]
+    depth = 1
+    for at, char in enumerate(body):
+        depth += (char == "{") - (char == "}")
+        if depth == 0:
+            return body[:at].strip()
+    return text.strip()
+
+
+def outcome(reply: Reply) -> Literal["answer", "request", "malformed"]:
+    match reply:
+        case Answer():
+            return "answer"
+        case Request():
+            return "request"
+        case Malformed():
+            return "malformed"
+
+
+def final_answer(reply: Reply) -> str:
+    """The answer in a reply; empty if it holds none."""
+    match reply:
+        case Answer(text=answer):
+            return answer
+        case Request(answer=answer):
+            return answer or ""
+        case Malformed():
+            return ""
+
+
+# The strict check
+
+
+def format_valid(replies: Sequence[str], profile: Profile) -> bool:
+    """Whether all replies of a whole episode have the exact form that training rewards (spec §2).
+
+    One reply: a think element, then an answer element, exactly one of each tag and no request.
+    More: every earlier reply is a think element, then one valid request and no answer; the last is
+    as above. Profiles that do not think need no think element.
+    """
+    if not replies:
+        return False
+    *earlier, last = replies
+    return all(_requests_strictly(text, profile) for text in earlier) and _answers_strictly(
+        last, profile
+    )
+
+
+def _answers_strictly(text: str, profile: Profile) -> bool:
+    unwanted = profile.marker or CALL[0]
+    return (
+        _has_shape(text, profile, ANSWER[0], ANSWER[1])
+        and _once(text, *ANSWER)
+        and unwanted not in text
+    )
+
+
+def _requests_strictly(text: str, profile: Profile) -> bool:
+    if not profile.can_request or any(tag in text for tag in ANSWER):
+        return False
+    if profile.marker is not None:
+        return text.count("<resize>") == 1 and _has_shape(text, profile, profile.marker, "")
+    if not (_has_shape(text, profile, *CALL) and _once(text, *CALL)):
+        return False
+    body = text.split(CALL[0])[1].split(CALL[1])[0]
+    try:
+        json.loads(body)
+    except (ValueError, RecursionError):
+        return False
+    return call_problem(body) is None
+
+
+def _has_shape(text: str, profile: Profile, opened: str, closed: str) -> bool:
+    """`^<think>.*</think>.*OPENED.*CLOSED$` with dots that match newlines."""
+    if profile.thinks and not (text.startswith(THINK[0]) and _once(text, *THINK)):
+        return False
+    after_thought = text.split(THINK[1], 1)[1] if profile.thinks else text
+    start = after_thought.find(opened)
+    return start >= 0 and after_thought[start + len(opened) :].removesuffix("\n").endswith(closed)
+
+
+def _once(text: str, opened: str, closed: str) -> bool:
+    return text.count(opened) == 1 and text.count(closed) == 1

@@ -1,0 +1,154 @@
+"""The nouns: what is asked (`Example`), what is said (`Message`), what came of it (`Episode`).
+
+Frozen dataclasses. A fact is recorded where it happens (was the original requested? why did the
+episode end?) and never inferred later from strings or floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Literal
+
+from visionthink.core.errors import UsageError
+from visionthink.core.images import Picture
+from visionthink.core.ledger import Ledger
+
+Look = Literal["auto", "low", "high"]
+LOOKS: tuple[Look, ...] = ("auto", "low", "high")
+
+Part = str | Picture
+"""A piece of a message: text, or an image where the model sees it."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """A question about one or more images; `answer` is the ground truth where it is known."""
+
+    images: tuple[Picture, ...]
+    question: str
+    answer: str | None = None
+    id: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True)
+class Message:
+    """One message of a conversation.
+
+    `token_ids` holds what an assistant message was sampled as, so that an engine can continue from
+    exactly those tokens instead of re-tokenising the text.
+    """
+
+    role: Literal["system", "user", "assistant"]
+    parts: tuple[Part, ...]
+    token_ids: tuple[int, ...] | None = None
+
+    @property
+    def text(self) -> str:
+        """The text parts, joined; images leave no trace."""
+        return "".join(part for part in self.parts if isinstance(part, str))
+
+    @property
+    def images(self) -> tuple[Picture, ...]:
+        return tuple(part for part in self.parts if isinstance(part, Picture))
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a reply is drawn: greedy by default.
+
+    `max_tokens` bounds one reply; `max_episode_tokens` bounds all replies of an episode together.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_tokens: int = 1024
+    max_episode_tokens: int | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.temperature >= 0:
+            raise UsageError(f"temperature must be 0 or more; got {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise UsageError(f"top_p must be over 0 and at most 1; got {self.top_p}")
+        if self.max_tokens < 1:
+            raise UsageError(f"max_tokens must be at least 1; got {self.max_tokens}")
+        if self.max_episode_tokens is not None and self.max_episode_tokens < 1:
+            raise UsageError(f"max_episode_tokens must be at least 1; got {self.max_episode_tokens}")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What one reply took.
+
+    `cached_tokens` of the `prompt_tokens` were not computed again; `seconds` is wall clock, with
+    the wait for a place in the batch or the server's queue.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One reply of an engine. `finish` is "length" when `max_tokens` cut it off."""
+
+    text: str
+    finish: Literal["stop", "length"]
+    usage: Usage
+    token_ids: tuple[int, ...] | None = None
+
+
+class StopReason(StrEnum):
+    """Why an episode ended."""
+
+    ANSWERED = "answered"
+    """The model gave an answer."""
+    MALFORMED = "malformed"
+    """The last reply holds neither an answer nor a valid request, and no turn was left for an
+    error message (or it was not a failed call, so none is due)."""
+    OUT_OF_TURNS = "out_of_turns"
+    """The model requested an image in the last turn it had."""
+    LENGTH = "length"
+    """A token limit cut the last reply off before it held an answer or a request."""
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One assistant reply and what was made of it.
+
+    `outcome` is the kind of the parsed reply: "answer", "request" or "malformed"; `note` says why
+    a reply is malformed. `saw` are the (width, height) of the images that came just before it.
+    """
+
+    text: str
+    outcome: Literal["answer", "request", "malformed"]
+    saw: tuple[tuple[int, int], ...]
+    usage: Usage
+    note: str = ""
+    token_ids: tuple[int, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Episode:
+    """A finished conversation.
+
+    `requested` is true when the original image was delivered after a request. `messages` is the
+    whole conversation, system message first.
+    """
+
+    example: Example
+    look: Look
+    profile: str
+    model: str
+    answer: str
+    requested: bool
+    stop_reason: StopReason
+    format_valid: bool
+    messages: tuple[Message, ...]
+    turns: tuple[Turn, ...]
+    ledger: Ledger

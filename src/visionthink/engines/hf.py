@@ -1,0 +1,192 @@
+"""An engine on transformers: one process, one model, CPU, CUDA or MPS.
+
+Concurrent episodes are batched. A single-stream episode (nothing else waiting) continues its second
+turn from the first turn's KV cache, so that only the new tokens are prefilled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from visionthink.core.errors import EngineError, UsageError
+from visionthink.core.images import Grid
+from visionthink.core.ledger import ModelShape
+from visionthink.core.types import Completion, Message, Sampling, Usage
+from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint, torch
+from visionthink.engines.hf_decode import Decoded, Prefix, decode
+from visionthink.engines.hf_prompt import Prompt, build_prompt
+
+GATHER_SECONDS = 0.001
+"""How long a batch waits for episodes that are just about to ask."""
+
+
+@dataclass
+class _Job:
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    future: asyncio.Future[Completion]
+    started: float = field(default_factory=time.perf_counter)
+
+
+class HFEngine:
+    """Replies with a transformers model.
+
+    Args:
+        model: folder or hub id, or a checkpoint already loaded.
+        device, dtype, max_pixels, trust_remote_code: see `load_checkpoint`.
+        max_batch: how many concurrent replies are computed together.
+        reuse_prefix: continue a second turn from the first turn's KV cache.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Checkpoint,
+        *,
+        device: str = "auto",
+        dtype: str = "auto",
+        max_pixels: int | None = None,
+        trust_remote_code: bool = False,
+        max_batch: int = 16,
+        reuse_prefix: bool = True,
+    ) -> None:
+        if max_batch < 1:
+            raise UsageError(f"max_batch must be at least 1; got {max_batch}")
+        if isinstance(model, Checkpoint):
+            self.checkpoint = model
+        else:
+            self.checkpoint = load_checkpoint(
+                model,
+                device=device,
+                dtype=dtype,
+                max_pixels=max_pixels,
+                trust_remote_code=trust_remote_code,
+            )
+        self._max_batch = max_batch
+        self._reuse_prefix = reuse_prefix
+        self._prefix: Prefix | None = None
+        self._waiting: list[_Job] = []
+        self._worker: asyncio.Task[None] | None = None
+        self._lock = threading.Lock()  # a batch outlives its event loop when the loop is cancelled
+
+    @property
+    def model(self) -> str:
+        return self.checkpoint.name
+
+    @property
+    def grid(self) -> Grid:
+        return self.checkpoint.grid
+
+    @property
+    def shape(self) -> ModelShape | None:
+        return self.checkpoint.shape
+
+    @property
+    def profile(self) -> str | None:
+        return self.checkpoint.profile
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        """Reply to `messages` in the next batch. Raises EngineError."""
+        loop = asyncio.get_running_loop()
+        job = _Job(tuple(messages), sampling, loop.create_future())
+        self._waiting.append(job)
+        if self._worker is None or self._worker.done():
+            self._worker = loop.create_task(self._work())
+        return await job.future
+
+    async def close(self) -> None:
+        """Forget the KV cache; the model goes with the engine."""
+        self._prefix = None
+
+    async def _work(self) -> None:
+        while self._waiting:
+            if self._max_batch > 1:
+                await asyncio.sleep(GATHER_SECONDS)
+            batch, self._waiting = (
+                self._waiting[: self._max_batch],
+                self._waiting[self._max_batch :],
+            )
+            batch = [job for job in batch if not job.future.done()]
+            if not batch:
+                continue
+            try:
+                replies = await asyncio.to_thread(self._reply, batch)
+            except Exception as error:
+                replies = [error] * len(batch)
+            for job, reply in zip(batch, replies, strict=True):
+                if job.future.done():
+                    continue
+                if isinstance(reply, Exception):
+                    job.future.set_exception(reply)
+                else:
+                    job.future.set_result(reply)
+
+    def _reply(self, batch: Sequence[_Job]) -> list[Completion | Exception]:
+        """Reply to a batch; a prompt that cannot be built fails alone."""
+        with self._lock:
+            results: dict[int, Completion | Exception] = {}
+            prompts: dict[int, Prompt] = {}
+            for index, job in enumerate(batch):
+                try:
+                    prompts[index] = self._prompt(job)
+                except EngineError as error:
+                    results[index] = error
+            if prompts:
+                samplings = [self._sampling(batch[i], prompt) for i, prompt in prompts.items()]
+                decoded = self._decode(list(prompts.values()), samplings)
+                for index, reply in zip(prompts, decoded, strict=True):
+                    results[index] = self._completion(batch[index], prompts[index], reply)
+            return [results[index] for index in range(len(batch))]
+
+    def _prompt(self, job: _Job) -> Prompt:
+        prompt = build_prompt(job.messages, self.checkpoint)
+        if len(prompt.ids) >= self._context:
+            raise EngineError(
+                f"the prompt has {len(prompt.ids):,} tokens, but {self.model!r} takes at most "
+                f"{self._context:,}; shorten the question or lower max_pixels"
+            )
+        return prompt
+
+    def _sampling(self, job: _Job, prompt: Prompt) -> Sampling:
+        """The job's settings, with `max_tokens` cut to what the model's context has left."""
+        left = self._context - len(prompt.ids)
+        return replace(job.sampling, max_tokens=min(job.sampling.max_tokens, left))
+
+    @property
+    def _context(self) -> int:
+        return self.checkpoint.model.config.get_text_config().max_position_embeddings
+
+    def _decode(self, prompts: list[Prompt], samplings: list[Sampling]) -> list[Decoded]:
+        prefix, self._prefix = self._prefix, None
+        if len(prompts) > 1 or prefix is None or not prefix.fits(prompts[0]):
+            prefix = None
+        try:
+            replies, following = decode(prompts, samplings, self.checkpoint, prefix)
+        except torch.OutOfMemoryError as error:
+            raise EngineError(
+                f"out of memory on {self.checkpoint.device} with {len(prompts)} replies at once; "
+                "lower max_batch or max_pixels"
+            ) from error
+        if self._reuse_prefix:
+            self._prefix = following
+        return replies
+
+    def _completion(self, job: _Job, prompt: Prompt, reply: Decoded) -> Completion:
+        spoken = reply.ids[:-1] if reply.stopped else reply.ids
+        return Completion(
+            text=self.checkpoint.tokenizer.decode(
+                spoken, skip_special_tokens=True, clean_up_tokenization_spaces=False
+            ),
+            finish="stop" if reply.stopped else "length",
+            usage=Usage(
+                prompt_tokens=len(prompt.ids),
+                completion_tokens=len(reply.ids),
+                cached_tokens=reply.cached_tokens,
+                seconds=time.perf_counter() - job.started,
+            ),
+            token_ids=reply.ids,
+        )

@@ -1,0 +1,237 @@
+"""Loading a transformers checkpoint of the Qwen-VL families, from a folder or a hub id.
+
+Weights are read from safetensors only and no code of a checkpoint is run unless asked for. The
+image processor is always the PIL one, so that torchvision makes no difference to the pixels.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from visionthink.core.errors import CheckpointError, MissingExtraError, UsageError
+from visionthink.core.images import Grid
+from visionthink.core.ledger import ModelShape, VisionShape
+from visionthink.core.protocol import PROFILES
+
+try:
+    import torch
+    import transformers
+except ImportError as error:
+    raise MissingExtraError("the hf engine", "hf") from error
+
+FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
+DTYPES = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded model with what is needed to talk to it.
+
+    Attributes:
+        stop_ids: token ids that end a reply.
+        banned_ids: placeholders of images and videos, never to be sampled.
+        profile: prompt profile named in the checkpoint's `visionthink.json`, if there is one.
+    """
+
+    name: str
+    model: Any
+    tokenizer: Any
+    image_processor: Any
+    grid: Grid
+    shape: ModelShape
+    image_id: int
+    turn_id: int
+    stop_ids: tuple[int, ...]
+    banned_ids: tuple[int, ...]
+    pad_id: int
+    profile: str | None
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+
+def load_checkpoint(
+    model: str | Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    max_pixels: int | None = None,
+    trust_remote_code: bool = False,
+) -> Checkpoint:
+    """Load a Qwen2-VL, Qwen2.5-VL or Qwen3-VL checkpoint.
+
+    Args:
+        model: a folder, or a hub id such as `Qwen/Qwen2.5-VL-3B-Instruct`.
+        device: "auto" (CUDA, else MPS, else CPU) or any torch device.
+        dtype: "auto" is float32 on CPU, bfloat16 elsewhere.
+        max_pixels: images larger than this are shrunk to it; default: as the checkpoint says.
+        trust_remote_code: run Python code that the checkpoint brings along.
+
+    Raises:
+        CheckpointError: it cannot be found, is of another family, has no safetensors weights, …
+        UsageError: no such device or dtype.
+    """
+    name = str(model)
+    _check_folder(name)
+    place, number_type = _placement(device, dtype)
+    options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
+    try:
+        config = transformers.AutoConfig.from_pretrained(name, **options)
+        if config.model_type not in FAMILIES:
+            raise CheckpointError(
+                f"model {name!r} is of type {config.model_type!r}; "
+                f"wanted one of {', '.join(FAMILIES)}"
+            )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)
+        processor = transformers.AutoImageProcessor.from_pretrained(name, backend="pil", **options)
+        network = transformers.AutoModelForImageTextToText.from_pretrained(
+            name, dtype=number_type, use_safetensors=True, **options
+        )
+    except CheckpointError:
+        raise
+    except Exception as error:
+        # transformers raises many types here; all of them mean that this checkpoint cannot be used.
+        raise CheckpointError(f"cannot load model {name!r}: {_first_line(error)}") from error
+    if not tokenizer.chat_template:
+        raise CheckpointError(f"model {name!r} has no chat template; save one with its tokenizer")
+    if max_pixels is not None:
+        processor.size = {**dict(processor.size), "longest_edge": max_pixels}
+    network.to(place).eval()
+    video_id = getattr(config, "video_token_id", None)
+    return Checkpoint(
+        name=name,
+        model=network,
+        tokenizer=tokenizer,
+        image_processor=processor,
+        grid=Grid(
+            cell=processor.patch_size * processor.merge_size,
+            min_pixels=processor.size["shortest_edge"],
+            max_pixels=processor.size["longest_edge"],
+        ),
+        shape=model_shape(config),
+        image_id=config.image_token_id,
+        turn_id=tokenizer.convert_tokens_to_ids("<|im_start|>"),
+        stop_ids=_stop_ids(network, tokenizer),
+        banned_ids=tuple(i for i in (config.image_token_id, video_id) if i is not None),
+        pad_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
+        profile=_named_profile(name),
+    )
+
+
+def _check_folder(name: str) -> None:
+    """Say what is wrong with a local folder before transformers does so in many lines."""
+    folder = Path(name)
+    if not folder.exists():
+        if name.startswith((".", "/", "~")) or name.count("/") > 1:
+            raise CheckpointError(
+                f"model folder {name!r} does not exist; give a folder or a hub id"
+            )
+        return
+    if not folder.is_dir():
+        raise CheckpointError(f"model {name!r} is a file; give the folder that holds config.json")
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(f"model folder {name!r} has no config.json; is it a checkpoint?")
+    if any(folder.glob("*.safetensors")):
+        return
+    pickles = sorted(p.name for kind in ("*.bin", "*.pt", "*.pth") for p in folder.glob(kind))
+    if pickles:
+        raise CheckpointError(
+            f"model folder {name!r} has only pickle weights ({pickles[0]}), which can run any code "
+            "when loaded; convert them to safetensors"
+        )
+    raise CheckpointError(f"model folder {name!r} has no weights (*.safetensors)")
+
+
+def _placement(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
+    if dtype not in DTYPES:
+        raise UsageError(f"dtype must be one of {', '.join(DTYPES)}; got {dtype!r}")
+    if device == "auto":
+        if torch.cuda.is_available():
+            device = "cuda"
+        else:
+            device = "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        place = torch.device(device)
+        torch.empty(0, device=place)
+    except (RuntimeError, AssertionError) as error:
+        raise UsageError(f"device {device!r} cannot be used: {_first_line(error)}") from error
+    if dtype == "auto":
+        dtype = "float32" if place.type == "cpu" else "bfloat16"
+    return place, getattr(torch, dtype)
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0][:300] if lines else type(error).__name__
+
+
+def _stop_ids(network: Any, tokenizer: Any) -> tuple[int, ...]:
+    configured = network.generation_config.eos_token_id
+    ids = [] if configured is None else configured if isinstance(configured, list) else [configured]
+    ids += [tokenizer.convert_tokens_to_ids("<|im_end|>"), tokenizer.eos_token_id]
+    return tuple(sorted({i for i in ids if i is not None}))
+
+
+def _named_profile(name: str) -> str | None:
+    """The profile in `visionthink.json` of a local checkpoint, if it has that file."""
+    path = Path(name) / "visionthink.json"
+    if not path.is_file():
+        return None
+    try:
+        profile = json.loads(path.read_text(encoding="utf-8"))["profile"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f'{path} must be JSON such as {{"profile": "agent"}}') from error
+    if profile not in PROFILES:
+        raise CheckpointError(
+            f"{path} names profile {profile!r}; wanted one of {', '.join(PROFILES)}"
+        )
+    return profile
+
+
+def model_shape(config: Any) -> ModelShape:
+    """The sizes that FLOPs depend on, from a transformers configuration; no weights needed."""
+    text, vision = config.get_text_config(), config.vision_config
+    mlp = text.intermediate_size
+    if getattr(text, "num_experts_per_tok", None):
+        mlp = text.num_experts_per_tok * text.moe_intermediate_size
+    qwen2_5 = config.model_type == "qwen2_5_vl"
+    patch = _side(vision.patch_size)
+    vision_hidden = vision.embed_dim if config.model_type == "qwen2_vl" else vision.hidden_size
+    deepstack: Sequence[int] = getattr(vision, "deepstack_visual_indexes", ())
+    return ModelShape(
+        layers=text.num_hidden_layers,
+        hidden=text.hidden_size,
+        heads=text.num_attention_heads,
+        kv_heads=text.num_key_value_heads,
+        head_dim=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
+        mlp=mlp,
+        vocabulary=text.vocab_size,
+        vision=VisionShape(
+            depth=vision.depth,
+            hidden=vision_hidden,
+            mlp=_vision_mlp(config),
+            mlp_matrices=3 if qwen2_5 else 2,
+            patch_values=vision.in_channels * _side(vision.temporal_patch_size) * patch * patch,
+            merge=vision.spatial_merge_size,
+            out=text.hidden_size,
+            mergers=1 + len(deepstack),
+            window=vision.window_size // (patch * vision.spatial_merge_size) if qwen2_5 else None,
+            full_blocks=len(vision.fullatt_block_indexes) if qwen2_5 else 0,
+        ),
+    )
+
+
+def _vision_mlp(config: Any) -> int:
+    vision = config.vision_config
+    if config.model_type == "qwen2_vl":
+        return int(vision.embed_dim * vision.mlp_ratio)
+    return vision.intermediate_size
+
+
+def _side(value: int | Sequence[int]) -> int:
+    return value if isinstance(value, int) else value[-1]

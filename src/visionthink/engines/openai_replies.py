@@ -1,0 +1,257 @@
+"""What OpenAI-compatible servers send back: replies, model lists and failures, read into our types.
+
+A server may send anything. What is not a reply becomes a ServerError of one line: what was asked of
+which server, what came (a short excerpt), what to do. Excerpts hold no control characters, markup,
+API key or image data, whatever the server echoes.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from visionthink.core.errors import ServerError
+from visionthink.core.protocol import render_thought, render_tool_call
+from visionthink.core.types import Completion, Usage
+
+if TYPE_CHECKING:
+    from openai import APIConnectionError, APIStatusError
+
+MAX_LINE = 300
+"""Characters of an error message."""
+
+
+class Refused(ServerError):
+    """The server answered with an error status. Used inside `engines/` only."""
+
+    status = 0
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server as errors speak of it. `key_from` says where `key` was taken from."""
+
+    url: str
+    key: str
+    key_from: str
+    timeout: float
+
+    def __str__(self) -> str:
+        return _cut(self.url, 80)
+
+    def excerpt(self, text: str, room: int = 160) -> str:
+        """The start of `text` in one harmless line of at most `room` characters."""
+        if len(self.key) > 4:
+            text = text.replace(self.key, "(key)")
+        text = re.sub(r"data:[^\s,]{0,80},[A-Za-z0-9+/=_-]*|[A-Za-z0-9+/=_-]{80,}", "(data)", text)
+        text = "".join(char if char.isprintable() else " " for char in text)
+        return _cut(" ".join(text.split()), room)
+
+    def refused(
+        self, error: APIStatusError, model: str | None, served: Sequence[str] | None
+    ) -> Refused:
+        """The error for a status other than 2xx; `served` are the models, asked after a 404."""
+        status = error.status_code
+        what = f"{self} refused the request ({status}{_tries(error)})"
+        hint = "change the request or the server's limits"
+        if 300 <= status < 400:
+            target = self.excerpt(error.response.headers.get("location", ""), 80)
+            what, hint = f"{self} redirects to {target} ({status})", "use that as the base URL"
+        elif status in (401, 403):
+            what = f"{self} refused the API key ({status})"
+            hint = f"{self.key_from}; set OPENAI_API_KEY or pass another"
+        elif status == 404 and served is None:
+            what, hint = f"{self} has nothing under this path (404)", "correct the base URL"
+            if not self.url.endswith("/v1"):
+                hint += ": it usually ends in /v1"
+        elif status == 404 and model not in served:
+            what = f"{self} has no model {_cut(repr(model), 60)} (404)"
+            hint = f"it has {names(served, 90) or 'none'}"
+        elif status == 429:
+            what = f"{self} is at its limit ({status}{_tries(error)})"
+            hint = "wait, or ask less at once"
+        elif status >= 500:
+            what, hint = f"{self} failed ({status}{_tries(error)})", "see the server's log"
+        refusal = Refused(self._line(what, _message(error.response.content), hint))
+        refusal.status = status
+        return refusal
+
+    def timed_out(self, error: APIConnectionError) -> ServerError:
+        what = f"{self} did not reply within {self.timeout:g} s{_tries(error, ' (', ')')}"
+        return ServerError(self._line(what, "", "is it overloaded? Allow a longer timeout"))
+
+    def unreachable(self, error: APIConnectionError) -> ServerError:
+        """The error for a connection that could not be made, or broke."""
+        causes = list(_causes(error))
+        what, said, hint = f"{self} broke the connection", causes[-1], "see the server's log"
+        for cause in causes:
+            if isinstance(cause, socket.gaierror):
+                what, hint = f"{self}: there is no such host", "correct the base URL"
+            elif isinstance(cause, ConnectionRefusedError):
+                what = f"{self}: the connection was refused"
+                hint = "start the server or correct the base URL"
+            elif isinstance(cause, ssl.SSLError):
+                what, hint = f"{self}: TLS failed", "is it http, or its certificate not trusted?"
+            else:
+                continue
+            said = cause
+            break
+        return ServerError(self._line(what + _tries(error, " (", ")"), str(said), hint))
+
+    def no_reply(self, came: str, said: bytes = b"") -> ServerError:
+        """The error for a success that does not hold what it should."""
+        hint = "see the server's log"
+        if not self.url.endswith("/v1"):
+            hint = "correct the base URL: it usually ends in /v1"
+        return ServerError(self._line(f"{self} sent {came}", _message(said), hint))
+
+    def _line(self, what: str, said: str, hint: str) -> str:
+        quoted = self.excerpt(said, max(MAX_LINE - len(what) - len(hint) - 6, 0))
+        return f"{what}: “{quoted}”; {hint}" if quoted else f"{what}; {hint}"
+
+
+# Reading replies
+
+
+def read_json(server: Server, body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`, whatever its content type says."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        if body.lstrip()[:1] == b"<":
+            raise server.no_reply("a web page instead of JSON", body) from None
+        raise server.no_reply("something that is not JSON", body or b"(empty)") from None
+    if not isinstance(value, dict):
+        raise server.no_reply("JSON that is not an object", body)
+    return value
+
+
+def read_models(server: Server, body: bytes) -> dict[str, str]:
+    """Name → root of the models in a list of them; the root is empty where none is given."""
+    data = read_json(server, body).get("data")
+    if not isinstance(data, list):
+        raise server.no_reply("no list of models", body)
+    entries = [entry for entry in data if isinstance(entry, dict) and entry.get("id")]
+    return {str(entry["id"]): str(entry.get("root") or "") for entry in entries}
+
+
+def read_reply(server: Server, body: bytes, seconds: float) -> Completion:
+    """The first choice of a chat completion, with what parsers of the server took out of it."""
+    reply = read_json(server, body)
+    choices = reply.get("choices")
+    if not isinstance(choices, list) or not choices:
+        raise server.no_reply("a reply without a choice", body)
+    choice = choices[0]
+    message = choice.get("message") if isinstance(choice, dict) else None
+    if not isinstance(message, dict):
+        raise server.no_reply("a choice without a message", body)
+    pieces = [_thought(message), _content(message), *_tool_calls(server, message, body)]
+    known = [piece for piece in pieces if piece is not None]
+    if not known:
+        raise server.no_reply("a message with neither text nor a tool call", body)
+    finish = "length" if choice.get("finish_reason") == "length" else "stop"
+    return Completion(printable("".join(known)), finish, _usage(reply.get("usage"), seconds))
+
+
+def _thought(message: dict[str, Any]) -> str | None:
+    """The thought that a reasoning parser took out; newer vLLM sends it under both names."""
+    thought = message.get("reasoning_content") or message.get("reasoning")
+    return render_thought(thought) if isinstance(thought, str) and thought else None
+
+
+def _content(message: dict[str, Any]) -> str | None:
+    """The text: a string, or text parts of a list; a refusal is the reply where there is none."""
+    content = message.get("content")
+    if isinstance(content, list):
+        texts = [part.get("text") for part in content if isinstance(part, dict)]
+        return "".join(text for text in texts if isinstance(text, str))
+    for text in (content, message.get("refusal")):
+        if isinstance(text, str):
+            return text
+    return None
+
+
+def _tool_calls(server: Server, message: dict[str, Any], body: bytes) -> Iterator[str]:
+    """The calls that a tool parser took out, as the text they were."""
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise server.no_reply("a tool call without a function", body)
+        arguments = function.get("arguments")
+        if not isinstance(arguments, str):
+            arguments = json.dumps(arguments or {})
+        yield render_tool_call(function["name"], arguments or "{}")
+
+
+def _usage(usage: object, seconds: float) -> Usage:
+    """Counts of tokens; what is missing or no count is 0."""
+
+    def count(of: object, name: str) -> int:
+        value = of.get(name) if isinstance(of, dict) else None
+        return max(value, 0) if isinstance(value, int) else 0
+
+    prompt = count(usage, "prompt_tokens")
+    details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
+    cached = min(count(details, "cached_tokens"), prompt)
+    return Usage(prompt, count(usage, "completion_tokens"), cached, seconds)
+
+
+# Text
+
+
+def printable(text: str) -> str:
+    """`text` without lone surrogates, which JSON can hold and files and requests cannot."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def names(served: Sequence[str], room: int = 160) -> str:
+    """Model names in one line of at most `room` characters."""
+    return _cut(" ".join(", ".join(served).split()), room)
+
+
+def _message(body: bytes) -> str:
+    """What a body says to a person: the message of an error, the title of a page, or its text."""
+    text = body[:20_000].decode("utf-8", "replace")
+    if text.lstrip().startswith("<"):
+        title = re.search(r"<title[^>]{0,99}>([^<]{1,200})", text, re.IGNORECASE)
+        return title[1] if title else re.sub(r"<[^<>]{0,999}>", " ", text)
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        return text
+    for name in (
+        "error",
+        "detail",
+        "message",
+        "msg",
+    ):  # {"error": {"message": …}}, FastAPI's detail
+        while isinstance(value, list) and value:
+            value = value[0]
+        if isinstance(value, dict):
+            value = value.get(name) or value
+    return value if isinstance(value, str) else text
+
+
+def _tries(error: APIConnectionError | APIStatusError, before: str = ", ", after: str = "") -> str:
+    """How often the client asked, where it was more than once: it numbers its retries."""
+    retries = error.request.headers.get("x-stainless-retry-count", "0")
+    return "" if retries == "0" else f"{before}{int(retries) + 1} tries{after}"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """`error` and what led to it, outermost first."""
+    yield error
+    for inner in getattr(error, "exceptions", ()):
+        yield from _causes(inner)
+    cause = error.__cause__ or error.__context__
+    if cause is not None:
+        yield from _causes(cause)
+
+
+def _cut(text: str, room: int) -> str:
+    return text if len(text) <= room else text[: max(room - 1, 0)] + "…"

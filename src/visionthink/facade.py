@@ -1,0 +1,118 @@
+"""The front door: one synchronous call for the main job, and the choice of an engine by name."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from visionthink.core.engine import Engine
+from visionthink.core.episode import check_question, run_episode
+from visionthink.core.errors import UsageError
+from visionthink.core.images import Limits, Picture, open_picture
+from visionthink.core.types import Episode, Example, Look, Sampling
+
+ENGINES = ("hf", "openai", "scripted")
+MINI = Path(__file__).parent / "mini" / "checkpoints"
+DEFAULT_MODEL = "mini-sft"
+EMBEDDED = ("mini-base", "mini-sft")
+
+ImageSource = str | os.PathLike[str] | bytes | Picture
+
+
+def open_engine(
+    model: str | os.PathLike[str] | None = None,
+    *,
+    engine: str = "hf",
+    base_url: str | None = None,
+    **options: Any,
+) -> Engine:
+    """Make an engine by name; what it needs is imported here and not before.
+
+    Args:
+        model: folder or hub id for "hf" (default: the embedded checkpoint; `mini-base` and
+            `mini-sft` name the two that ship), the served name for "openai" (default: the only
+            one), a file with one reply a line for "scripted".
+        engine: "hf", "openai" or "scripted".
+        base_url: where the OpenAI-compatible server is, such as `http://127.0.0.1:8000/v1`.
+        options: passed on to the engine class.
+
+    Raises:
+        UsageError: an argument is wrong or missing.
+        MissingExtraError: the engine's packages are not installed.
+        EngineError: the model cannot be had.
+    """
+    if base_url is not None and engine != "openai":
+        raise UsageError(f"base_url goes with engine 'openai', not {engine!r}")
+    match engine:
+        case "hf":
+            from visionthink.engines.hf import HFEngine
+
+            name = str(model or DEFAULT_MODEL)
+            return HFEngine(MINI / name if name in EMBEDDED else name, **options)
+        case "openai":
+            from visionthink.engines.openai import OpenAIEngine
+
+            if base_url is None:
+                raise UsageError("engine 'openai' needs a base URL, http://127.0.0.1:8000/v1 say")
+            return OpenAIEngine(base_url, None if model is None else str(model), **options)
+        case "scripted":
+            from visionthink.engines.scripted import ScriptedEngine
+
+            if model is None:
+                raise UsageError("engine 'scripted' needs a file with one reply a line as its model")
+            return ScriptedEngine(_lines(Path(model)), **options)
+        case _:
+            raise UsageError(f"engine must be one of {', '.join(ENGINES)}; got {engine!r}")
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read replies from {str(path)!r}: {error}") from error
+
+
+def ask(
+    image: ImageSource | Sequence[ImageSource],
+    question: str,
+    *,
+    engine: Engine | None = None,
+    model: str | os.PathLike[str] | None = None,
+    look: Look = "auto",
+    profile: str | None = None,
+    max_turns: int = 2,
+    sampling: Sampling | None = None,
+    limits: Limits | None = None,
+) -> Episode:
+    """Ask one question about one or more images: the main job, synchronously.
+
+    Args:
+        image: path, encoded bytes or `Picture`, or several of them.
+        question: what to ask.
+        engine: what replies; default: an hf engine with `model`, opened for this call. Open one
+            yourself with `open_engine` when you ask more than once.
+        model: folder or hub id when `engine` is not given; default: the embedded checkpoint.
+        look, profile, max_turns, sampling: see `run_episode`.
+        limits: what an image may be; default: `images.DEFAULT_LIMITS`.
+
+    Raises:
+        ImageError, UsageError, EngineError, MissingExtraError: see `core.errors`.
+    """
+    sources = [image] if isinstance(image, str | os.PathLike | bytes | Picture) else list(image)
+    pictures = tuple(open_picture(source, limits or Limits()) for source in sources)
+    example = Example(pictures, question)
+    check_question(example, look, profile, max_turns)  # before the wait for a model
+    used = engine or open_engine(model)
+    return asyncio.run(
+        run_episode(
+            example,
+            used,
+            look=look,
+            profile=profile,
+            max_turns=max_turns,
+            sampling=sampling,
+        )
+    )
