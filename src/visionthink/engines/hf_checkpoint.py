@@ -7,7 +7,8 @@ image processor is always the PIL one, so that torchvision makes no difference t
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,17 +82,8 @@ def load_checkpoint(
     place, number_type = _placement(device, dtype)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     try:
-        config = transformers.AutoConfig.from_pretrained(name, **options)
-        if config.model_type not in FAMILIES:
-            raise CheckpointError(
-                f"model {name!r} is of type {config.model_type!r}; "
-                f"wanted one of {', '.join(FAMILIES)}"
-            )
-        tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)
-        processor = transformers.AutoImageProcessor.from_pretrained(name, backend="pil", **options)
-        network = transformers.AutoModelForImageTextToText.from_pretrained(
-            name, dtype=number_type, use_safetensors=True, **options
-        )
+        with _quiet():
+            config, tokenizer, processor, network = _load(name, number_type, options)
     except CheckpointError:
         raise
     except Exception as error:
@@ -121,6 +113,36 @@ def load_checkpoint(
         pad_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
         profile=_named_profile(name),
     )
+
+
+def _load(name: str, dtype: torch.dtype, options: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
+    """Configuration, tokenizer, image processor and network, as transformers reads them."""
+    config = transformers.AutoConfig.from_pretrained(name, **options)
+    if config.model_type not in FAMILIES:
+        raise CheckpointError(
+            f"model {name!r} is of type {config.model_type!r}; wanted one of {', '.join(FAMILIES)}"
+        )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)
+    processor = transformers.AutoImageProcessor.from_pretrained(name, backend="pil", **options)
+    network = transformers.AutoModelForImageTextToText.from_pretrained(
+        name, dtype=dtype, use_safetensors=True, **options
+    )
+    return config, tokenizer, processor, network
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep transformers' own warnings and bars out of a command's output; downloads still show."""
+    logging = transformers.utils.logging
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _check_folder(name: str) -> None:

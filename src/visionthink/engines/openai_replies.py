@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MAX_LINE = 300
 """Characters of an error message."""
+MAX_EXCERPT = 160
+"""Characters of it that are the server's."""
 
 
 class Refused(ServerError):
@@ -39,18 +41,16 @@ class Server:
     url: str
     key: str
     key_from: str
-    timeout: float
 
     def __str__(self) -> str:
         return _cut(self.url, 80)
 
-    def excerpt(self, text: str, room: int = 160) -> str:
+    def excerpt(self, text: str, room: int) -> str:
         """The start of `text` in one harmless line of at most `room` characters."""
         if len(self.key) > 4:
             text = text.replace(self.key, "(key)")
         text = re.sub(r"data:[^\s,]{0,80},[A-Za-z0-9+/=_-]*|[A-Za-z0-9+/=_-]{80,}", "(data)", text)
-        text = "".join(char if char.isprintable() else " " for char in text)
-        return _cut(" ".join(text.split()), room)
+        return _cut(text, room)
 
     def refused(
         self, error: APIStatusError, model: str | None, served: Sequence[str] | None
@@ -60,7 +60,8 @@ class Server:
         what = f"{self} refused the request ({status}{_tries(error)})"
         hint = "change the request or the server's limits"
         if 300 <= status < 400:
-            target = self.excerpt(error.response.headers.get("location", ""), 80)
+            target = error.response.headers.get("location", "")
+            target = self.excerpt(target.removesuffix("/chat/completions"), 80)
             what, hint = f"{self} redirects to {target} ({status})", "use that as the base URL"
         elif status in (401, 403):
             what = f"{self} refused the API key ({status})"
@@ -82,7 +83,8 @@ class Server:
         return refusal
 
     def timed_out(self, error: APIConnectionError) -> ServerError:
-        what = f"{self} did not reply within {self.timeout:g} s{_tries(error, ' (', ')')}"
+        seconds = error.request.extensions["timeout"]["read"]
+        what = f"{self} did not reply within {seconds:g} s{_tries(error, ' (', ')')}"
         return ServerError(self._line(what, "", "is it overloaded? Allow a longer timeout"))
 
     def unreachable(self, error: APIConnectionError) -> ServerError:
@@ -105,13 +107,14 @@ class Server:
 
     def no_reply(self, came: str, said: bytes = b"") -> ServerError:
         """The error for a success that does not hold what it should."""
-        hint = "see the server's log"
+        hint = "is this the base URL of an OpenAI-compatible API?"
         if not self.url.endswith("/v1"):
-            hint = "correct the base URL: it usually ends in /v1"
+            hint += " It usually ends in /v1"
         return ServerError(self._line(f"{self} sent {came}", _message(said), hint))
 
     def _line(self, what: str, said: str, hint: str) -> str:
-        quoted = self.excerpt(said, max(MAX_LINE - len(what) - len(hint) - 6, 0))
+        room = MAX_LINE - len(what) - len(hint) - 6
+        quoted = self.excerpt(said, min(max(room, 0), MAX_EXCERPT))
         return f"{what}: “{quoted}”; {hint}" if quoted else f"{what}; {hint}"
 
 
@@ -178,7 +181,8 @@ def _content(message: dict[str, Any]) -> str | None:
 
 def _tool_calls(server: Server, message: dict[str, Any], body: bytes) -> Iterator[str]:
     """The calls that a tool parser took out, as the text they were."""
-    for call in message.get("tool_calls") or ():
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, dict) else None
         if not isinstance(function, dict) or not isinstance(function.get("name"), str):
             raise server.no_reply("a tool call without a function", body)
@@ -209,9 +213,9 @@ def printable(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8")
 
 
-def names(served: Sequence[str], room: int = 160) -> str:
+def names(served: Sequence[str], room: int = MAX_EXCERPT) -> str:
     """Model names in one line of at most `room` characters."""
-    return _cut(" ".join(", ".join(served).split()), room)
+    return _cut(", ".join(served), room)
 
 
 def _message(body: bytes) -> str:
@@ -254,4 +258,6 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _cut(text: str, room: int) -> str:
+    """`text` in one line of visible characters, at most `room` of them."""
+    text = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return text if len(text) <= room else text[: max(room - 1, 0)] + "…"
