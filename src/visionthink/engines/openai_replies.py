@@ -12,7 +12,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from visionthink.core.errors import ServerError
@@ -39,7 +39,7 @@ class Server:
     """A server as errors speak of it. `key_from` says where `key` was taken from."""
 
     url: str
-    key: str
+    key: str = field(repr=False)
     key_from: str
 
     def __str__(self) -> str:
@@ -70,7 +70,7 @@ class Server:
             what, hint = f"{self} has nothing under this path (404)", "correct the base URL"
             if not self.url.endswith("/v1"):
                 hint += ": it usually ends in /v1"
-        elif status == 404 and model not in served:
+        elif status == 404 and served is not None and model not in served:
             what = f"{self} has no model {_cut(repr(model), 60)} (404)"
             hint = f"it has {names(served, 90) or 'none'}"
         elif status == 429:

@@ -1,0 +1,276 @@
+"""An engine on any OpenAI-compatible server: vLLM, SGLang, llama.cpp, hosted services.
+
+The official client sends, retries and backs off: connection errors, time-outs, 408, 409, 429 and
+5xx, with Retry-After where the server gives one. What it lacks is added here: a bound on the size
+and the time of a reply, no redirects (they turn POST into GET), and errors that say what to do.
+No error holds the API key or image data, whatever the server echoes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from visionthink.core.errors import EngineError, MissingExtraError, ServerError, UsageError
+from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid
+from visionthink.core.types import Completion, Message, Part, Sampling
+from visionthink.engines.openai_http import MAX_BODY, bounded_http_client, checked_key, checked_url
+from visionthink.engines.openai_replies import (
+    Refused,
+    Server,
+    names,
+    printable,
+    read_models,
+    read_reply,
+)
+
+if TYPE_CHECKING:
+    from openai import AsyncOpenAI
+
+T = TypeVar("T")
+
+LOOKUP_TIMEOUT = 10.0
+"""Seconds to wait for the list of models, which a server has at hand."""
+NO_MODEL_LIST = (401, 403, 404, 405, 501)
+"""Statuses by which servers say that they do not list their models (to us)."""
+
+_CLOSED = "the openai engine was asked after close(), or closed meanwhile; make a new one"
+
+
+@dataclass(frozen=True)
+class _Connection:
+    """What belongs to one event loop."""
+
+    client: AsyncOpenAI
+    slots: asyncio.Semaphore
+
+
+class OpenAIEngine:
+    """Replies from the server at `base_url`, which usually ends in /v1.
+
+    Nothing is asked of the server before it is needed. Without `model` the server must serve
+    exactly one; without `grid`, `qwen3` or `qwen2` in the model's name decides, then in the `root`
+    field of the server's model list (vLLM's path of the weights), then Qwen2.5-VL is assumed. The
+    properties `model` and `grid` block while they ask the server.
+
+    Args:
+        base_url: http or https.
+        model: the name it is served under.
+        api_key: default: environment variable OPENAI_API_KEY, else "none".
+        grid: how the model cuts images.
+        profile: the prompt profile the model was trained with.
+        timeout: seconds without a byte before a try is given up and repeated, and seconds that the
+            body of a reply may take.
+        max_retries: tries after the first; backs off 0.5 s, 1 s, 2 s, … at most 8 s.
+        max_concurrency: requests open at once, per event loop.
+        extra_body: further fields of each request. They win over ours, and None leaves a field
+            out: `{"max_tokens": None, "max_completion_tokens": 512}`.
+
+    Raises:
+        UsageError: the URL, the key or a number is not usable.
+        MissingExtraError: the `openai` package is not installed.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        model: str | None = None,
+        *,
+        api_key: str | None = None,
+        grid: Grid | None = None,
+        profile: str | None = None,
+        timeout: float = 120.0,
+        max_retries: int = 3,
+        max_concurrency: int = 16,
+        extra_body: Mapping[str, Any] | None = None,
+    ) -> None:
+        try:
+            import openai  # noqa: F401  (fails here rather than at the first request)
+        except ImportError as error:
+            raise MissingExtraError("the openai engine", "openai") from error
+        if not (timeout > 0 and max_retries >= 0 and max_concurrency >= 1):
+            raise UsageError(
+                "timeout must be above 0, max_retries at least 0 and max_concurrency at least 1; "
+                f"got {timeout}, {max_retries}, {max_concurrency}"
+            )
+        self._server = Server(checked_url(base_url), *checked_key(api_key))
+        self._model = printable(model) if model else None
+        self._grid = grid
+        self._profile = profile
+        self._timeout = timeout
+        self._max_retries = max_retries
+        self._max_concurrency = max_concurrency
+        self._extra_body = dict(extra_body or {})
+        self._connections: dict[
+            asyncio.AbstractEventLoop, tuple[_Connection, AsyncGenerator[_Connection]]
+        ] = {}
+        self._closed = False
+
+    @property
+    def model(self) -> str:
+        return self._model or self._wait(self._find_model())
+
+    @property
+    def grid(self) -> Grid:
+        return self._grid or self._wait(self._find_grid())
+
+    @property
+    def shape(self) -> None:
+        """Servers do not tell the sizes of a model."""
+
+    @property
+    def profile(self) -> str | None:
+        return self._profile
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        """Reply to `messages`; `seconds` includes the wait for a slot and all tries.
+
+        Raises:
+            UsageError: no model was named, and the server has none or several.
+            ServerError: no reply came, or what came is not one.
+            EngineError: the engine was closed.
+        """
+        begin = time.perf_counter()
+        connection = await self._connection()
+        model = self._model or await self._find_model()
+        body = {
+            "temperature": sampling.temperature,
+            "top_p": sampling.top_p,
+            "max_tokens": sampling.max_tokens,
+            "seed": sampling.seed,
+        } | self._extra_body
+        async with connection.slots:
+            # In a thread: encoding a large image takes long enough to stall other requests.
+            conversation = await asyncio.to_thread(lambda: [_payload(m) for m in messages])
+            reply = await self._send(
+                lambda: connection.client.chat.completions.with_raw_response.create(
+                    model=model,
+                    messages=conversation,
+                    extra_body={key: value for key, value in body.items() if value is not None},
+                ),
+                model,
+            )
+        return read_reply(self._server, reply, time.perf_counter() - begin)
+
+    async def close(self) -> None:
+        """End what is under way, and close all connections."""
+        self._closed = True
+        _, mine = self._connections.pop(asyncio.get_running_loop(), (None, None))
+        self._connections.clear()  # those of other running loops close there when collected
+        if mine is not None:
+            await mine.aclose()
+
+    async def _connection(self) -> _Connection:
+        """The connection of the running loop: sockets and semaphores cannot change loops."""
+        if self._closed:
+            raise EngineError(_CLOSED)
+        loop = asyncio.get_running_loop()
+        for ended in [other for other in list(self._connections) if other.is_closed()]:
+            del self._connections[ended]
+        if loop not in self._connections:
+            opened = self._open()
+            self._connections[loop] = await anext(opened), opened
+        return self._connections[loop][0]
+
+    async def _open(self) -> AsyncGenerator[_Connection]:
+        """A connection, closed at the latest by asyncio.run(), which ends generators on its way."""
+        import openai
+
+        client = openai.AsyncOpenAI(
+            base_url=self._server.url,
+            api_key=self._server.key,
+            timeout=self._timeout,
+            max_retries=self._max_retries,
+            http_client=bounded_http_client(),
+        )
+        try:
+            yield _Connection(client, asyncio.Semaphore(self._max_concurrency))
+        finally:
+            await client.close()
+
+    async def _send(self, request: Callable[[], Awaitable[Any]], model: str | None = None) -> bytes:
+        """The body of the reply to `request`, if the server accepts it."""
+        import openai
+
+        try:
+            return (await request()).content
+        except openai.APIStatusError as error:
+            served = None
+            if error.status_code == 404 and model is not None:
+                with contextlib.suppress(ServerError):
+                    served = list(await self._models(max_retries=0))
+            # from None: the client's own error quotes the server, and the server may quote us.
+            raise self._server.refused(error, model, served) from None
+        except openai.APITimeoutError as error:
+            raise self._server.timed_out(error) from error
+        except openai.APIConnectionError as error:
+            raise self._server.unreachable(error) from error
+        except openai.APIResponseValidationError:
+            raise self._server.no_reply(f"more than {MAX_BODY // 2**20} MiB") from None
+        except RuntimeError as error:  # what a closed client raises
+            if self._closed:
+                raise EngineError(_CLOSED) from error
+            raise
+
+    async def _models(self, max_retries: int | None = None) -> dict[str, str]:
+        """Name → root of the models the server lists."""
+        client = (await self._connection()).client.with_options(
+            timeout=min(LOOKUP_TIMEOUT, self._timeout),
+            max_retries=self._max_retries if max_retries is None else max_retries,
+        )
+        return read_models(self._server, await self._send(client.models.with_raw_response.list))
+
+    async def _find_model(self) -> str:
+        """Requests that start together may each ask; one lock would queue them on a dead server."""
+        served = list(await self._models())
+        if len(served) != 1:
+            raise UsageError(
+                f"{self._server} serves {len(served)} models; name the one to use: "
+                f"{names(served) or '(none)'}"
+            )
+        self._model = served[0]
+        return self._model
+
+    async def _find_grid(self) -> Grid:
+        name = self._model or await self._find_model()
+        grid = _family_grid(name)
+        if grid is None:
+            try:
+                grid = _family_grid((await self._models()).get(name, ""))
+            except Refused as refusal:
+                if refusal.status not in NO_MODEL_LIST:
+                    raise
+        self._grid = grid or QWEN2_5_VL
+        return self._grid
+
+    def _wait(self, find: Coroutine[Any, Any, T]) -> T:
+        """Run `find` on a loop of its own in another thread, as this one may be running a loop."""
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, find).result()
+
+
+def _payload(message: Message) -> Any:
+    """A message as the API takes it: text alone as a string, with images as a list of parts.
+
+    An image is sent as the same bytes in each turn: servers look up their caches by them.
+    """
+    if not message.images:
+        return {"role": message.role, "content": printable(message.text)}
+    return {"role": message.role, "content": [_payload_part(part) for part in message.parts]}
+
+
+def _payload_part(part: Part) -> dict[str, Any]:
+    if isinstance(part, str):
+        return {"type": "text", "text": printable(part)}
+    return {"type": "image_url", "image_url": {"url": part.data_url()}}
+
+
+def _family_grid(name: str) -> Grid | None:
+    """The grid of a model family that a name gives away."""
+    name = name.lower()
+    return QWEN3_VL if "qwen3" in name else QWEN2_5_VL if "qwen2" in name else None

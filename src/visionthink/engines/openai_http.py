@@ -1,0 +1,75 @@
+"""How the openai engine reaches a server: the URL, the key, and an HTTP client with bounds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import Any
+from urllib.parse import urlsplit
+
+from visionthink.core.errors import UsageError
+
+MAX_BODY = 16 * 2**20
+"""Bytes of a reply, decompressed; a long reply is a thousandth of it."""
+
+
+def checked_url(url: str) -> str:
+    url = url.strip().rstrip("/")
+    problem = ""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port, (parts.hostname or "").encode("idna")  # these raise where they are bad
+    except ValueError as error:
+        raise UsageError(f"the base URL is not valid: {error}; like http://host:8000/v1") from None
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        problem = "must start with http:// or https:// and a host"
+    elif parts.username is not None or parts.query or parts.fragment:
+        problem = "must hold no user, query or fragment; keys go into api_key"
+    elif not url.isprintable() or " " in url:
+        problem = "must hold no spaces or control characters"
+    if problem:
+        raise UsageError(f"the base URL {problem}, like http://host:8000/v1")
+    return url
+
+
+def checked_key(given: str | None) -> tuple[str, str]:
+    """The key, and a sentence on where it is from."""
+    origin = "the key was given"
+    if given is None:
+        given, origin = os.environ.get("OPENAI_API_KEY", ""), "the key is that of OPENAI_API_KEY"
+    key = given.strip()
+    if not all("!" <= char <= "~" for char in key):
+        raise UsageError(f"{origin}, but it has characters that no key has; paste it again")
+    return (key, origin) if key else ("none", "no key was given")
+
+
+def bounded_http_client() -> Any:
+    """The official client's HTTP client, whose replies end: in size, in time, without redirects."""
+    import openai
+
+    class Bounded(openai.DefaultAsyncHttpxClient):
+        async def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
+            """Send, and read the whole reply, also where `stream` is set: we never set it."""
+            response = await super().send(request, stream=True, **options)
+            timeout = request.extensions["timeout"]["read"]
+            body = bytearray()
+            try:
+                async with asyncio.timeout(timeout):
+                    async for chunk in response.aiter_bytes():
+                        body += chunk
+                        if len(body) > MAX_BODY:
+                            raise openai.APIResponseValidationError(response, None)
+            except TimeoutError:
+                raise openai.APITimeoutError(request) from None
+            finally:
+                await response.aclose()
+            headers = [
+                (name, value)
+                for name, value in response.headers.items()
+                if name not in ("content-encoding", "content-length", "transfer-encoding")
+            ]
+            return type(response)(
+                response.status_code, headers=headers, content=bytes(body), request=request
+            )
+
+    return Bounded(follow_redirects=False)
