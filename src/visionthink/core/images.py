@@ -1,0 +1,379 @@
+"""Images: open them safely, halve them, and count the visual tokens that a model makes of them.
+
+This is the only place where pixels become tokens. Sizes are (width, height) in pixels throughout.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+import os
+import stat
+import threading
+import warnings
+from collections.abc import Generator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from visionthink.core.errors import ImageError
+
+Size = tuple[int, int]
+
+MAX_ASPECT = 200.0  # long side / short side; the Qwen-VL image processors refuse longer strips
+
+# The only decoders that unknown bytes may reach. Pillow's "JPEG" covers phones' MPO as well.
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
+_GIVE = "give a PNG, JPEG, WebP, GIF, TIFF or BMP file"
+_MIMES = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"RIFF", "image/webp"))
+_PLAIN_MODES = {"JPEG": ("RGB", "L"), "PNG": ("RGB", "L"), "WEBP": ("RGB",)}
+_ORIENTATION = 0x0112  # the EXIF tag; its values:
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_warnings_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How large an image may be: encoded bytes, decoded pixels, long side over short side."""
+
+    max_bytes: int = 50 * 2**20
+    max_pixels: int = 100_000_000
+    max_aspect: float = MAX_ASPECT
+
+
+DEFAULT_LIMITS = Limits()
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How a model cuts an image into visual tokens.
+
+    `cell` is the side of the square that becomes one token, in px of the resized image (patch side
+    times merge size). The processor enlarges images below `min_pixels`, shrinks above `max_pixels`.
+    """
+
+    cell: int = 28
+    min_pixels: int = 56 * 56
+    max_pixels: int = 28 * 28 * 16384
+
+    def seen_size(self, size: Size) -> Size:
+        """The size to which the processor resizes an image: both sides multiples of `cell`.
+
+        The rule is that of the Qwen2-VL family (`smart_resize` in transformers' `qwen2_vl`): each
+        side goes to the nearest multiple, ties to even; if that area is outside [min_pixels,
+        max_pixels], the given sides are scaled by one factor to the bound that was crossed, then
+        go to the next multiple below or above.
+
+        Raises:
+            ImageError: a side is below 1 px, or the sides are more than 200:1 apart.
+        """
+        if problem := _shape_problem(size, MAX_ASPECT):
+            raise ImageError(f"cannot fit an image to the model: {problem}; crop or pad it")
+        columns, rows = (round(side / self.cell) for side in size)
+        area = columns * rows * self.cell**2
+        if area > self.max_pixels:
+            shrink = math.sqrt(math.prod(size) / self.max_pixels)
+            columns, rows = (max(1, math.floor(side / shrink / self.cell)) for side in size)
+        elif area < self.min_pixels:
+            grow = math.sqrt(self.min_pixels / math.prod(size))
+            columns, rows = (math.ceil(side * grow / self.cell) for side in size)
+        return columns * self.cell, rows * self.cell
+
+    def cells(self, size: Size) -> tuple[int, int]:
+        """Columns and rows of visual tokens of an image of this size. Raises as `seen_size`."""
+        width, height = self.seen_size(size)
+        return width // self.cell, height // self.cell
+
+
+# The bounds in the published checkpoints' preprocessor_config.json. The class default in
+# transformers is lower (28 * 28 * 1280), and no checkpoint relies on it.
+QWEN2_5_VL = Grid()
+QWEN3_VL = Grid(cell=32, min_pixels=65536, max_pixels=16777216)
+
+
+def visual_tokens(size: Size, grid: Grid) -> int:
+    """How many visual tokens a model makes of an image of this size. Raises as `Grid.seen_size`."""
+    return math.prod(grid.cells(size))
+
+
+def half_size(size: Size, grid: Grid) -> Size:
+    """The size of the first look at an image: half the width and height, a quarter of the tokens.
+
+    An image beyond `grid.max_pixels` is halved from the size at which the model would see it;
+    otherwise a huge original and its half would cost the same. Each side stays at least one cell,
+    and the sides at most 200:1 apart. Where that makes the half view cost more than the original
+    (tiny images and thin strips), there is no smaller view, and `size` itself comes back. So
+    `visual_tokens(half_size(size, grid), grid) <= visual_tokens(size, grid)`, always.
+
+    Raises:
+        ImageError: as `Grid.seen_size`.
+    """
+    width, height = size if math.prod(size) <= grid.max_pixels else grid.seen_size(size)
+    width, height = max(grid.cell, width // 2), max(grid.cell, height // 2)
+    least = math.ceil(max(width, height) / MAX_ASPECT)
+    half = max(least, width), max(least, height)
+    return half if visual_tokens(half, grid) <= visual_tokens(size, grid) else size
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An RGB image, and the bytes that stand for it on the wire.
+
+    Attributes:
+        image: mode RGB, upright, without metadata; shape (height, width, 3) as an array.
+        source: the original JPEG, PNG or WebP, only if decoding it gives exactly `image`. It keeps
+            its metadata (camera, place), and they travel with it.
+        name: file name for people, printable; "" if there is none.
+    """
+
+    image: Image.Image
+    source: bytes | None = field(default=None, repr=False)
+    name: str = ""
+
+    @property
+    def size(self) -> Size:
+        return self.image.size
+
+    def encoded(self) -> tuple[bytes, str]:
+        """The bytes to send and their MIME type: `source` as it is, else a PNG.
+
+        Encoded once: the same bytes go out in every turn, so that prefix caches hit.
+        """
+        return self._wire
+
+    def data_url(self) -> str:
+        data, mime = self.encoded()
+        return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
+
+    @cached_property
+    def _wire(self) -> tuple[bytes, str]:
+        if source := self.source:
+            return source, next(mime for start, mime in _MIMES if source.startswith(start))
+        buffer = io.BytesIO()
+        self.image.save(buffer, "PNG")
+        return buffer.getvalue(), "image/png"
+
+
+def half_view(picture: Picture, grid: Grid) -> Picture:
+    """The first look: `picture` resized to `half_size` with LANCZOS, or itself if that is its size.
+
+    Raises:
+        ImageError: as `Grid.seen_size`.
+    """
+    size = half_size(picture.size, grid)
+    if size == picture.size:
+        return picture
+    return Picture(picture.image.resize(size, Image.Resampling.LANCZOS), name=picture.name)
+
+
+def open_picture(
+    source: str | os.PathLike[str] | bytes | Image.Image | Picture, limits: Limits = DEFAULT_LIMITS
+) -> Picture:
+    """Read an image, first frame only, and make it upright RGB with transparency on white.
+
+    Args:
+        source: path, encoded bytes, PIL image (copied), or Picture (returned, if within `limits`).
+        limits: checked before the file is read (bytes) and before it is decoded (pixels, sides).
+
+    Raises:
+        ImageError: the image is missing, unreadable, damaged, too large or of an unknown kind. One
+            line, whatever the file is called and whatever it holds.
+    """
+    name, what = _names(source)
+    try:
+        if isinstance(source, Picture):
+            _check_size(source.size, limits)
+            return source
+        if isinstance(source, Image.Image):
+            return _decode(source, None, name, limits)
+        data = source if isinstance(source, bytes) else _read(source, limits)
+        _check_bytes(len(data), limits)
+        with _identify(data) as image:
+            return _decode(image, data, name, limits)
+    except Exception as error:  # on junk, Pillow's decoders raise nearly anything
+        came, advice = _explain(error, limits)
+        raise ImageError(f"cannot read {what}: {came}; {advice}") from error
+
+
+class _Refusal(Exception):
+    """What came and what to do; `open_picture` adds which image it is about."""
+
+
+def _explain(error: Exception, limits: Limits) -> tuple[str, str]:
+    if isinstance(error, _Refusal):
+        came, advice = error.args
+        return came, advice
+    if isinstance(error, Image.DecompressionBombError):
+        most = min(limits.max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or limits.max_pixels))
+        return f"it has more than {most:,} pixels", "shrink it"
+    if isinstance(error, MemoryError):
+        return "decoding it needs more memory than there is", "shrink it"
+    detail = _printable(str(error) or type(error).__name__)
+    return f"it is damaged or cut short ({detail})", "get a complete copy of it"
+
+
+def _names(source: object) -> tuple[str, str]:
+    """The file name for people ("" if none), and what to call the image in an error."""
+    if isinstance(source, Picture):
+        return source.name, f"image '{_printable(source.name)}'" if source.name else "an image"
+    if isinstance(source, str | os.PathLike):
+        path = os.fsdecode(source)  # pyright: ignore[reportUnknownArgumentType] -- of any PathLike
+        return _printable(os.path.basename(path)), f"image '{_printable(path)}'"
+    return "", "an image given as bytes" if isinstance(source, bytes) else "an image"
+
+
+def _printable(text: str) -> str:
+    """`text` on one line: control characters and the like escaped, the middle of a long one cut."""
+    text = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    return text if len(text) <= 250 else f"{text[:100]}…{text[-149:]}"
+
+
+def _read(path: str | os.PathLike[str], limits: Limits) -> bytes:
+    """A regular file's bytes, at most one more than the limit; other kinds (pipes) would block."""
+    try:
+        status = os.stat(os.fspath(path))
+        if not stat.S_ISREG(status.st_mode):
+            kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
+            raise _Refusal(f"it is {kind}", _GIVE)
+        _check_bytes(status.st_size, limits)
+        with open(path, "rb") as file:
+            return file.read(limits.max_bytes + 1)
+    except FileNotFoundError as error:
+        raise _Refusal("there is no such file", "check the path (URLs are not fetched)") from error
+    except PermissionError as error:
+        raise _Refusal("permission to read it is denied", "change its permissions") from error
+    except OSError as error:
+        raise _Refusal(error.strerror or "it cannot be opened", "check the path") from error
+    except ValueError as error:  # a null character, or what the file system cannot encode
+        raise _Refusal("this cannot be a path", "check the path") from error
+    except TypeError as error:
+        advice = "give a path, bytes or a PIL image"
+        raise _Refusal(f"it is of type {type(path).__name__}", advice) from error
+
+
+def _check_bytes(count: int, limits: Limits) -> None:
+    if count > limits.max_bytes:
+        came = f"it has more than {limits.max_bytes:,} bytes"
+        raise _Refusal(came, "shrink it or compress it more")
+
+
+def _check_size(size: Size, limits: Limits) -> None:
+    if problem := _shape_problem(size, limits.max_aspect):
+        raise _Refusal(problem, "crop or pad it")
+    if math.prod(size) > limits.max_pixels:
+        came = f"it has {size[0]:,} x {size[1]:,} pixels, more than {limits.max_pixels:,}"
+        raise _Refusal(came, "shrink it")
+
+
+def _shape_problem(size: Size, max_aspect: float) -> str | None:
+    short, long = sorted(size)
+    if short < 1:
+        return f"it has no pixels ({size[0]} x {size[1]})"
+    if long / short > max_aspect:
+        return f"it has {size[0]:,} x {size[1]:,} pixels, a longer strip than {max_aspect:g}:1"
+    return None
+
+
+@contextmanager
+def _no_warnings() -> Generator[None]:
+    """Silence Pillow's warnings (large images, odd metadata): we decide, or raise, ourselves.
+
+    `catch_warnings` changes the whole process, so threads take turns; decoding stays outside.
+    """
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _identify(data: bytes) -> Image.Image:
+    """Read the header only."""
+    if not data:
+        raise _Refusal("it is empty (0 bytes)", _GIVE)
+    try:
+        with _no_warnings():
+            return Image.open(io.BytesIO(data), formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        raise _Refusal(f"it does not hold an image (it starts {data[:12]!r})", _GIVE) from error
+
+
+def _decode(image: Image.Image, data: bytes | None, name: str, limits: Limits) -> Picture:
+    """Check the size, decode, and keep `data` if every decoder makes the same image of it."""
+    _check_size(image.size, limits)
+    with _no_warnings() if image.format == "TIFF" else nullcontext():  # reads its tags again
+        image.load()
+    try:
+        with _no_warnings():
+            orientation = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # broken metadata raise nearly anything, and the pixels are still good
+        orientation = 0
+    rgb = _to_rgb(image)
+    if orientation in _UPRIGHT:
+        rgb = rgb.transpose(_UPRIGHT[orientation])
+    plain = (
+        data is not None
+        and orientation == 1
+        and image.mode in _PLAIN_MODES.get(image.format or "", ())
+        and getattr(image, "n_frames", 1) == 1
+        and not image.has_transparency_data
+        # Byte 24 of a PNG is its bits per sample: decoders differ in rounding 16 to 8.
+        and (image.format != "PNG" or data[24] == 8)
+    )
+    return Picture(rgb, data if plain else None, name)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """A new image, without metadata that something later might apply again; profiles are ignored,
+    as in the models' training.
+    """
+    try:
+        if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+            rgb = Image.fromarray(_to_8_bits(image)).convert("RGB")
+        elif image.has_transparency_data:
+            rgba = image.convert("RGBA")
+            rgb = Image.new("RGB", image.size, "white")
+            rgb.paste(rgba, mask=rgba.getchannel("A"))
+        else:
+            rgb = image.convert("RGB")
+    except ValueError as error:  # premultiplied grey (La), for one
+        came = f"its colour mode {image.mode} is not supported"
+        raise _Refusal(came, "convert it to RGB") from error
+    rgb.info.clear()
+    return rgb
+
+
+def _to_8_bits(image: Image.Image) -> NDArray[np.uint8]:
+    """Grey in 0..255, shape (height, width), of an image of mode "I;16", "I" or "F".
+
+    16-bit samples are divided by 257, so 65535 becomes 255. The 32-bit modes do not say what white
+    is: it is taken to be the least of 1 (in "F" only), 255 and 65535 that no sample exceeds; if
+    none will do or a sample is negative, the darkest becomes 0 and the brightest 255. NaN and
+    infinity count as 0. A sample value marked transparent becomes white.
+    """
+    samples: NDArray[Any] = np.asarray(image)
+    if image.mode.startswith("I;16"):
+        grey = (samples.astype(np.uint32) + 128) // 257
+    else:
+        values = np.nan_to_num(samples.astype(np.float64), posinf=0.0, neginf=0.0)
+        black, white = float(values.min()), float(values.max())
+        if black >= 0 and white <= 65535:
+            whites = (1, 255, 65535) if image.mode == "F" else (255, 65535)
+            black, white = 0.0, next(top for top in whites if top >= white)
+        grey = np.rint((values - black) * 255 / max(white - black, 1e-30))
+    result = grey.astype(np.uint8)
+    if "transparency" in image.info:
+        result[samples == image.info["transparency"]] = 255
+    return result
