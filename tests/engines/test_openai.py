@@ -105,7 +105,9 @@ def test_the_only_model_is_found_once():
 def test_no_or_several_models_are_a_usage_error(models, listed):
     with (
         ChatServer(models=models) as server,
-        pytest.raises(UsageError, match=re.escape(f"{len(models)} models; name the one to use: ")),
+        pytest.raises(
+            UsageError, match=re.escape(f"{len(models)} models; name the one to use: {listed}")
+        ),
     ):
         ask(server.url, model=None)
 
