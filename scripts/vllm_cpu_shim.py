@@ -1,0 +1,34 @@
+"""Lets torchvision import in a CPU-only environment whose torchvision was built for CUDA.
+
+Such a torchvision cannot load its compiled operators, yet registers Python fakes for two of them
+as it is imported, and fails: "operator torchvision::nms does not exist". Declaring the schemas of
+the two just before the import is enough. Image transforms, which is all that vLLM's processor
+uses, then work; the operators themselves stay unusable.
+
+`vllm_env.sh` puts this file beside torchvision, with a .pth file that imports it when Python
+starts. It costs nothing until torchvision is imported. Do not use it beside a torchvision that
+works: the schemas would be declared twice.
+"""
+
+import sys
+from importlib.abc import MetaPathFinder
+
+_SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+
+
+class _DeclareBeforeTorchvision(MetaPathFinder):
+    """Finds nothing; declares the schemas when it is first asked for torchvision."""
+
+    library = None  # dropping the library would drop its schemas
+
+    def find_spec(self, fullname, path=None, target=None):
+        if fullname == "torchvision" and self.library is None:
+            from torch.library import Library
+
+            self.library = Library("torchvision", "FRAGMENT")
+            for name in ("nms", "qnms"):
+                self.library.define(name + _SCHEMA)
+        return None
+
+
+sys.meta_path.insert(0, _DeclareBeforeTorchvision())

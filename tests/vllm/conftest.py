@@ -1,0 +1,83 @@
+"""One server for each checkpoint, one after the other; the tests run against each of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import vllm_server
+
+from checkpoints import save_qwen2_5_vl, save_qwen3_vl
+from visionthink.core.types import Completion, Message
+from visionthink.engines import openai as openai_engine
+from visionthink.engines.hf import HFEngine
+from visionthink.engines.hf_prompt import build_prompt
+from visionthink.engines.openai import OpenAIEngine
+from visionthink.facade import MINI
+
+RANDOM = {"random-qwen2.5-vl": save_qwen2_5_vl, "random-qwen3-vl": save_qwen3_vl}
+EMBEDDED = "mini-sft"
+
+
+@dataclass(frozen=True)
+class Served:
+    """One checkpoint in both engines.
+
+    Attributes:
+        name: what the server calls the checkpoint.
+        local: the checkpoint in transformers.
+        remote: the checkpoint in vLLM, at `url`.
+        sent: the bodies of the server's replies to `remote`, newest last.
+    """
+
+    name: str
+    url: str
+    local: HFEngine
+    remote: OpenAIEngine
+    sent: list[dict[str, Any]]
+
+    def prompt_ids(self, *messages: Message) -> list[int]:
+        """The prompt as the hf engine tokenises it, one placeholder for each visual token."""
+        return list(build_prompt(messages, self.local.checkpoint).ids)
+
+
+@pytest.fixture(scope="session", params=[*RANDOM, EMBEDDED])
+def served(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Served]:
+    if not vllm_server.is_installed():
+        pytest.skip("vLLM is not installed: run `make test-vllm`, or scripts/vllm_env.sh first")
+    name: str = request.param
+    scratch = tmp_path_factory.mktemp(name)
+    if name in RANDOM:
+        folder = RANDOM[name](scratch / "checkpoint")
+    else:
+        folder = MINI / name
+        if not (folder / "config.json").is_file():
+            pytest.skip(f"there is no checkpoint {folder}")
+    local = HFEngine(folder, device="cpu", dtype="float32")
+    with vllm_server.serve(folder, name, scratch) as url, pytest.MonkeyPatch.context() as patch:
+        remote = OpenAIEngine(
+            url,
+            name,
+            grid=local.grid,  # servers do not tell a checkpoint's own pixel limits
+            profile="mini",
+            extra_body={"return_token_ids": True},
+        )
+        yield Served(name, url, local, remote, record(patch))
+
+
+def record(patch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """Keep what servers send to openai engines, token ids above all, as it came."""
+    sent: list[dict[str, Any]] = []
+    read = openai_engine.read_reply
+
+    def keep_and_read(server: Any, body: bytes, seconds: float) -> Completion:
+        sent.append(json.loads(body))
+        return read(server, body, seconds)
+
+    patch.setattr(openai_engine, "read_reply", keep_and_read)
+    return sent

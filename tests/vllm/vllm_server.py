@@ -1,0 +1,118 @@
+"""A real vLLM server on the CPU, in the environment that `scripts/vllm_env.sh` builds."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+ENVIRONMENT = ROOT / ".venv-vllm"
+
+BLOCK = 32
+"""Tokens in a block of the KV cache: the smallest that vLLM has on a CPU. Prefixes are cached in
+whole blocks, and by default a block is longer than these tests' prompts."""
+START_SECONDS = 600
+"""A start takes half a minute on two idle cores; the first one ever takes twice that."""
+STOP_SECONDS = 30
+
+SETTINGS = {
+    "HF_HUB_OFFLINE": "1",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+    "OMP_NUM_THREADS": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "VLLM_CPU_KVCACHE_SPACE": "1",  # GiB, whole numbers only
+}
+
+
+def is_installed() -> bool:
+    return (ENVIRONMENT / "stamp").is_file()
+
+
+@contextmanager
+def serve(folder: Path, name: str, scratch: Path) -> Iterator[str]:
+    """Serve `folder` on a free port until the end of the block; the log is in `scratch`."""
+    port = free_port()
+    log = scratch / "server.log"
+    command = [
+        str(ENVIRONMENT / "bin" / "python"),
+        *("-m", "vllm.entrypoints.openai.api_server"),
+        *("--model", str(folder), "--served-model-name", name),
+        *("--host", "127.0.0.1", "--port", str(port)),
+        *("--dtype", "float32", "--enforce-eager"),
+        *("--block-size", str(BLOCK), "--enable-prefix-caching", "--enable-prompt-tokens-details"),
+        *("--limit-mm-per-prompt", '{"image": 8, "video": 0}'),
+    ]
+    paths = {f"VLLM_{kind}_ROOT": str(scratch / kind) for kind in ("CACHE", "CONFIG")}
+    with log.open("wb") as output:
+        server = subprocess.Popen(
+            command,
+            cwd=scratch,
+            env={**os.environ, **SETTINGS, **paths},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # its workers can be ended with it, as one group
+            preexec_fn=_start_gently,
+        )
+    try:
+        wait_until_ready(server, f"http://127.0.0.1:{port}/health", log)
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        stop(server)
+
+
+def _start_gently() -> None:
+    """In the child: leave the processor to others, and end when the tests are killed (Linux)."""
+    os.nice(5)
+    set_death_signal = 1
+    ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until_ready(server: subprocess.Popen[bytes], health: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            pytest.fail(f"vLLM ended with code {server.returncode}:\n{tail(log)}", pytrace=False)
+        try:
+            with urllib.request.urlopen(health, timeout=5):  # noqa: S310  (our own http URL)
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.5)
+    pytest.fail(f"vLLM was not ready after {START_SECONDS} s:\n{tail(log)}", pytrace=False)
+
+
+def tail(log: Path, lines: int = 60) -> str:
+    return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+
+
+def stop(server: subprocess.Popen[bytes]) -> None:
+    """Ask the server to end, give its workers a moment, then end what is left of its group."""
+    server.terminate()
+    deadline = time.monotonic() + STOP_SECONDS
+    while time.monotonic() < deadline:
+        server.poll()
+        try:
+            os.killpg(server.pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.1)
+    os.killpg(server.pid, signal.SIGKILL)
+    server.wait()
