@@ -164,7 +164,8 @@ class Picture:
         if source := self.source:
             return source, next(mime for start, mime in _MIMES if source.startswith(start))
         buffer = io.BytesIO()
-        self.image.save(buffer, "PNG")
+        # Level 4 gives photos the size of the default 6, in a third of the time.
+        self.image.save(buffer, "PNG", compress_level=4)
         return buffer.getvalue(), "image/png"
 
 
