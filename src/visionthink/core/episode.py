@@ -76,11 +76,13 @@ async def run_episode(
         reply = protocol.parse_reply(completion.text, rules)
         turns.append(_turn(completion, reply, shown[-1]))
         costs.append(_cost(completion, shown, engine))
-        messages.append(Message("assistant", (completion.text,), completion.token_ids))
+        messages.append(_message(completion))
 
         stop = _stop_reason(reply, completion, last_turn, requested, rules)
         if stop is None and _tokens_left(sampling, turns) == 0:
-            stop = StopReason.LENGTH
+            # No token is left for another turn: what the reply holds must do.
+            answered = isinstance(reply, Request) and reply.answer is not None
+            stop = StopReason.ANSWERED if answered else StopReason.LENGTH
         if stop is not None:
             break
         if isinstance(reply, Request) and not requested:
@@ -91,7 +93,8 @@ async def run_episode(
             error = reply.reason if isinstance(reply, Malformed) else ALREADY_ORIGINAL
             shown.append(())
             message = protocol.tool_error(rules, error)
-            assert message is not None  # _stop_reason ends the episode where there is none
+            # _stop_reason ends the episode where the profile has no error message.
+            assert message is not None  # noqa: S101
             messages.append(message)
 
     return Episode(
@@ -116,13 +119,17 @@ async def run_episode(
 
 
 def check_question(example: Example, look: Look, profile: str | None, max_turns: int) -> None:
-    """Raise UsageError if `run_episode` would; cheap, so it can be called before loading a model."""
-    if profile is not None:
-        protocol.profile_for(look, profile)
+    """Raise UsageError if `run_episode` would; cheap, so it can come before loading a model.
+
+    Without `profile` the checkpoint's own is not known yet, so only the look is checked.
+    """
+    protocol.profile_for(look, profile or DEFAULT_PROFILE)
     if not example.images:
         raise UsageError("an example needs at least one image; got none")
     if not example.question.strip():
         raise UsageError("the question is empty; ask something about the image")
+    if any("\ud800" <= char <= "\udfff" for char in example.question):
+        raise UsageError("the question holds bytes that are no text; write it in UTF-8")
     if len(example.question) > MAX_QUESTION_CHARACTERS:
         raise UsageError(
             f"the question has {len(example.question):,} characters; "
@@ -169,6 +176,17 @@ def _stop_reason(
             return None if goes_on else StopReason.MALFORMED
 
 
+def _message(completion: Completion) -> Message:
+    """The reply as the model sees it in the next turn.
+
+    Text that spells a control token was not sampled as one; engines that keep no token ids send the
+    text again, and it must not become one then.
+    """
+    kept = completion.token_ids is not None
+    text = completion.text if kept else protocol.plain_text(completion.text)
+    return Message("assistant", (text,), completion.token_ids)
+
+
 def _turn(completion: Completion, reply: Reply, shown: Sequence[Picture]) -> Turn:
     return Turn(
         text=completion.text,
@@ -180,9 +198,7 @@ def _turn(completion: Completion, reply: Reply, shown: Sequence[Picture]) -> Tur
     )
 
 
-def _cost(
-    completion: Completion, shown: Sequence[Sequence[Picture]], engine: Engine
-) -> TurnCost:
+def _cost(completion: Completion, shown: Sequence[Sequence[Picture]], engine: Engine) -> TurnCost:
     usage = completion.usage
     return turn_cost(
         images=_cells(shown[-1], engine),

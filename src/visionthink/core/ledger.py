@@ -23,7 +23,8 @@ Cells = tuple[int, int]
 @dataclass(frozen=True)
 class VisionShape:
     """Sizes of a vision tower. `window` is the side of an attention window in visual tokens, None
-    where every block attends to the whole image; `full_blocks` of the `depth` blocks always do."""
+    where every block attends to the whole image; `full_blocks` of the `depth` blocks always do.
+    """
 
     depth: int
     hidden: int
@@ -60,7 +61,7 @@ def paper_prefill_flops(n: int, shape: ModelShape) -> int:
 def text_flops(new: int, past: int, shape: ModelShape) -> int:
     """Language-model FLOPs to run `new` tokens after `past` cached ones, logits of the last only.
 
-    Attention is counted dense (new × (past + new)), as the kernels compute it; the feed-forward
+    Attention is counted dense (new x (past + new)), as the kernels compute it; the feed-forward
     network has the three matrices of SwiGLU.
     """
     d = shape.hidden
@@ -102,7 +103,8 @@ def _windows(columns: int, rows: int, window: int | None) -> list[int]:
 @dataclass(frozen=True)
 class TurnCost:
     """Cost of one reply. `visual_tokens` are those of the images that came just before it; FLOPs
-    are None where the model's sizes are not known."""
+    are None where the model's sizes are not known.
+    """
 
     visual_tokens: int
     prompt_tokens: int
@@ -154,7 +156,8 @@ def _count(images: Sequence[Cells]) -> int:
 @dataclass(frozen=True)
 class Ledger:
     """Cost of an episode. The vanilla figures are those of the same first prompt with the originals
-    in place of the first look."""
+    in place of the first look.
+    """
 
     first: int
     requested: int
@@ -170,7 +173,7 @@ class Ledger:
 
     @property
     def ratio(self) -> float:
-        """processed / vanilla."""
+        """What was processed over vanilla."""
         return self.processed / self.vanilla
 
     @property

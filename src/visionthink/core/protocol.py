@@ -11,10 +11,13 @@ them (arXiv 2507.13348, Tables 4 and 10, Fig. 7). A reply is exactly one of `Ans
 - *Several answers*: the last. *Several calls*: the first valid one.
 - *Unclosed answer or call at the end of the text*: taken as if closed there.
 - *Extra keys in the call's JSON* are ignored; arguments that are themselves a JSON string are read.
+- *No opening think tag*: the text before the first closing one is thought (some chat templates put
+  the opening tag into the prompt).
 - *No tags at all*: the text outside the think element is the answer (untrained models do this).
+- *A call where the profile offers no tool* is malformed, if there is no answer beside it.
 
-All of these except extra keys fail the strict `format_valid` check, which the reward of training
-uses, so a trained model has no reason to produce them.
+All of these except extra keys and arguments as a string fail the strict `format_valid` check, which
+the reward of training uses, so a trained model has no reason to produce them.
 """
 
 from __future__ import annotations
@@ -38,6 +41,7 @@ THINK = ("<think>", "</think>")
 ANSWER = ("<answer>", "</answer>")
 CALL = ("<tool_call>", "</tool_call>")
 RESPONSE = ("<tool_response>", "</tool_response>")
+RESIZE = "<resize>"  # what requests in the profiles with a marker
 TAGS = (*THINK, *ANSWER, *CALL, *RESPONSE)
 
 
@@ -259,9 +263,9 @@ def request_reply(thought: str) -> str:
 def parse_reply(text: str, profile: Profile) -> Reply:
     """What a reply means; total: any string gives a value (rules in the module docstring)."""
     thought, rest = _split_thought(text, profile)
-    answer, closed = _last_answer(rest)
+    answer, closed = _last_answer(rest, profile)
     bodies = _call_bodies(rest)
-    requested = profile.marker is not None and "<resize>" in rest
+    requested = profile.marker is not None and RESIZE in rest
     problems: list[str] = []
     if profile.marker is None:
         problems = [problem for body in bodies if (problem := call_problem(body))]
@@ -270,12 +274,13 @@ def parse_reply(text: str, profile: Profile) -> Reply:
         return Request(Action.ORIGINAL, thought, None if answer is None else unbox(answer))
     if answer is not None:
         return Answer(unbox(answer), thought, closed)
-    if bodies and not profile.can_request:
+    if bodies and (profile.marker is not None or not profile.can_request):
         return Malformed("a tool was called where none is offered", thought)
     if problems:
         return Malformed(problems[0], thought, failed_call=True)
-    untagged = rest.replace(ANSWER[1], "").replace(CALL[1], "").strip()
-    if untagged:
+    for stray in (THINK[1], ANSWER[1], CALL[1]):
+        rest = rest.replace(stray, "")
+    if untagged := rest.strip():
         return Answer(unbox(untagged), thought, closed=False)
     return Malformed("there is neither an answer nor a request", thought)
 
@@ -285,35 +290,37 @@ def _split_thought(text: str, profile: Profile) -> tuple[str, str]:
     opened, closed = THINK
     thoughts: list[str] = []
     outside: list[str] = []
-    # Some templates put the opening tag into the prompt: then only the closing one is in the reply.
-    if 0 <= text.find(closed) < (text.find(opened) if opened in text else len(text)):
-        head, text = text.split(closed, 1)
-        thoughts.append(head)
-    while (start := text.find(opened)) >= 0:
-        outside.append(text[:start])
-        text = text[start + len(opened) :]
-        end = text.find(closed)
-        if end < 0:
-            action_tags = (ANSWER[0], CALL[0], *((profile.marker,) if profile.marker else ()))
-            end = min((at for tag in action_tags if (at := text.find(tag)) >= 0), default=len(text))
-            thoughts.append(text[:end])
-            outside.append(text[end:])
-            return "\n".join(t.strip() for t in thoughts), "".join(outside)
-        thoughts.append(text[:end])
-        text = text[end + len(closed) :]
-    outside.append(text)
-    return "\n".join(t.strip() for t in thoughts), "".join(outside)
+    at = 0
+    close, start = text.find(closed), text.find(opened)
+    if close >= 0 and (start < 0 or close < start):
+        thoughts.append(text[:close])
+        at = close + len(closed)
+    while (start := text.find(opened, at)) >= 0:
+        outside.append(text[at:start])
+        at = start + len(opened)
+        close = text.find(closed, at)
+        if close < 0:
+            tags = (ANSWER[0], CALL[0], *((RESIZE,) if profile.marker else ()))
+            begins = [begin for tag in tags if (begin := text.find(tag, at)) >= 0]
+            action = min(begins, default=len(text))
+            thoughts.append(text[at:action])
+            at = action
+            break
+        thoughts.append(text[at:close])
+        at = close + len(closed)
+    outside.append(text[at:])
+    return "\n".join(thought.strip() for thought in thoughts), "".join(outside)
 
 
-def _last_answer(text: str) -> tuple[str | None, bool]:
-    """The text of the last answer element, and whether it was closed."""
+def _last_answer(text: str, profile: Profile) -> tuple[str | None, bool]:
+    """The text of the last answer element, and whether it was closed; else a request ends it."""
     start = text.rfind(ANSWER[0])
     if start < 0:
         return None, False
     body = text[start + len(ANSWER[0]) :]
     end = body.find(ANSWER[1])
     if end < 0:
-        return body.split(CALL[0], 1)[0], False
+        return body.split(CALL[0] if profile.marker is None else RESIZE, 1)[0], False
     return body[:end], True
 
 
@@ -355,16 +362,16 @@ def _short(value: object) -> str:
 
 def unbox(text: str) -> str:
     r"""The content of the last complete `\boxed{…}`, or the text itself; stripped."""
-    start = text.rfind("\\boxed{")
-    if start < 0:
-        return text.strip()
-    body = text[start + len("\\boxed{") :]
-    depth = 1
-    for at, char in enumerate(body):
-        depth += (char == "{") - (char == "}")
-        if depth == 0:
-            return body[:at].strip()
-    return text.strip()
+    best = (-1, text)
+    opened: list[int] = []  # where the text inside each open brace starts; negative: not a box
+    for brace in re.finditer(r"\\boxed\{|[{}]", text):
+        if brace[0] == "}":
+            start = opened.pop() if opened else -1
+            if start > best[0]:
+                best = (start, text[start : brace.start()])
+        else:
+            opened.append(-1 if brace[0] == "{" else brace.end())
+    return best[1].strip()
 
 
 def outcome(reply: Reply) -> Literal["answer", "request", "malformed"]:
@@ -407,11 +414,10 @@ def format_valid(replies: Sequence[str], profile: Profile) -> bool:
 
 
 def _answers_strictly(text: str, profile: Profile) -> bool:
-    unwanted = profile.marker or CALL[0]
     return (
-        _has_shape(text, profile, ANSWER[0], ANSWER[1])
+        _has_shape(text, profile, *ANSWER)
         and _once(text, *ANSWER)
-        and unwanted not in text
+        and (CALL[0] if profile.marker is None else RESIZE) not in text
     )
 
 
@@ -419,7 +425,7 @@ def _requests_strictly(text: str, profile: Profile) -> bool:
     if not profile.can_request or any(tag in text for tag in ANSWER):
         return False
     if profile.marker is not None:
-        return text.count("<resize>") == 1 and _has_shape(text, profile, profile.marker, "")
+        return text.count(RESIZE) == 1 and _has_shape(text, profile, profile.marker)
     if not (_has_shape(text, profile, *CALL) and _once(text, *CALL)):
         return False
     body = text.split(CALL[0])[1].split(CALL[1])[0]
@@ -430,13 +436,21 @@ def _requests_strictly(text: str, profile: Profile) -> bool:
     return call_problem(body) is None
 
 
-def _has_shape(text: str, profile: Profile, opened: str, closed: str) -> bool:
-    """`^<think>.*</think>.*OPENED.*CLOSED$` with dots that match newlines."""
-    if profile.thinks and not (text.startswith(THINK[0]) and _once(text, *THINK)):
-        return False
-    after_thought = text.split(THINK[1], 1)[1] if profile.thinks else text
-    start = after_thought.find(opened)
-    return start >= 0 and after_thought[start + len(opened) :].removesuffix("\n").endswith(closed)
+def _has_shape(text: str, profile: Profile, opened: str, closed: str | None = None) -> bool:
+    """`^<think>.*</think>.*OPENED.*CLOSED$` with dots that match newlines.
+
+    Without CLOSED the end is `OPENED$`. The think element may be missing where the profile does
+    not think.
+    """
+    if profile.thinks or any(tag in text for tag in THINK):
+        if not (text.startswith(THINK[0]) and _once(text, *THINK)):
+            return False
+        text = text.split(THINK[1], 1)[1]
+    text = text.removesuffix("\n")
+    if closed is None:
+        return text.endswith(opened)
+    start = text.find(opened)
+    return start >= 0 and text[start + len(opened) :].endswith(closed)
 
 
 def _once(text: str, opened: str, closed: str) -> bool:

@@ -76,7 +76,9 @@ class Sampling:
         if self.max_tokens < 1:
             raise UsageError(f"max_tokens must be at least 1; got {self.max_tokens}")
         if self.max_episode_tokens is not None and self.max_episode_tokens < 1:
-            raise UsageError(f"max_episode_tokens must be at least 1; got {self.max_episode_tokens}")
+            raise UsageError(
+                f"max_episode_tokens must be at least 1; got {self.max_episode_tokens}"
+            )
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ class StopReason(StrEnum):
     OUT_OF_TURNS = "out_of_turns"
     """The model requested an image in the last turn it had."""
     LENGTH = "length"
-    """A token limit cut the last reply off before it held an answer or a request."""
+    """A token limit cut the last reply off before it held an answer or a request, or left no token
+    for the turn that it asked for."""
 
 
 @dataclass(frozen=True)
