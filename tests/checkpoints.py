@@ -113,9 +113,7 @@ def _rope(sections: list[int]) -> dict[str, Any]:
 
 
 def _ids(tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
-    def of(token: str) -> int:
-        return tokenizer.convert_tokens_to_ids(token)
-
+    of = tokenizer.convert_tokens_to_ids
     return {
         "image_token_id": of("<|image_pad|>"),
         "video_token_id": of("<|video_pad|>"),
@@ -137,10 +135,11 @@ def _save(
     torch.manual_seed(seed)
     model = kind(config)
     # It says printable ASCII only: other bytes would make broken UTF-8.
-    spoken = tokenizer.convert_tokens_to_ids([chr(code) for code in range(33, 127)])
     end = tokenizer.convert_tokens_to_ids("<|im_end|>")
     silent = torch.ones(len(tokenizer), dtype=torch.bool)
-    silent[[*spoken, end]] = False
+    for character in map(chr, range(33, 127)):
+        silent[tokenizer.convert_tokens_to_ids(character)] = False
+    silent[end] = False
     with torch.no_grad():
         model.lm_head.weight[silent] = 0  # logit 0; the largest of a hundred random ones is above
     model.generation_config.eos_token_id = end

@@ -62,7 +62,9 @@ def open_engine(
             from visionthink.engines.scripted import ScriptedEngine
 
             if model is None:
-                raise UsageError("engine 'scripted' needs a file with one reply a line as its model")
+                raise UsageError(
+                    "engine 'scripted' needs a file with one reply a line as its model"
+                )
             return ScriptedEngine(_lines(Path(model)), **options)
         case _:
             raise UsageError(f"engine must be one of {', '.join(ENGINES)}; got {engine!r}")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from checkpoints import save_qwen2_5_vl, save_qwen3_vl
 from PIL import Image
 
+from checkpoints import save_qwen2_5_vl, save_qwen3_vl
 from visionthink.core import protocol
 from visionthink.core.errors import EngineError
 from visionthink.core.images import Picture, half_view
@@ -221,7 +221,9 @@ def test_a_prompt_that_cannot_be_built_fails_alone(checkpoint: Checkpoint) -> No
 
 def test_max_tokens_cuts_and_says_so(checkpoint: Checkpoint) -> None:
     engine = HFEngine(checkpoint)
-    reply = asyncio.run(engine.generate(first_messages(engine, picture(25)), Sampling(max_tokens=3)))
+    reply = asyncio.run(
+        engine.generate(first_messages(engine, picture(25)), Sampling(max_tokens=3))
+    )
     assert (reply.finish, reply.usage.completion_tokens) == ("length", 3)
 
 
@@ -243,6 +245,7 @@ def test_a_cancelled_reply_leaves_the_engine_usable(checkpoint: Checkpoint) -> N
         task.cancel()
         return await engine.generate(messages, SHORT)
 
-    assert asyncio.run(cancel_one()).token_ids == asyncio.run(
-        engine.generate(messages, SHORT)
-    ).token_ids
+    assert (
+        asyncio.run(cancel_one()).token_ids
+        == asyncio.run(engine.generate(messages, SHORT)).token_ids
+    )

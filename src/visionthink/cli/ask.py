@@ -49,7 +49,7 @@ def command(
     \b
     Example:
       visionthink ask receipt.png "How much is the tea?"
-    """
+    """  # noqa: D301 - click wants the character that keeps its line breaks
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
     pictures = [open_picture(sys.stdin.buffer.read() if i == "-" else i) for i in images]
     example = Example(tuple(pictures), question)

@@ -41,7 +41,8 @@ class _LazyGroup(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
     """Vision language models that look at a small image first and ask for the original only when
-    they need it."""
+    they need it.
+    """
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -14,6 +14,7 @@ from visionthink.core.protocol import PROFILES
 from visionthink.core.types import LOOKS
 from visionthink.facade import EMBEDDED, ENGINES, open_engine
 
+SERVER_RETRIES = 3
 GRIDS: dict[str, Grid] = {"qwen2.5-vl": QWEN2_5_VL, "qwen3-vl": QWEN3_VL}
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -95,10 +96,11 @@ def engine_from(
         "trust_remote_code": trust_remote_code or None,
     }
     for_server = {"grid": GRIDS[grid] if grid else None, "timeout": timeout}
+    always = {"max_retries": SERVER_RETRIES} if engine == "openai" else {}
     chosen = {"hf": for_hf, "openai": for_server}.get(engine, {})
     for name, value in {**for_hf, **for_server}.items():
         if value is not None and name not in chosen:
             option = "--" + name.replace("_", "-")
             raise UsageError(f"{option} does not go with --engine {engine}")
     given = {name: value for name, value in chosen.items() if value is not None}
-    return open_engine(model, engine=engine, base_url=base_url, **given)
+    return open_engine(model, engine=engine, base_url=base_url, **given, **always)

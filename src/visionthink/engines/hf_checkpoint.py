@@ -78,8 +78,8 @@ def load_checkpoint(
         UsageError: no such device or dtype.
     """
     name = str(model)
-    _check_folder(name)
     place, number_type = _placement(device, dtype)
+    _check_folder(name)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     try:
         with _quiet():

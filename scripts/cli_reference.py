@@ -1,0 +1,48 @@
+"""Write docs/cli.md from the commands' own help, or check that it is fresh (--check)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from visionthink.cli.main import VERBS, cli
+
+PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
+HEAD = """# Command line
+
+Generated from the commands' own help by `make format`; `make check` fails when it is stale.
+
+Exit codes: 0 done, 1 it failed (one line on standard error), 2 bad usage (one line),
+130 interrupted. `visionthink --debug VERB …` shows the traceback of an error.
+"""
+
+
+def reference() -> str:
+    """The whole page: `visionthink --help` and every verb's."""
+    parts = [HEAD, _section("visionthink", cli, None)]
+    context = click.Context(cli, info_name="visionthink")
+    for verb in VERBS:
+        command = cli.get_command(context, verb)
+        assert command is not None
+        parts.append(_section(f"visionthink {verb}", command, context))
+    return "\n".join(parts)
+
+
+def _section(title: str, command: click.Command, parent: click.Context | None) -> str:
+    name = title.split()[-1]
+    with click.Context(command, info_name=name, parent=parent, terminal_width=90) as context:
+        return f"## {title}\n\n```\n{command.get_help(context)}\n```\n"
+
+
+def main() -> None:
+    text = reference()
+    if "--check" not in sys.argv[1:]:
+        PAGE.write_text(text, encoding="utf-8")
+    elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
+        sys.exit(f"{PAGE.name} is stale: run `make format`")
+
+
+if __name__ == "__main__":
+    main()
