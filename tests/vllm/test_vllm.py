@@ -24,8 +24,9 @@ from visionthink.core.engine import Engine
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import EngineError, ServerError
 from visionthink.core.images import Picture, half_view
-from visionthink.core.types import Completion, Episode, Example, Look, Message, Sampling
+from visionthink.core.types import Completion, Episode, Example, Look, Message, Sampling, StopReason
 from visionthink.engines.openai import OpenAIEngine
+from visionthink.mini.samples import load_samples
 
 pytestmark = pytest.mark.vllm
 
@@ -175,6 +176,24 @@ def test_images_off_the_grid_take_as_many_tokens_as_in_the_hf_engine(
     local, remote = on_both(served, talk)
     assert [prompt for _, _, prompt, _ in remote] == [prompt for _, _, prompt, _ in local]
     assert len(remote) == 2
+
+
+@pytest.mark.parametrize("served", [EMBEDDED], indirect=True)
+def test_embedded_checkpoint_decides_and_answers_as_in_the_hf_engine(served: Served) -> None:
+    """Nothing is steered: of the shipped samples some are answered at once, some need a request."""
+    examples = load_samples()
+
+    async def talk(engine: Engine) -> list[Episode]:
+        return [await run_episode(example, engine) for example in examples]
+
+    local, remote = on_both(served, talk)
+    assert [facts(episode) for episode in remote] == [facts(episode) for episode in local]
+    assert {episode.requested for episode in remote} == {False, True}
+    assert {episode.stop_reason for episode in remote} == {StopReason.ANSWERED}
+    for episode in remote:
+        if episode.requested:
+            first, second = (turn.usage for turn in episode.turns)
+            assert second.cached_tokens >= first.prompt_tokens // BLOCK * BLOCK
 
 
 def test_prompts_are_tokenised_as_in_the_hf_engine(served: Served) -> None:

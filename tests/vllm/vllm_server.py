@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -54,8 +55,9 @@ def serve(folder: Path, name: str, scratch: Path) -> Iterator[str]:
         *("--block-size", str(BLOCK), "--enable-prefix-caching", "--enable-prompt-tokens-details"),
         *("--limit-mm-per-prompt", '{"image": 8, "video": 0}'),
     ]
-    paths = {f"VLLM_{kind}_ROOT": str(scratch / kind) for kind in ("CACHE", "CONFIG")}
-    with log.open("wb") as output:
+    # vLLM leaves sockets and caches behind. Sockets need a short path.
+    with tempfile.TemporaryDirectory(prefix="vllm-") as own, log.open("wb") as output:
+        paths = {"TMPDIR": own, "VLLM_CACHE_ROOT": own, "VLLM_CONFIG_ROOT": own}
         server = subprocess.Popen(
             command,
             cwd=scratch,
@@ -66,11 +68,11 @@ def serve(folder: Path, name: str, scratch: Path) -> Iterator[str]:
             start_new_session=True,  # its workers can be ended with it, as one group
             preexec_fn=_start_gently,
         )
-    try:
-        wait_until_ready(server, f"http://127.0.0.1:{port}/health", log)
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        stop(server)
+        try:
+            wait_until_ready(server, f"http://127.0.0.1:{port}/health", log)
+            yield f"http://127.0.0.1:{port}/v1"
+        finally:
+            stop(server)
 
 
 def _start_gently() -> None:
