@@ -191,7 +191,8 @@ MODELS = {
         "has only pickle weights",
     ),
     "no checkpoint": (lambda d: folder_with(d / "m"), "has no config.json"),
-    "unknown hub id": (lambda d: "nobody/nothing", "cannot load model 'nobody/nothing'"),
+    "unknown hub id": (lambda d: "nobody/nothing", "the hub cannot be reached"),
+    "no hub id": (lambda d: "no body/no/thing", "neither a folder that exists nor a hub id"),
 }
 
 

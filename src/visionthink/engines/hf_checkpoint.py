@@ -19,6 +19,7 @@ from visionthink.core.ledger import ModelShape, VisionShape
 from visionthink.core.protocol import PROFILES
 
 try:
+    import huggingface_hub
     import torch
     import transformers
 except ImportError as error:
@@ -79,7 +80,10 @@ def load_checkpoint(
     """
     name = str(model)
     place, number_type = _placement(device, dtype)
-    _check_folder(name)
+    if Path(name).exists() or name.startswith((".", "/", "~")):
+        _check_folder(name)
+    else:
+        _check_hub(name)
     options: dict[str, Any] = {"trust_remote_code": trust_remote_code}
     try:
         with _quiet():
@@ -149,11 +153,7 @@ def _check_folder(name: str) -> None:
     """Say what is wrong with a local folder before transformers does so in many lines."""
     folder = Path(name)
     if not folder.exists():
-        if name.startswith((".", "/", "~")) or name.count("/") > 1:
-            raise CheckpointError(
-                f"model folder {name!r} does not exist; give a folder or a hub id"
-            )
-        return
+        raise CheckpointError(f"model folder {name!r} does not exist; give a folder or a hub id")
     if not folder.is_dir():
         raise CheckpointError(f"model {name!r} is a file; give the folder that holds config.json")
     if not (folder / "config.json").is_file():
@@ -167,6 +167,32 @@ def _check_folder(name: str) -> None:
             "when loaded; convert them to safetensors"
         )
     raise CheckpointError(f"model folder {name!r} has no weights (*.safetensors)")
+
+
+def _check_hub(name: str) -> None:
+    """Ask the hub once for a model that is not cached: transformers would try for half a minute."""
+    try:
+        if isinstance(huggingface_hub.try_to_load_from_cache(name, "config.json"), str):
+            return
+        huggingface_hub.HfApi().model_info(name, timeout=30)
+    except huggingface_hub.errors.HFValidationError as error:
+        raise CheckpointError(
+            f"model {name!r} is neither a folder that exists nor a hub id such as "
+            "Qwen/Qwen2.5-VL-3B-Instruct"
+        ) from error
+    except huggingface_hub.errors.GatedRepoError as error:
+        raise CheckpointError(
+            f"model {name!r} is gated; accept its terms on the hub and set HF_TOKEN"
+        ) from error
+    except huggingface_hub.errors.RepositoryNotFoundError as error:
+        raise CheckpointError(
+            f"model {name!r} is not on the hub, or private; check the name, or set HF_TOKEN"
+        ) from error
+    except Exception as error:  # the hub's client raises its transport's own types
+        raise CheckpointError(
+            f"model {name!r} is neither a folder nor cached, and the hub cannot be reached "
+            f"({_first_line(error)}); give a folder or connect to the network"
+        ) from error
 
 
 def _placement(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
