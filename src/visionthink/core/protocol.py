@@ -9,7 +9,8 @@ them (arXiv 2507.13348, Tables 4 and 10, Fig. 7). A reply is exactly one of `Ans
 - *Answer and request in one turn*: the request counts, since the model says it cannot see enough;
   the answer is kept beside it and used only when no turn is left to serve the request.
 - *Several answers*: the last. *Several calls*: the first valid one.
-- *Unclosed answer or call at the end of the text*: taken as if closed there.
+- *Unclosed answer or call at the end of the text*: taken as if closed there; half a closing tag is
+  dropped.
 - *Extra keys in the call's JSON* are ignored; arguments that are themselves a JSON string are read.
 - *No opening think tag*: the text before the first closing one is thought (some chat templates put
   the opening tag into the prompt).
@@ -320,7 +321,8 @@ def _last_answer(text: str, profile: Profile) -> tuple[str | None, bool]:
     body = text[start + len(ANSWER[0]) :]
     end = body.find(ANSWER[1])
     if end < 0:
-        return body.split(CALL[0] if profile.marker is None else RESIZE, 1)[0], False
+        body = body.split(CALL[0] if profile.marker is None else RESIZE, 1)[0]
+        return re.sub(r"</(a(n(s(w(er?)?)?)?)?)?\Z", "", body), False
     return body[:end], True
 
 
