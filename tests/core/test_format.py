@@ -157,7 +157,7 @@ near_misses = st.lists(parts, max_size=8).map("".join)
 @settings(
     derandomize=True,
     deadline=None,
-    max_examples=1500,
+    max_examples=800,
     suppress_health_check=[HealthCheck.too_slow],
 )
 @given(replies=st.lists(near_misses, min_size=1, max_size=2))

@@ -364,6 +364,8 @@ def _short(value: object) -> str:
 
 def unbox(text: str) -> str:
     r"""The content of the last complete `\boxed{…}`, or the text itself; stripped."""
+    if "\\boxed{" not in text:
+        return text.strip()
     best = (-1, text)
     opened: list[int] = []  # where the text inside each open brace starts; negative: not a box
     for brace in re.finditer(r"\\boxed\{|[{}]", text):
