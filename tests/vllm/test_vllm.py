@@ -82,7 +82,7 @@ def steered(engine: Engine, first: str) -> tuple[Any, list[Completion]]:
     async def generate(messages: Sequence[Message], sampling: Sampling) -> Completion:
         completion = await engine.generate(messages, sampling)
         said.append(completion)
-        if messages[-1].role == "user" and len(messages) > 2:
+        if len(messages) > 2:  # more than the system message and the question
             return completion
         return replace(completion, text=first, finish="stop", token_ids=None)
 
