@@ -49,7 +49,7 @@ mini-bars: $(READY)  ## Measure the embedded checkpoints on unseen samples of ev
 
 test-vllm: $(READY)  ## Prove the openai engine against a real vLLM server (builds .venv-vllm)
 	bash scripts/vllm_env.sh
-	$(BIN)/pytest -m vllm tests/vllm
+	$(BIN)/pytest -m vllm tests/real_vllm
 
 clean:  ## Remove environments and outputs
 	rm -rf $(VENV) .venv-vllm out .pytest_cache .hypothesis .ruff_cache

@@ -26,7 +26,7 @@ from visionthink.core.errors import EngineError, ServerError
 from visionthink.core.images import Picture, half_view
 from visionthink.core.types import Completion, Episode, Example, Look, Message, Sampling, StopReason
 from visionthink.engines.openai import OpenAIEngine
-from visionthink.mini.samples import load_samples
+from visionthink.mini.shipped import load_samples
 
 pytestmark = pytest.mark.vllm
 

@@ -13,9 +13,14 @@ from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid
 from visionthink.core.protocol import PROFILES
 from visionthink.core.types import LOOKS
 from visionthink.facade import EMBEDDED, ENGINES, open_engine
+from visionthink.mini.model import MAX_PIXELS, MIN_PIXELS
 
 SERVER_RETRIES = 3
-GRIDS: dict[str, Grid] = {"qwen2.5-vl": QWEN2_5_VL, "qwen3-vl": QWEN3_VL}
+GRIDS: dict[str, Grid] = {
+    "qwen2.5-vl": QWEN2_5_VL,
+    "qwen3-vl": QWEN3_VL,
+    "mini": Grid(min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS),
+}
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

@@ -1,0 +1,117 @@
+"""`ask` with scripted replies: what goes where, and the JSON contract."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import Run
+from PIL import Image
+
+from visionthink.core.protocol import direct_reply, request_reply
+
+REQUEST = request_reply("Too small to see.")
+ANSWER = direct_reply("Clear now.", "4.73")
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    Image.new("RGB", (224, 224), "white").save(tmp_path / "image.png")
+    return tmp_path / "image.png"
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Path:
+    (tmp_path / "replies.txt").write_text(f"{REQUEST}\n{ANSWER}\n")
+    return tmp_path / "replies.txt"
+
+
+def test_the_answer_goes_to_stdout_and_the_trace_to_stderr(
+    image: Path, script: Path, run: Run
+) -> None:
+    given = run("ask", image, "How much?", "--engine", "scripted", "--model", script)
+    assert (given.code, given.out) == (0, "4.73\n")
+    assert "Too small to see." in given.err
+    assert "125 %" in given.err
+
+
+def test_json_is_one_object_and_nothing_else(image: Path, script: Path, run: Run) -> None:
+    """224x224 px are 8x8 = 64 visual tokens, their half 16: 80 processed, 80/64 = 1.25."""
+    given = run("ask", image, "How much?", "--engine", "scripted", "--model", script, "--json")
+    assert (given.code, given.err) == (0, "")
+    episode = json.loads(given.out)
+    ledger = episode.pop("ledger")
+    assert episode == {
+        "version": 1,
+        "answer": "4.73",
+        "requested": True,
+        "stop_reason": "answered",
+        "format_valid": True,
+        "look": "auto",
+        "profile": "agent",
+        "model": "scripted",
+        "turns": [
+            {
+                "role": "assistant",
+                "text": REQUEST,
+                "outcome": "request",
+                "note": "",
+                "saw": [[112, 112]],
+            },
+            {
+                "role": "assistant",
+                "text": ANSWER,
+                "outcome": "answer",
+                "note": "",
+                "saw": [[224, 224]],
+            },
+        ],
+    }
+    assert ledger["visual_tokens"] == {
+        "first": 16,
+        "requested": 64,
+        "processed": 80,
+        "vanilla": 64,
+        "ratio": 1.25,
+    }
+    assert set(ledger) == {
+        "visual_tokens",
+        "prompt_tokens",
+        "cached_tokens",
+        "completion_tokens",
+        "prefill_flops",
+        "vanilla_prefill_flops",
+        "paper_prefill_flops",
+        "vanilla_paper_prefill_flops",
+        "seconds",
+    }
+
+
+def test_several_images_and_standard_input(
+    image: Path, script: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Piped:
+        buffer = io.BytesIO(image.read_bytes())
+
+    monkeypatch.setattr(sys, "stdin", Piped)
+    options = ("--engine", "scripted", "--model", script, "--json")
+    episode = json.loads(run("ask", image, "-", "How much?", *options).out)
+    assert episode["ledger"]["visual_tokens"]["vanilla"] == 128
+
+
+def test_page_is_written_beside_the_answer(
+    image: Path, script: Path, tmp_path: Path, run: Run
+) -> None:
+    options = ("--engine", "scripted", "--model", script, "--page", tmp_path / "page.html")
+    assert run("ask", image, "How <b>much</b>?", *options).code == 0
+    page = (tmp_path / "page.html").read_text()
+    assert "How &lt;b&gt;much&lt;/b&gt;?" in page
+
+
+def test_a_request_in_the_last_turn_is_said_so(image: Path, script: Path, run: Run) -> None:
+    options = ("--engine", "scripted", "--model", script, "--max-turns", "1", "--json")
+    episode = json.loads(run("ask", image, "How much?", *options).out)
+    assert (episode["stop_reason"], episode["requested"]) == ("out_of_turns", False)
