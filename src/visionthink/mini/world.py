@@ -1,0 +1,85 @@
+"""The image world: thirteen families of questions about images that we draw.
+
+*Weak* families can be answered at half size, *strong* ones cannot (see `ink`), and the *lucky* one
+has two answers, so that half size is right half of the time. What is drawn depends on the family,
+the seed and the split alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+
+from visionthink.core.images import Picture
+from visionthink.core.types import Example
+from visionthink.mini.chart import make_chart, make_hatch
+from visionthink.mini.cloth import make_weave
+from visionthink.mini.handwriting import make_digit, make_watermark
+from visionthink.mini.paper import make_receipt, make_tag
+from visionthink.mini.scene import make_scene
+from visionthink.mini.sheet import SIZES, Sheet, Size, pick
+from visionthink.mini.sign import make_sign
+
+Kind = Literal["weak", "strong", "lucky"]
+Split = Literal["train", "test"]
+Maker = Callable[[np.random.Generator, Size, str], Sheet]
+
+FAMILIES: dict[str, tuple[Kind, Maker]] = {
+    "colour": ("weak", make_scene),
+    "shape": ("weak", make_scene),
+    "count": ("weak", make_scene),
+    "position": ("weak", make_scene),
+    "presence": ("weak", make_scene),
+    "large_print": ("weak", make_sign),
+    "digit": ("weak", make_digit),
+    "receipt": ("strong", make_receipt),
+    "tag": ("strong", make_tag),
+    "chart_label": ("strong", make_chart),
+    "hatch": ("strong", make_hatch),
+    "watermark": ("strong", make_watermark),
+    "weave": ("lucky", make_weave),
+}
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One question about one image: `pixels` (H, W, 3) uint8."""
+
+    family: str
+    kind: Kind
+    pixels: np.ndarray
+    question: str
+    answer: str
+
+
+def generator(*names: object) -> np.random.Generator:
+    """A random generator that depends on `names` alone."""
+    digest = hashlib.sha256("/".join(str(name) for name in names).encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:16], "big"))
+
+
+def draw(family: str, seed: int, split: Split) -> Drawing:
+    """The drawing of this family and seed; train and test never share a random stream."""
+    kind, make = FAMILIES[family]
+    rng = generator(split, family, seed)
+    sheet = make(rng, pick(rng, SIZES), split)
+    question, answer = pick(rng, sheet.asks[family])
+    return Drawing(family, kind, sheet.pixels, question, answer)
+
+
+def make_example(family: str, seed: int, split: Split) -> Example:
+    """The same drawing as an `Example`, ready for an episode."""
+    drawing = draw(family, seed, split)
+    name = f"{family}-{split}-{seed}"
+    return Example(
+        images=(Picture(Image.fromarray(drawing.pixels), name=f"{name}.png"),),
+        question=drawing.question,
+        answer=drawing.answer,
+        id=name,
+        metadata={"family": family, "kind": drawing.kind},
+    )
