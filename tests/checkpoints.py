@@ -11,6 +11,8 @@ from transformers import (
     PreTrainedTokenizerFast,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
 )
@@ -40,6 +42,25 @@ CHAT_TEMPLATE = """\
 
 # Wide weights, so that a greedy reply is not one token repeated and depends on the whole prompt.
 SPREAD = 0.2
+
+
+def save_qwen2_vl(folder: Path, *, seed: int = 0) -> Path:
+    """A Qwen2-VL of two layers; visual tokens of 28 px, every block sees the whole image."""
+    tokenizer = _tokenizer()
+    config = Qwen2VLConfig(
+        text_config={**_text(tokenizer), "rope_parameters": _rope([4, 6, 6])},
+        vision_config={
+            "depth": 2,
+            "embed_dim": 64,
+            "hidden_size": 128,
+            "mlp_ratio": 2,
+            "num_heads": 2,
+            "initializer_range": SPREAD,
+        },
+        **_ids(tokenizer),
+    )
+    processor = Qwen2VLImageProcessorPil(min_pixels=28**2, max_pixels=256 * 28**2)
+    return _save(Qwen2VLForConditionalGeneration, config, processor, tokenizer, folder, seed)
 
 
 def save_qwen2_5_vl(folder: Path, *, seed: int = 0) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from checkpoints import save_qwen2_5_vl, save_qwen3_vl
+from checkpoints import save_qwen2_5_vl, save_qwen2_vl, save_qwen3_vl
 from visionthink.core import protocol
 from visionthink.core.errors import EngineError
 from visionthink.core.images import Picture, half_view
@@ -26,7 +27,9 @@ SHORT = Sampling(max_tokens=12)
 MINI = PROFILES["mini"]
 
 
-@pytest.fixture(scope="module", params=[save_qwen2_5_vl, save_qwen3_vl], ids=["2.5", "3"])
+@pytest.fixture(
+    scope="module", params=[save_qwen2_vl, save_qwen2_5_vl, save_qwen3_vl], ids=["2", "2.5", "3"]
+)
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Checkpoint:
     folder: Path = request.param(tmp_path_factory.mktemp("checkpoint"))
     return load_checkpoint(folder, device="cpu")
@@ -249,3 +252,50 @@ def test_a_cancelled_reply_leaves_the_engine_usable(checkpoint: Checkpoint) -> N
         asyncio.run(cancel_one()).token_ids
         == asyncio.run(engine.generate(messages, SHORT)).token_ids
     )
+
+
+def test_a_cancelled_reply_is_not_computed_to_its_end(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The third forward cancels the only reply; of 3,000 tokens' worth hardly any more may come."""
+    engine = HFEngine(replace(checkpoint, stop_ids=()))
+    plain_forward = checkpoint.model.forward
+    forwards = 0
+
+    async def cancel() -> None:
+        loop, seen = asyncio.get_running_loop(), asyncio.Event()
+
+        def counting_forward(*args: Any, **kwargs: Any) -> Any:
+            nonlocal forwards
+            forwards += 1
+            if forwards == 3:
+                loop.call_soon_threadsafe(seen.set)
+            return plain_forward(*args, **kwargs)
+
+        monkeypatch.setattr(checkpoint.model, "forward", counting_forward)
+        messages = first_messages(engine, picture(28))
+        task = asyncio.create_task(engine.generate(messages, Sampling(max_tokens=3000)))
+        await seen.wait()
+        task.cancel()
+
+    asyncio.run(cancel())
+    assert 3 <= forwards < 1000
+
+
+def test_event_loops_in_several_threads_share_an_engine(checkpoint: Checkpoint) -> None:
+    engine = HFEngine(checkpoint)
+    asked = [first_messages(engine, picture(30 + i)) for i in range(4)]
+    single = [asyncio.run(engine.generate(messages, SHORT)).token_ids for messages in asked]
+
+    def ask(messages: list[Message]) -> tuple[int, ...] | None:
+        return asyncio.run(asyncio.wait_for(engine.generate(messages, SHORT), 30)).token_ids
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(ask, asked)) == single
+
+
+def test_a_temperature_near_zero_is_greedy(checkpoint: Checkpoint) -> None:
+    engine = HFEngine(checkpoint)
+    messages = first_messages(engine, picture(29))
+    cold = asyncio.run(engine.generate(messages, replace(SHORT, temperature=1e-38)))
+    assert cold.token_ids == asyncio.run(engine.generate(messages, SHORT)).token_ids

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,11 +33,20 @@ class _Job:
     started: float = field(default_factory=time.perf_counter)
 
 
+@dataclass
+class _Queue:
+    """What waits in one event loop, and the task that works it off."""
+
+    waiting: list[_Job] = field(default_factory=list)
+    worker: asyncio.Task[None] | None = None
+
+
 class HFEngine:
     """Replies with a transformers model.
 
     Args:
         model: folder or hub id, or a checkpoint already loaded.
+        name: what records call the model; default: as `model` is given.
         device, dtype, max_pixels, trust_remote_code: see `load_checkpoint`.
         max_batch: how many concurrent replies are computed together.
         reuse_prefix: continue a second turn from the first turn's KV cache.
@@ -47,6 +56,7 @@ class HFEngine:
         self,
         model: str | Path | Checkpoint,
         *,
+        name: str | None = None,
         device: str = "auto",
         dtype: str = "auto",
         max_pixels: int | None = None,
@@ -66,16 +76,16 @@ class HFEngine:
                 max_pixels=max_pixels,
                 trust_remote_code=trust_remote_code,
             )
+        self._name = name
         self._max_batch = max_batch
         self._reuse_prefix = reuse_prefix
         self._prefix: Prefix | None = None
-        self._waiting: list[_Job] = []
-        self._worker: asyncio.Task[None] | None = None
-        self._lock = threading.Lock()  # a batch outlives its event loop when the loop is cancelled
+        self._queues: dict[asyncio.AbstractEventLoop, _Queue] = {}
+        self._lock = threading.Lock()  # one model for the batches of all event loops
 
     @property
     def model(self) -> str:
-        return self.checkpoint.name
+        return self._name or self.checkpoint.name
 
     @property
     def grid(self) -> Grid:
@@ -92,24 +102,29 @@ class HFEngine:
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """Reply to `messages` in the next batch. Raises EngineError."""
         loop = asyncio.get_running_loop()
+        queue = self._queue(loop)
         job = _Job(tuple(messages), sampling, loop.create_future())
-        self._waiting.append(job)
-        if self._worker is None or self._worker.done():
-            self._worker = loop.create_task(self._work())
+        queue.waiting.append(job)
+        if queue.worker is None or queue.worker.done():
+            queue.worker = loop.create_task(self._work(queue))
         return await job.future
 
     async def close(self) -> None:
         """Forget the KV cache; the model goes with the engine."""
         self._prefix = None
 
-    async def _work(self) -> None:
-        while self._waiting:
+    def _queue(self, loop: asyncio.AbstractEventLoop) -> _Queue:
+        """The queue of this loop: tasks and futures cannot change loops."""
+        for ended in [other for other in list(self._queues) if other.is_closed()]:
+            self._queues.pop(ended, None)
+        return self._queues.setdefault(loop, _Queue())
+
+    async def _work(self, queue: _Queue) -> None:
+        while queue.waiting:
             if self._max_batch > 1:
                 await asyncio.sleep(GATHER_SECONDS)
-            batch, self._waiting = (
-                self._waiting[: self._max_batch],
-                self._waiting[self._max_batch :],
-            )
+            batch = queue.waiting[: self._max_batch]
+            del queue.waiting[: self._max_batch]
             batch = [job for job in batch if not job.future.done()]
             if not batch:
                 continue
@@ -133,11 +148,14 @@ class HFEngine:
             for index, job in enumerate(batch):
                 try:
                     prompts[index] = self._prompt(job)
-                except EngineError as error:
+                except Exception as error:  # chat templates raise what they like
                     results[index] = error
             if prompts:
                 samplings = [self._sampling(batch[i], prompt) for i, prompt in prompts.items()]
-                decoded = self._decode(list(prompts.values()), samplings)
+                rows = [batch[i] for i in prompts]
+                decoded = self._decode(
+                    list(prompts.values()), samplings, lambda row: rows[row].future.done()
+                )
                 for index, reply in zip(prompts, decoded, strict=True):
                     results[index] = self._completion(batch[index], prompts[index], reply)
             return [results[index] for index in range(len(batch))]
@@ -160,12 +178,17 @@ class HFEngine:
     def _context(self) -> int:
         return self.checkpoint.model.config.get_text_config().max_position_embeddings
 
-    def _decode(self, prompts: list[Prompt], samplings: list[Sampling]) -> list[Decoded]:
+    def _decode(
+        self,
+        prompts: list[Prompt],
+        samplings: list[Sampling],
+        abandoned: Callable[[int], bool],
+    ) -> list[Decoded]:
         prefix, self._prefix = self._prefix, None
         if len(prompts) > 1 or prefix is None or not prefix.fits(prompts[0]):
             prefix = None
         try:
-            replies, following = decode(prompts, samplings, self.checkpoint, prefix)
+            replies, following = decode(prompts, samplings, self.checkpoint, prefix, abandoned)
         except torch.OutOfMemoryError as error:
             raise EngineError(
                 f"out of memory on {self.checkpoint.device} with {len(prompts)} replies at once; "

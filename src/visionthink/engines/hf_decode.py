@@ -7,7 +7,7 @@ row so that a reply does not depend on what else is in the batch, and a count of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,6 +55,7 @@ def decode(
     samplings: Sequence[Sampling],
     checkpoint: Checkpoint,
     prefix: Prefix | None = None,
+    abandoned: Callable[[int], bool] = lambda _: False,
 ) -> tuple[list[Decoded], Prefix | None]:
     """Reply to every prompt.
 
@@ -63,6 +64,7 @@ def decode(
         samplings: B settings, one a row.
         checkpoint: the model.
         prefix: with B = 1, a computed beginning of the prompt; it must fit.
+        abandoned: whether nobody waits for a row any more; asked after each token, ends the row.
 
     Returns:
         B replies and, with B = 1, the prefix that a next turn can continue from.
@@ -105,6 +107,7 @@ def decode(
                 sampled[row].append(token)
                 stopped[row] = token in checkpoint.stop_ids
                 going[row] = not stopped[row] and len(sampled[row]) < samplings[row].max_tokens
+                going[row] = going[row] and not abandoned(row)
         if not any(going):
             break
         if mask is not None:
@@ -179,7 +182,8 @@ class _Chooser:
 
 def _draw(logits: torch.Tensor, sampling: Sampling, generator: torch.Generator) -> torch.Tensor:
     """A token of the nucleus: the likeliest tokens whose probabilities reach `top_p`."""
-    probabilities = torch.softmax(logits / sampling.temperature, dim=-1)
+    # Relative to the largest, so that a temperature near 0 gives -inf and never inf - inf.
+    probabilities = torch.softmax((logits - logits.max()) / sampling.temperature, dim=-1)
     if sampling.top_p >= 1:
         return torch.multinomial(probabilities, 1, generator=generator)[0]
     ordered, order = probabilities.sort(descending=True)
