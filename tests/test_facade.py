@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import visionthink
+from checkpoints import save_qwen2_5_vl
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture
 from visionthink.core.protocol import direct_reply, request_reply
@@ -25,15 +26,24 @@ def image(tmp_path: Path) -> Path:
     return path
 
 
-def test_ask_takes_a_path_bytes_a_picture_or_several(image: Path) -> None:
+def test_ask_takes_a_path_bytes_an_image_or_several(image: Path) -> None:
     """224x112 px are 8x4 = 32 visual tokens, their half 4x2 = 8."""
     picture = visionthink.open_picture(image)
-    for source in (image, str(image), image.read_bytes(), picture):
+    for source in (image, str(image), image.read_bytes(), picture.image, picture):
         episode = ask(source, "What?", engine=ScriptedEngine([DIRECT]))
         assert (episode.answer, episode.requested) == ("red", False)
         assert (episode.ledger.processed, episode.ledger.vanilla) == (8, 32)
     two = ask([image, picture], "What?", engine=ScriptedEngine([REQUEST, DIRECT]))
     assert (two.requested, two.ledger.processed, two.ledger.vanilla) == (True, 16 + 64, 64)
+
+
+def test_embedded_models_go_by_their_names_and_not_by_where_they_are_installed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_qwen2_5_vl(tmp_path / "mini-sft")
+    monkeypatch.setattr("visionthink.facade.MINI", tmp_path)
+    assert open_engine(device="cpu").model == "mini-sft"
+    assert open_engine(tmp_path / "mini-sft", device="cpu").model == str(tmp_path / "mini-sft")
 
 
 def test_a_bad_question_is_refused_before_a_model_is_loaded(

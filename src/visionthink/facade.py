@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from visionthink.core.engine import Engine
 from visionthink.core.episode import check_question, run_episode
 from visionthink.core.errors import UsageError
@@ -19,7 +21,7 @@ MINI = Path(__file__).parent / "mini" / "checkpoints"
 DEFAULT_MODEL = "mini-sft"
 EMBEDDED = ("mini-base", "mini-sft")
 
-ImageSource = str | os.PathLike[str] | bytes | Picture
+ImageSource = str | os.PathLike[str] | bytes | Image.Image | Picture
 
 
 def open_engine(
@@ -51,7 +53,9 @@ def open_engine(
             from visionthink.engines.hf import HFEngine
 
             name = str(model or DEFAULT_MODEL)
-            return HFEngine(MINI / name if name in EMBEDDED else name, **options)
+            if name in EMBEDDED:
+                return HFEngine(MINI / name, name=name, **options)
+            return HFEngine(name, **options)
         case "openai":
             from visionthink.engines.openai import OpenAIEngine
 
@@ -92,7 +96,7 @@ def ask(
     """Ask one question about one or more images: the main job, synchronously.
 
     Args:
-        image: path, encoded bytes or `Picture`, or several of them.
+        image: path, encoded bytes, PIL image or `Picture`, or several of them.
         question: what to ask.
         engine: what replies; default: an hf engine with `model`, opened for this call. Open one
             yourself with `open_engine` when you ask more than once.
@@ -103,7 +107,8 @@ def ask(
     Raises:
         ImageError, UsageError, EngineError, MissingExtraError: see `core.errors`.
     """
-    sources = [image] if isinstance(image, str | os.PathLike | bytes | Picture) else list(image)
+    alone = isinstance(image, str | os.PathLike | bytes | Image.Image | Picture)
+    sources = [image] if alone else list(image)
     pictures = tuple(open_picture(source, limits or Limits()) for source in sources)
     example = Example(pictures, question)
     check_question(example, look, profile, max_turns)  # before the wait for a model
