@@ -111,6 +111,16 @@ def test_page_is_written_beside_the_answer(
     assert "How &lt;b&gt;much&lt;/b&gt;?" in page
 
 
+def test_a_page_that_cannot_be_written_does_not_cost_the_answer(
+    image: Path, script: Path, run: Run
+) -> None:
+    options = ("--engine", "scripted", "--model", script, "--page", image / "page.html")
+    given = run("ask", image, "How much?", *options, "--json")
+    assert (given.code, given.err.count("\n")) == (1, 1)
+    assert json.loads(given.out)["answer"] == "4.73"
+    assert "page.html" in given.err
+
+
 def test_a_request_in_the_last_turn_is_said_so(image: Path, script: Path, run: Run) -> None:
     options = ("--engine", "scripted", "--model", script, "--max-turns", "1", "--json")
     episode = json.loads(run("ask", image, "How much?", *options).out)

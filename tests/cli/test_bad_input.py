@@ -151,6 +151,8 @@ OPTIONS = {
     "no turns": (("--max-turns", "0"), "max_turns must be at least 1"),
     "no tokens": (("--max-tokens", "0"), "max_tokens must be at least 1"),
     "negative temperature": (("--temperature", "-1"), "temperature must be 0 or more"),
+    "no pixels": (("--max-pixels", "0"), "max_pixels must be at least 1"),
+    "endless temperature": (("--temperature", "inf"), "temperature must be 0 or more"),
     "unknown option": (("--colour",), "No such option '--colour'"),
     "unknown engine": (("--engine", "steam"), "'steam' is not one of"),
     "server option without server": (("--timeout", "3"), "--timeout does not go with"),

@@ -496,8 +496,9 @@ def test_an_engine_error_passes_through(replies: list[str]):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"temperature": -0.1}, "temperature must be 0 or more; got -0.1"),
-        ({"temperature": float("nan")}, "temperature must be 0 or more; got nan"),
+        ({"temperature": -0.1}, "temperature must be 0 or more and finite; got -0.1"),
+        ({"temperature": float("nan")}, "temperature must be 0 or more and finite; got nan"),
+        ({"temperature": float("inf")}, "temperature must be 0 or more and finite; got inf"),
         ({"top_p": 0.0}, "top_p must be over 0 and at most 1; got 0.0"),
         ({"top_p": 1.1}, "top_p must be over 0 and at most 1; got 1.1"),
         ({"max_tokens": 0}, "max_tokens must be at least 1; got 0"),

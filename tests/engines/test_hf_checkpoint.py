@@ -81,6 +81,11 @@ def test_dtype_and_max_pixels_are_taken(folder: Path) -> None:
     assert loaded.grid.cells((560, 560)) == (2, 2)
 
 
+def test_no_pixels_are_refused(folder: Path) -> None:
+    with pytest.raises(UsageError, match="max_pixels must be at least 1; got 0"):
+        load_checkpoint(folder, device="cpu", max_pixels=0)
+
+
 def test_the_checkpoint_names_its_profile(copy: Path) -> None:
     (copy / "visionthink.json").write_text('{"profile": "mini"}')
     assert load_checkpoint(copy, device="cpu").profile == "mini"

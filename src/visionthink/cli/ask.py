@@ -12,7 +12,7 @@ import click
 
 from visionthink.cli.options import engine_from, engine_options, episode_options
 from visionthink.core.episode import check_question, run_episode
-from visionthink.core.images import open_picture
+from visionthink.core.images import DEFAULT_LIMITS, open_picture
 from visionthink.core.records import episode_record
 from visionthink.core.types import Example, Look, Sampling
 from visionthink.reports.transcript import transcript
@@ -51,7 +51,7 @@ def command(
       visionthink ask receipt.png "How much is the tea?"
     """  # noqa: D301 - click wants the character that keeps its line breaks
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
-    pictures = [open_picture(sys.stdin.buffer.read() if i == "-" else i) for i in images]
+    pictures = [open_picture(_piped() if image == "-" else image) for image in images]
     example = Example(tuple(pictures), question)
     check_question(example, look, profile, max_turns)  # before the wait for a model
     episode = asyncio.run(
@@ -64,12 +64,20 @@ def command(
             sampling=sampling,
         )
     )
-    if page is not None:
-        from visionthink.reports.page import save_page
-
-        save_page([episode], page, title=question)
     if as_json:
         click.echo(json.dumps(episode_record(episode), ensure_ascii=False))
-        return
-    click.echo(transcript(episode), err=True)
-    click.echo(episode.answer)
+    else:
+        click.echo(transcript(episode), err=True)
+        click.echo(episode.answer)
+    if page is not None:  # last: a page that cannot be written must not cost the answer
+        from visionthink.reports.page import save_page
+
+        try:
+            save_page([episode], page, title=question)
+        except OSError as error:
+            raise click.FileError(str(page), error.strerror) from error
+
+
+def _piped() -> bytes:
+    """Standard input, at most one byte more than an image may have."""
+    return sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1)

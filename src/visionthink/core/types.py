@@ -6,6 +6,7 @@ episode end?) and never inferred later from strings or floats.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -69,8 +70,8 @@ class Sampling:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not self.temperature >= 0:
-            raise UsageError(f"temperature must be 0 or more; got {self.temperature}")
+        if not 0 <= self.temperature < math.inf:
+            raise UsageError(f"temperature must be 0 or more and finite; got {self.temperature}")
         if not 0 < self.top_p <= 1:
             raise UsageError(f"top_p must be over 0 and at most 1; got {self.top_p}")
         if self.max_tokens < 1:

@@ -76,9 +76,11 @@ def load_checkpoint(
 
     Raises:
         CheckpointError: it cannot be found, is of another family, has no safetensors weights, …
-        UsageError: no such device or dtype.
+        UsageError: no such device or dtype, or max_pixels is below 1.
     """
     name = str(model)
+    if max_pixels is not None and max_pixels < 1:
+        raise UsageError(f"max_pixels must be at least 1; got {max_pixels}")
     place, number_type = _placement(device, dtype)
     if Path(name).exists() or name.startswith((".", "/", "~")):
         _check_folder(name)
@@ -220,7 +222,7 @@ def _first_line(error: BaseException) -> str:
 
 def _stop_ids(network: Any, tokenizer: Any) -> tuple[int, ...]:
     configured = network.generation_config.eos_token_id
-    ids = [] if configured is None else configured if isinstance(configured, list) else [configured]
+    ids = [*configured] if isinstance(configured, list) else [configured]
     ids += [tokenizer.convert_tokens_to_ids("<|im_end|>"), tokenizer.eos_token_id]
     return tuple(sorted({i for i in ids if i is not None}))
 
