@@ -22,7 +22,7 @@ Exit codes: 0 done, 1 it failed (one line on standard error), 2 bad usage (one l
 def reference() -> str:
     """The whole page: `visionthink --help` and every verb's."""
     parts = [HEAD, _section("visionthink", cli, None)]
-    context = click.Context(cli, info_name="visionthink")
+    context = click.Context(cli, info_name="visionthink", **cli.context_settings)
     for verb in VERBS:
         command = cli.get_command(context, verb)
         assert command is not None
@@ -32,7 +32,8 @@ def reference() -> str:
 
 def _section(title: str, command: click.Command, parent: click.Context | None) -> str:
     name = title.split()[-1]
-    with click.Context(command, info_name=name, parent=parent, terminal_width=90) as context:
+    settings = {**command.context_settings, "terminal_width": 90}
+    with click.Context(command, info_name=name, parent=parent, **settings) as context:
         return f"## {title}\n\n```\n{command.get_help(context)}\n```\n"
 
 
