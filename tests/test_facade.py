@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -35,6 +36,13 @@ def test_ask_takes_a_path_bytes_an_image_or_several(image: Path) -> None:
         assert (episode.ledger.processed, episode.ledger.vanilla) == (8, 32)
     two = ask([image, picture], "What?", engine=ScriptedEngine([REQUEST, DIRECT]))
     assert (two.requested, two.ledger.processed, two.ledger.vanilla) == (True, 16 + 64, 64)
+
+
+def test_ask_works_where_an_event_loop_runs_already(image: Path) -> None:
+    async def notebook_cell() -> str:
+        return ask(image, "What?", engine=ScriptedEngine([DIRECT])).answer
+
+    assert asyncio.run(notebook_cell()) == "red"
 
 
 def test_embedded_models_go_by_their_names_and_not_by_where_they_are_installed(

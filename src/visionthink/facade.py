@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -113,13 +114,12 @@ def ask(
     example = Example(pictures, question)
     check_question(example, look, profile, max_turns)  # before the wait for a model
     used = engine or open_engine(model)
-    return asyncio.run(
-        run_episode(
-            example,
-            used,
-            look=look,
-            profile=profile,
-            max_turns=max_turns,
-            sampling=sampling,
-        )
+    episode = run_episode(
+        example, used, look=look, profile=profile, max_turns=max_turns, sampling=sampling
     )
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(episode)
+    with ThreadPoolExecutor(1) as thread:  # notebooks run a loop in this one
+        return thread.submit(asyncio.run, episode).result()

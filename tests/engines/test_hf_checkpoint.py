@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
+from huggingface_hub import utils as hub
 
 from checkpoints import save_qwen2_5_vl, save_qwen3_vl
 from visionthink.core.errors import CheckpointError, UsageError
 from visionthink.core.ledger import ModelShape, VisionShape
+from visionthink.engines import hf_checkpoint
 from visionthink.engines.hf_checkpoint import load_checkpoint
 
 
@@ -79,6 +82,25 @@ def test_dtype_and_max_pixels_are_taken(folder: Path) -> None:
     assert loaded.model.dtype == torch.bfloat16
     assert loaded.grid.max_pixels == 56 * 56
     assert loaded.grid.cells((560, 560)) == (2, 2)
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_downloads_show_their_progress_and_loading_does_not(
+    folder: Path, wanted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shown() -> tuple[bool, bool]:
+        bars = transformers.utils.logging.is_progress_bar_enabled()
+        return bars, not hub.are_progress_bars_disabled()
+
+    seen: list[tuple[bool, bool]] = []
+    load = hf_checkpoint._load
+    monkeypatch.setattr(hf_checkpoint, "_load", lambda *a: (seen.append(shown()), load(*a))[1])
+    (hub.enable_progress_bars if wanted else hub.disable_progress_bars)()
+    try:
+        load_checkpoint(folder, device="cpu")
+        assert (seen, shown()) == ([(False, wanted)], (True, wanted))
+    finally:
+        hub.enable_progress_bars()
 
 
 def test_no_pixels_are_refused(folder: Path) -> None:

@@ -139,16 +139,21 @@ def _load(name: str, dtype: torch.dtype, options: dict[str, Any]) -> tuple[Any, 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Keep transformers' own warnings and bars out of a command's output; downloads still show."""
-    logging = transformers.utils.logging
+    logging, hub = transformers.utils.logging, huggingface_hub.utils
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    downloads_show = not hub.are_progress_bars_disabled()
     logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    logging.disable_progress_bar()  # and with them those of downloads
+    if downloads_show:
+        hub.enable_progress_bars()
     try:
         yield
     finally:
         logging.set_verbosity(verbosity)
         if bars:
             logging.enable_progress_bar()
+        if not downloads_show:
+            hub.disable_progress_bars()
 
 
 def _check_folder(name: str) -> None:
