@@ -57,9 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         _fail(_line(error.format_message()), error.exit_code)
     except (KeyboardInterrupt, click.Abort):
         _fail("interrupted", 130)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
     except Exception as error:
         if "--debug" in given:
             raise
