@@ -124,6 +124,22 @@ def test_a_missing_folder(tmp_path: Path) -> None:
     assert "does not exist" in refusal(tmp_path / "none")
 
 
+@pytest.mark.parametrize("start", ["", "/"])
+def test_a_name_too_long_for_the_file_system(start: str) -> None:
+    assert "folder" in refusal(start + "x" * 300)
+
+
+def test_a_model_that_does_not_fit_on_its_device(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.\nTried to allocate 16 GiB")
+
+    monkeypatch.setattr(torch.nn.Module, "to", full)
+    assert "cannot load model" in (said := refusal(folder))
+    assert "CUDA out of memory" in said
+
+
 def test_a_hub_id_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert "the hub cannot be reached" in refusal("nobody/nothing")

@@ -7,6 +7,7 @@ image processor is always the PIL one, so that torchvision makes no difference t
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def load_checkpoint(
     if max_pixels is not None and max_pixels < 1:
         raise UsageError(f"max_pixels must be at least 1; got {max_pixels}")
     place, number_type = _placement(device, dtype)
-    if Path(name).exists() or name.startswith((".", "/", "~")):
+    if os.path.exists(name) or name.startswith((".", "/", "~")):
         _check_folder(name)
     else:
         _check_hub(name)
@@ -90,6 +91,7 @@ def load_checkpoint(
     try:
         with _quiet():
             config, tokenizer, processor, network = _load(name, number_type, options)
+        network.to(place).eval()
     except CheckpointError:
         raise
     except Exception as error:
@@ -99,7 +101,6 @@ def load_checkpoint(
         raise CheckpointError(f"model {name!r} has no chat template; save one with its tokenizer")
     if max_pixels is not None:
         processor.size = {**dict(processor.size), "longest_edge": max_pixels}
-    network.to(place).eval()
     video_id = getattr(config, "video_token_id", None)
     return Checkpoint(
         name=name,
@@ -159,7 +160,7 @@ def _quiet() -> Iterator[None]:
 def _check_folder(name: str) -> None:
     """Say what is wrong with a local folder before transformers does so in many lines."""
     folder = Path(name)
-    if not folder.exists():
+    if not os.path.exists(folder):  # unlike exists() of a Path, false for impossible names
         raise CheckpointError(f"model folder {name!r} does not exist; give a folder or a hub id")
     if not folder.is_dir():
         raise CheckpointError(f"model {name!r} is a file; give the folder that holds config.json")
