@@ -1,0 +1,51 @@
+"""What `doctor` finds, on this machine and where the embedded model is missing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import Run
+
+from visionthink.facade import EMBEDDED
+
+FINDINGS = ["python", "visionthink", "hf", "openai", "mini", "model", "device", "cores"]
+
+
+@pytest.fixture
+def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in EMBEDDED:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "model.safetensors").touch()
+    monkeypatch.setattr("visionthink.cli.doctor.MINI", tmp_path)
+    return tmp_path
+
+
+def test_all_is_well(embedded: Path, run: Run) -> None:
+    given = run("doctor", "--json")
+    findings = json.loads(given.out)
+    assert given.code == 0
+    assert [finding["name"] for finding in findings] == FINDINGS
+    assert [finding["name"] for finding in findings if not finding["ok"]] == []
+
+
+def test_a_missing_model_is_said_with_what_to_do(embedded: Path, run: Run) -> None:
+    (embedded / EMBEDDED[0] / "model.safetensors").unlink()
+    given = run("doctor")
+    assert given.code == 1
+    (line,) = [line for line in given.out.splitlines() if line.startswith("-- ")]
+    assert EMBEDDED[0] in line
+    assert "->" in line
+
+
+def test_a_missing_extra_does_not_stop_the_embedded_model(
+    embedded: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "visionthink.cli.doctor.EXTRAS",
+        {"hf": ("run models", ("torch",)), "openai": ("ask servers", ("no-such-package",))},
+    )
+    given = run("doctor")
+    assert given.code == 0
+    assert "pip install 'visionthink[openai]'" in given.out
