@@ -12,7 +12,7 @@ from visionthink.core.errors import UsageError
 from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid
 from visionthink.core.protocol import PROFILES
 from visionthink.core.types import LOOKS
-from visionthink.facade import EMBEDDED, ENGINES, open_engine
+from visionthink.facade import DEFAULT_MODEL, ENGINES, open_engine
 from visionthink.mini.model import MAX_PIXELS, MIN_PIXELS
 
 SERVER_RETRIES = 3
@@ -29,7 +29,7 @@ _ENGINE_OPTIONS: tuple[Decorator, ...] = (
         "--model",
         metavar="NAME",
         help="Folder or hub id; served name with --engine openai; file of replies with --engine "
-        f"scripted. [default: {EMBEDDED[-1]}, which ships with the package]",
+        f"scripted. [default: {DEFAULT_MODEL}, which ships with the package]",
     ),
     click.option("--engine", type=click.Choice(ENGINES), default="hf", show_default=True),
     click.option("--base-url", metavar="URL", help="OpenAI-compatible server; implies its engine."),
