@@ -49,7 +49,7 @@ def test_embedded_models_go_by_their_names_and_not_by_where_they_are_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_qwen2_5_vl(tmp_path / "mini-sft")
-    monkeypatch.setattr("visionthink.facade.MINI", tmp_path)
+    monkeypatch.setattr("visionthink.facade.CHECKPOINTS", tmp_path)
     assert open_engine(device="cpu").model == "mini-sft"
     assert open_engine(tmp_path / "mini-sft", device="cpu").model == str(tmp_path / "mini-sft")
 
@@ -83,7 +83,10 @@ def test_scripted_engine_reads_one_reply_a_line(tmp_path: Path, image: Path) -> 
         ({"engine": "openai"}, "needs a base URL"),
         ({"engine": "scripted"}, "needs a file"),
         ({"engine": "scripted", "model": "/none/such"}, "cannot read replies"),
-        ({"base_url": "http://127.0.0.1:1/v1"}, "base_url goes with engine 'openai'"),
+        (
+            {"engine": "hf", "base_url": "http://127.0.0.1:1/v1"},
+            "base_url goes with engine 'openai'",
+        ),
     ],
 )
 def test_wrong_choices_are_bad_usage(options: dict[str, str], complaint: str) -> None:

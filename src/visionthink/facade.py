@@ -16,10 +16,9 @@ from visionthink.core.episode import check_question, run_episode
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Limits, Picture, open_picture
 from visionthink.core.types import Episode, Example, Look, Sampling
+from visionthink.mini import CHECKPOINTS, DEFAULT_CHECKPOINT
 
 ENGINES = ("hf", "openai", "scripted")
-MINI = Path(__file__).parent / "mini" / "checkpoints"
-DEFAULT_MODEL = "mini-sft"
 EMBEDDED = ("mini-base", "mini-sft")
 
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | Picture
@@ -28,7 +27,7 @@ ImageSource = str | os.PathLike[str] | bytes | Image.Image | Picture
 def open_engine(
     model: str | os.PathLike[str] | None = None,
     *,
-    engine: str = "hf",
+    engine: str | None = None,
     base_url: str | None = None,
     **options: Any,
 ) -> Engine:
@@ -38,7 +37,7 @@ def open_engine(
         model: folder or hub id for "hf" (default: the embedded checkpoint; `mini-base` and
             `mini-sft` name the two that ship), the served name for "openai" (default: the only
             one), a file with one reply a line for "scripted".
-        engine: "hf", "openai" or "scripted".
+        engine: "hf", "openai" or "scripted"; default: "openai" with a base URL, else "hf".
         base_url: where the OpenAI-compatible server is, such as `http://127.0.0.1:8000/v1`.
         options: passed on to the engine class.
 
@@ -47,15 +46,16 @@ def open_engine(
         MissingExtraError: the engine's packages are not installed.
         EngineError: the model cannot be had.
     """
+    engine = engine or ("hf" if base_url is None else "openai")
     if base_url is not None and engine != "openai":
         raise UsageError(f"base_url goes with engine 'openai', not {engine!r}")
     match engine:
         case "hf":
             from visionthink.engines.hf import HFEngine
 
-            name = str(model or DEFAULT_MODEL)
+            name = str(model or DEFAULT_CHECKPOINT)
             if name in EMBEDDED:
-                return HFEngine(MINI / name, name=name, **options)
+                return HFEngine(CHECKPOINTS / name, name=name, **options)
             return HFEngine(name, **options)
         case "openai":
             from visionthink.engines.openai import OpenAIEngine
@@ -109,6 +109,8 @@ def ask(
         ImageError, UsageError, EngineError, MissingExtraError: see `core.errors`.
     """
     alone = isinstance(image, str | os.PathLike | bytes | Image.Image | Picture)
+    if engine is not None and model is not None:
+        raise UsageError("give an engine or a model, not both: an engine has its model")
     sources = [image] if alone else list(image)
     pictures = tuple(open_picture(source, limits or Limits()) for source in sources)
     example = Example(pictures, question)

@@ -44,6 +44,9 @@ def test_json_is_one_object_and_nothing_else(image: Path, script: Path, run: Run
     assert (given.code, given.err) == (0, "")
     episode = json.loads(given.out)
     ledger = episode.pop("ledger")
+    costs = [turn.pop("cost") for turn in episode["turns"]]
+    assert [cost["visual_tokens"] for cost in costs] == [16, 64]
+    assert sum(cost["prompt_tokens"] for cost in costs) == ledger["prompt_tokens"]
     assert episode == {
         "version": 1,
         "answer": "4.73",

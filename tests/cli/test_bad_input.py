@@ -172,6 +172,7 @@ def test_bad_usage(case: str, good: Path, run: Run) -> None:
 
 
 def test_missing_arguments_and_verbs(run: Run) -> None:
+    assert "an image and then a question" in run("ask", "a.png").err
     assert run("ask").code == 2
     given = run("asc")
     assert (given.code, given.err.count("\n")) == (2, 1)
@@ -225,22 +226,22 @@ SERVERS: dict[str, tuple[Behaviour, str]] = {
 
 
 @pytest.mark.parametrize("case", SERVERS)
-def test_bad_servers(case: str, good: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("visionthink.cli.options.SERVER_RETRIES", 0)
+def test_bad_servers(case: str, good: Path, run: Run) -> None:
     behaviour, complaint = SERVERS[case]
     with ChatServer(behaviour) as server:
-        given = run("ask", good, "What?", "--base-url", server.url, "--timeout", "0.3")
+        given = run(
+            "ask", good, "What?", "--base-url", server.url, "--timeout", "0.3", "--retries", "0"
+        )
     assert given.code == 1
     assert complaint in given.err
     assert given.err.count("\n") == 1
 
 
-def test_no_server(good: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("visionthink.cli.options.SERVER_RETRIES", 0)
+def test_no_server(good: Path, run: Run) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         url = f"http://127.0.0.1:{held.getsockname()[1]}/v1"
-        given = run("ask", good, "What?", "--base-url", url, "--model", "m")
+        given = run("ask", good, "What?", "--base-url", url, "--model", "m", "--retries", "0")
     assert given.code == 1
     assert url in given.err
     assert given.err.count("\n") == 1

@@ -16,7 +16,7 @@ from visionthink.engines import openai as openai_engine
 from visionthink.engines.hf import HFEngine
 from visionthink.engines.hf_prompt import build_prompt
 from visionthink.engines.openai import OpenAIEngine
-from visionthink.facade import MINI
+from visionthink.mini import CHECKPOINTS
 
 RANDOM = {"random-qwen2.5-vl": save_qwen2_5_vl, "random-qwen3-vl": save_qwen3_vl}
 EMBEDDED = "mini-sft"
@@ -55,7 +55,7 @@ def served(
     if name in RANDOM:
         folder = RANDOM[name](scratch / "checkpoint")
     else:
-        folder = MINI / name
+        folder = CHECKPOINTS / name
         if not (folder / "config.json").is_file():
             pytest.skip(f"there is no checkpoint {folder}")
     local = HFEngine(folder, device="cpu", dtype="float32")

@@ -19,8 +19,7 @@ from visionthink.reports.transcript import transcript
 
 
 @click.command()
-@click.argument("images", nargs=-1, required=True, metavar="IMAGE...")
-@click.argument("question")
+@click.argument("asked", nargs=-1, metavar="IMAGE... QUESTION")
 @engine_options
 @episode_options
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
@@ -30,8 +29,7 @@ from visionthink.reports.transcript import transcript
     help="Also write the episode as one HTML page.",
 )
 def command(
-    images: tuple[str, ...],
-    question: str,
+    asked: tuple[str, ...],
     look: Look,
     profile: str | None,
     max_turns: int,
@@ -50,6 +48,9 @@ def command(
     Example:
       visionthink ask receipt.png "How much is the tea?"
     """  # noqa: D301 - click wants the character that keeps its line breaks
+    if len(asked) < 2:
+        raise click.UsageError("an image and then a question about it are wanted")
+    *images, question = asked
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
     pictures = [open_picture(_piped() if image == "-" else image) for image in images]
     example = Example(tuple(pictures), question)

@@ -12,7 +12,8 @@ import click
 from visionthink.core.episode import run_episode
 from visionthink.core.records import episode_record
 from visionthink.core.types import Episode
-from visionthink.facade import DEFAULT_MODEL, EMBEDDED, open_engine
+from visionthink.facade import EMBEDDED, open_engine
+from visionthink.mini import DEFAULT_CHECKPOINT
 from visionthink.mini.shipped import load_samples
 from visionthink.reports.page import save_page
 from visionthink.reports.picture import save_picture
@@ -23,7 +24,7 @@ from visionthink.reports.transcript import transcript
 @click.option(
     "--model",
     type=click.Choice(EMBEDDED),
-    default=DEFAULT_MODEL,
+    default=DEFAULT_CHECKPOINT,
     show_default=True,
     help="Which embedded checkpoint to ask.",
 )

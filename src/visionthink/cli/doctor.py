@@ -11,7 +11,8 @@ from importlib.util import find_spec
 
 import click
 
-from visionthink.facade import EMBEDDED, MINI
+from visionthink.facade import EMBEDDED
+from visionthink.mini import CHECKPOINTS
 
 EXTRAS = {
     "hf": ("run models on this machine", ("torch", "transformers", "jinja2")),
@@ -77,9 +78,11 @@ def _extra(name: str, purpose: str, packages: tuple[str, ...]) -> Finding:
 
 
 def _model() -> Finding:
-    missing = [name for name in EMBEDDED if not (MINI / name / "model.safetensors").is_file()]
+    missing = [
+        name for name in EMBEDDED if not (CHECKPOINTS / name / "model.safetensors").is_file()
+    ]
     if missing:
-        return Finding("model", False, f"no {', '.join(missing)} in {MINI}", "make mini")
+        return Finding("model", False, f"no {', '.join(missing)} in {CHECKPOINTS}", "make mini")
     return Finding("model", True, f"{' and '.join(EMBEDDED)} are embedded")
 
 

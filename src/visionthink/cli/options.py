@@ -12,10 +12,10 @@ from visionthink.core.errors import UsageError
 from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid
 from visionthink.core.protocol import PROFILES
 from visionthink.core.types import LOOKS
-from visionthink.facade import DEFAULT_MODEL, ENGINES, open_engine
+from visionthink.facade import ENGINES, open_engine
+from visionthink.mini import DEFAULT_CHECKPOINT
 from visionthink.mini.model import MAX_PIXELS, MIN_PIXELS
 
-SERVER_RETRIES = 3
 GRIDS: dict[str, Grid] = {
     "qwen2.5-vl": QWEN2_5_VL,
     "qwen3-vl": QWEN3_VL,
@@ -29,16 +29,19 @@ _ENGINE_OPTIONS: tuple[Decorator, ...] = (
         "--model",
         metavar="NAME",
         help="Folder or hub id; served name with --engine openai; file of replies with --engine "
-        f"scripted. [default: {DEFAULT_MODEL}, which ships with the package]",
+        f"scripted. [default: {DEFAULT_CHECKPOINT}, which ships with the package]",
     ),
-    click.option("--engine", type=click.Choice(ENGINES), default="hf", show_default=True),
-    click.option("--base-url", metavar="URL", help="OpenAI-compatible server; implies its engine."),
+    click.option(
+        "--engine", type=click.Choice(ENGINES), help="[default: openai with --base-url, else hf]"
+    ),
+    click.option("--base-url", metavar="URL", help="OpenAI-compatible server, up to its /v1."),
     click.option(
         "--grid",
         type=click.Choice(list(GRIDS)),
         help="How the served model cuts images into tokens. [default: by its name]",
     ),
-    click.option("--timeout", type=float, help="Seconds to wait for a server's reply."),
+    click.option("--timeout", type=float, help="Seconds a server may be silent. [default: 120]"),
+    click.option("--retries", type=int, help="Tries after one that failed. [default: 3]"),
     click.option("--device", help="cpu, cuda, cuda:1, mps. [default: the best there is]"),
     click.option("--dtype", help="float32, bfloat16, float16. [default: by device]"),
     click.option("--max-pixels", type=int, help="Shrink images to this many pixels at most."),
@@ -82,30 +85,33 @@ def episode_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def engine_from(
     *,
     model: str | None,
-    engine: str,
+    engine: str | None,
     base_url: str | None,
     grid: str | None,
     timeout: float | None,
+    retries: int | None,
     device: str | None,
     dtype: str | None,
     max_pixels: int | None,
     trust_remote_code: bool,
 ) -> Engine:
     """Open the engine that the options describe; options of another engine are refused."""
-    if base_url is not None and engine == "hf":
-        engine = "openai"
+    used = engine or ("hf" if base_url is None else "openai")
     for_hf = {
         "device": device,
         "dtype": dtype,
         "max_pixels": max_pixels,
         "trust_remote_code": trust_remote_code or None,
     }
-    for_server = {"grid": GRIDS[grid] if grid else None, "timeout": timeout}
-    always = {"max_retries": SERVER_RETRIES} if engine == "openai" else {}
-    chosen = {"hf": for_hf, "openai": for_server}.get(engine, {})
+    for_server = {
+        "grid": GRIDS[grid] if grid else None,
+        "timeout": timeout,
+        "max_retries": retries,
+    }
+    chosen = {"hf": for_hf, "openai": for_server}.get(used, {})
     for name, value in {**for_hf, **for_server}.items():
         if value is not None and name not in chosen:
-            option = "--" + name.replace("_", "-")
-            raise UsageError(f"{option} does not go with --engine {engine}")
+            option = "--" + name.replace("max_retries", "retries").replace("_", "-")
+            raise UsageError(f"{option} does not go with --engine {used}")
     given = {name: value for name, value in chosen.items() if value is not None}
-    return open_engine(model, engine=engine, base_url=base_url, **given, **always)
+    return open_engine(model, engine=used, base_url=base_url, **given)

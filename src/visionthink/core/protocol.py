@@ -195,7 +195,8 @@ def plain_text(text: str) -> str:
     """`text` with `<|name|>` broken up to `< |name|>`, so that no tokenizer reads a control token.
 
     Questions, tool output and error messages are data; chat templates and servers would turn such
-    text into real control tokens otherwise.
+    text into real control tokens otherwise. The protocol's own tags are left alone: the prompts
+    themselves spell them, and only what the model says is ever parsed.
     """
     return re.sub(r"<\|(?=[^|<>\s]{1,64}\|>)", "< |", text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from visionthink.core.types import Episode
@@ -10,7 +11,11 @@ EPISODE_VERSION = 1
 
 
 def episode_record(episode: Episode) -> dict[str, Any]:
-    """The object that `ask --json` prints. Images are left out; `saw` has their sizes in pixels."""
+    """The object that `ask --json` prints.
+
+    Images are left out; a turn's `saw` has their sizes in pixels, its `cost` the turn's share of the
+    ledger.
+    """
     return {
         "version": EPISODE_VERSION,
         "answer": episode.answer,
@@ -27,8 +32,9 @@ def episode_record(episode: Episode) -> dict[str, Any]:
                 "outcome": turn.outcome,
                 "note": turn.note,
                 "saw": [list(size) for size in turn.saw],
+                "cost": asdict(cost),
             }
-            for turn in episode.turns
+            for turn, cost in zip(episode.turns, episode.ledger.turns, strict=True)
         ],
         "ledger": episode.ledger.to_json(),
     }
