@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# On Linux, PyPI's torch brings CUDA along (some GB); a CPU build comes with, for example,
+# make demo PIP_FLAGS='--extra-index-url https://download.pytorch.org/whl/cpu'
+PIP_FLAGS ?=
+PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt $(PIP_FLAGS)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
@@ -17,8 +21,8 @@ $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is wanted; set PYTHON=..."; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt torch
-	@$(BIN)/pip install -q --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(PIP) torch
+	@$(PIP) -e '.[dev]'
 	@touch $@
 
 demo: $(READY)  ## Run the main job on shipped sample images; leaves out/demo.html and out/demo.png
@@ -43,6 +47,8 @@ bench: $(READY)  ## Speed ratios, measured side by side
 
 mini: $(READY)  ## Remake the embedded world's tokenizer and both checkpoints from nothing (hours)
 	$(BIN)/python -m visionthink.mini --out out/mini
+	cp -r out/mini/mini-base out/mini/mini-sft src/visionthink/mini/checkpoints/
+	$(BIN)/python -m visionthink.mini.samples out/mini/mini-sft src/visionthink/mini/samples
 
 mini-bars: $(READY)  ## Measure the embedded checkpoints on unseen samples of every family
 	$(BIN)/python -m visionthink.mini.bars

@@ -13,7 +13,7 @@ EPISODE_VERSION = 1
 def episode_record(episode: Episode) -> dict[str, Any]:
     """The object that `ask --json` prints.
 
-    Images are left out; a turn's `saw` has their sizes in pixels, its `cost` the turn's share of the
+    Images are left out; a turn's `saw` has their sizes in pixels, its `cost` its share of the
     ledger.
     """
     return {
