@@ -4,7 +4,14 @@ import json
 
 import torch
 
-from visionthink.mini.lessons import BASE_LESSONS, READ_LESSONS, SFT_LESSONS, Lesson, packs_of
+from visionthink.mini.lessons import (
+    BASE_LESSONS,
+    READ_LESSONS,
+    SETTLE_LESSONS,
+    SFT_LESSONS,
+    Lesson,
+    packs_of,
+)
 from visionthink.mini.packing import IGNORED, Packer
 from visionthink.mini.practice import HEADS, make_practice
 from visionthink.mini.recipe import STAGES, Stage, learning_rate, run_recipe
@@ -63,7 +70,7 @@ def test_lessons_are_the_same_each_time():
 def test_base_requests_as_often_as_it_answers():
     """Of the conversations in which both are possible, half take each way."""
     counts = {"request": 0, "direct": 0}
-    for lesson in BASE_LESSONS:
+    for lesson in BASE_LESSONS + SETTLE_LESSONS:
         if lesson.teaches in counts:
             counts[lesson.teaches] += lesson.rows * lesson.asks
     assert counts["request"] == counts["direct"]

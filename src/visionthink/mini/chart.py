@@ -33,19 +33,21 @@ def _axes(size: Size, ground: float) -> np.ndarray:
     return image
 
 
-def make_chart(rng: np.random.Generator, size: Size, split: str, most: int = len(COLOURS)) -> Sheet:
-    """Coloured bars, at most `most`; the number above each has nothing to do with its height."""
+def make_chart(rng: np.random.Generator, size: Size, split: str, most: int = 1) -> Sheet:
+    """Up to five coloured bars, `most` of them with a number that is not the bar's height."""
     width, height = size
-    bars = 1 + rng.permutation(width // TOKEN - 1)[:most]
+    bars = 1 + rng.permutation(width // TOKEN - 1)[:5]
     image = _axes(size, PRINT_GROUND)
     ink = np.zeros((height, width), dtype=np.float32)
     dx, dy = int(rng.integers(1, 3)), int(rng.integers(3, 5))
     asks = []
     for bar, colour in zip(bars, rng.permutation(list(COLOURS))[: len(bars)], strict=True):
         value = str(rng.integers(10, 100))
-        top = PATCH * int(rng.integers(2, height // PATCH - 1))
+        top = PATCH + TOKEN * int(rng.integers(0, height // TOKEN - 1))
         x = int(bar) * TOKEN
         fill(image, (x + 3, top, x + TOKEN - 3, height - 10), COLOURS[colour])
+        if len(asks) == most:
+            continue
         write(ink, value, x + 7 + dx, top - PATCH + dy)
         asks.append((phrase(rng, VALUE_WORDINGS, colour=str(colour)), value))
     print_fine(image, ink)

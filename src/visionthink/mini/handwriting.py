@@ -81,14 +81,11 @@ def make_digit(rng: np.random.Generator, size: Size, split: str) -> Sheet:
 
 
 def make_watermark(rng: np.random.Generator, size: Size, split: str) -> Sheet:
-    """A digit in fine upright lines on a ground of fine level lines, or the other way round."""
+    """A digit in fine upright lines on a ground of fine level lines."""
     width, height = size
     page, name = _place(rng, size, split)
-    lines = [carrier("vertical", height, width), carrier("horizontal", height, width)]
-    if rng.random() < 0.5:
-        lines.reverse()
-    page[:3] = page[-3:] = 0.0
-    pattern = page * lines[0] + (1.0 - page) * lines[1]
+    upright, level = (carrier(way, height, width) for way in ("vertical", "horizontal"))
+    pattern = page * upright + (1.0 - page) * level
     image = canvas(size, pick(rng, WATERMARK_PAPERS))
     rim = np.float32(COLOURS[pick(rng, INKS)]) * 0.3 + 0.35
     fill(image, (0, 0, width, 4), rim)

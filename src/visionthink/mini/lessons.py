@@ -9,10 +9,8 @@ from typing import Literal
 
 import numpy as np
 
-from visionthink.mini.chart import make_chart
 from visionthink.mini.ink import half_view
 from visionthink.mini.packing import Pack, Packer, Row
-from visionthink.mini.paper import make_receipt
 from visionthink.mini.practice import CARD_SIZES, CODE_SIZES, make_card
 from visionthink.mini.scene import make_scene
 from visionthink.mini.sheet import SIZES, Size
@@ -37,64 +35,81 @@ class Lesson:
     sizes: tuple[Size, ...] = SIZES
 
 
-MANY_ALL: Shares = {"scene": 0.36, "receipt": 0.32, "chart_label": 0.32}
-MANY_WEAK: Shares = {"scene": 1.0}
-MANY_STRONG: Shares = {"receipt": 0.5, "chart_label": 0.5}
-ONE_ALL: Shares = {
-    "large_print": 0.16,
-    "digit": 0.15,
-    "tag": 0.24,
-    "hatch": 0.16,
-    "watermark": 0.2,
-    "weave": 0.09,
+SCENES: Shares = {"scene": 0.5, "position": 0.5}
+SHEETS: Shares = {
+    "large_print": 0.17,
+    "digit": 0.17,
+    "receipt": 0.10,
+    "tag": 0.13,
+    "chart_label": 0.09,
+    "hatch": 0.07,
+    "watermark": 0.22,
+    "weave": 0.05,
 }
-ONE_WEAK: Shares = {"large_print": 0.5, "digit": 0.5}
-ONE_STRONG: Shares = {"tag": 0.25, "hatch": 0.25, "watermark": 0.3, "weave": 0.2}
+WEAK: Shares = {"large_print": 0.35, "digit": 0.65}
+STRONG: Shares = {
+    "receipt": 0.18,
+    "tag": 0.2,
+    "chart_label": 0.16,
+    "hatch": 0.14,
+    "watermark": 0.24,
+    "weave": 0.08,
+}
 
 READ_LESSONS = (
     Lesson("high", 32, 1, {"code_card": 1.0}, CODE_SIZES),
     Lesson("high", 32, 2, {"card": 1.0}, CARD_SIZES),
     Lesson("low", 24, 3, {"easy_scene": 1.0}),
-    Lesson("high", 24, 1, {"easy_receipt": 0.35, "easy_chart": 0.35, "tag": 0.15, "hatch": 0.15}),
+    Lesson("high", 20, 1, {"receipt": 0.35, "chart_label": 0.35, "tag": 0.15, "hatch": 0.15}),
+    Lesson("low", 16, 1, WEAK),
 )
 
 SEE_LESSONS = (
-    Lesson("high", 16, 3, MANY_ALL),
-    Lesson("high", 28, 1, ONE_ALL),
-    Lesson("low", 20, 3, MANY_WEAK),
-    Lesson("low", 24, 1, ONE_WEAK),
+    Lesson("high", 14, 3, SCENES),
+    Lesson("high", 36, 1, SHEETS),
+    Lesson("low", 18, 3, SCENES),
+    Lesson("low", 20, 1, WEAK),
 )
 
 BASE_LESSONS = (
-    Lesson("request", 12, 2, MANY_ALL),
-    Lesson("request", 20, 1, ONE_ALL),
-    Lesson("direct", 12, 2, MANY_ALL),
-    Lesson("direct", 20, 1, ONE_ALL),
-    Lesson("direct", 12, 3, MANY_WEAK),
-    Lesson("direct", 10, 1, ONE_WEAK),
-    Lesson("high", 8, 3, MANY_ALL),
-    Lesson("high", 14, 1, ONE_ALL),
-    Lesson("low", 10, 2, MANY_ALL),
-    Lesson("low", 10, 1, ONE_ALL),
+    Lesson("request", 8, 2, SCENES),
+    Lesson("request", 24, 1, SHEETS),
+    Lesson("direct", 8, 2, SCENES),
+    Lesson("direct", 24, 1, SHEETS),
+    Lesson("high", 10, 3, SCENES),
+    Lesson("high", 36, 1, SHEETS),
+    Lesson("low", 12, 3, SCENES),
+    Lesson("low", 20, 1, WEAK),
+    Lesson("low", 8, 1, STRONG),
 )
 
+LARGE: Shares = {"large_print": 0.3, "digit": 0.4, "watermark": 0.3}
+SETTLE_LESSONS = (
+    Lesson("request", 6, 2, SCENES),
+    Lesson("request", 18, 1, SHEETS),
+    Lesson("direct", 6, 2, SCENES),
+    Lesson("direct", 18, 1, SHEETS),
+    Lesson("high", 10, 2, {"scene": 1.0}),
+    Lesson("high", 36, 1, LARGE),
+    Lesson("low", 24, 1, {"digit": 1.0}),
+)
+"""As `BASE_LESSONS`, with more of what is read last: large figures at full size."""
+
 SFT_LESSONS = (
-    Lesson("request", 10, 2, MANY_STRONG),
-    Lesson("request", 20, 1, ONE_STRONG),
-    Lesson("direct", 12, 2, MANY_WEAK),
-    Lesson("direct", 16, 1, ONE_WEAK),
-    Lesson("high", 8, 3, MANY_ALL),
-    Lesson("high", 14, 1, ONE_ALL),
-    Lesson("low", 10, 2, MANY_ALL),
-    Lesson("low", 10, 1, ONE_ALL),
+    Lesson("request", 30, 1, STRONG),
+    Lesson("direct", 14, 2, SCENES),
+    Lesson("direct", 20, 1, WEAK),
+    Lesson("high", 10, 3, SCENES),
+    Lesson("high", 24, 1, SHEETS),
+    Lesson("low", 10, 2, SCENES),
+    Lesson("low", 10, 1, WEAK),
+    Lesson("low", 8, 1, STRONG),
 )
 
 MAKERS: dict[str, Maker] = {
     "card": make_card,
     "code_card": partial(make_card, coded=1.0),
     "easy_scene": partial(make_scene, most=2),
-    "easy_receipt": partial(make_receipt, most=2),
-    "easy_chart": partial(make_chart, most=2),
     "scene": make_scene,
     **{name: make for name, (_, make) in FAMILIES.items()},
 }

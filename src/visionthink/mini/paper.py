@@ -9,20 +9,7 @@ from visionthink.mini.font import CLEAR_CHARACTERS, write
 from visionthink.mini.ink import balanced
 from visionthink.mini.sheet import PATCH, TOKEN, Sheet, Size, canvas, finish, phrase, pick
 
-GOODS = (
-    "bun",
-    "cake",
-    "corn",
-    "eggs",
-    "fish",
-    "jam",
-    "milk",
-    "pie",
-    "plum",
-    "rice",
-    "soup",
-    "tea",
-)
+GOODS = ("ale", "bun", "egg", "fig", "ham", "jam", "nut", "oil", "pea", "pie", "rye", "tea")
 PRICE_WORDINGS = (
     "How much is the {good}?",
     "What does the {good} cost?",
@@ -42,15 +29,13 @@ def print_fine(image: np.ndarray, ink: np.ndarray) -> None:
     image -= PRINT_INK * balanced(ink)[..., None]
 
 
-def make_receipt(rng: np.random.Generator, size: Size, split: str, most: int = len(GOODS)) -> Sheet:
-    """A till receipt: a shop's banner, then one good and its price a line, at most `most`."""
+def make_receipt(rng: np.random.Generator, size: Size, split: str, most: int = 1) -> Sheet:
+    """A till receipt: a shop's banner and ruled lines, `most` of them with a good and its price."""
     width, height = size
     lines = [int(line) for line in 1 + rng.permutation(height // TOKEN - 1)[:most]]
     goods = [str(good) for good in rng.permutation(GOODS)[: len(lines)]]
     prices = [f"{rng.integers(1, 10)}.{rng.integers(0, 100):02d}" for _ in goods]
-    spare = width // TOKEN - 4
-    name_column = int(rng.integers(0, max(1, spare) + 1)) if spare else 0
-    price_column = width // TOKEN - 1 - int(rng.integers(0, 2))
+    name_column = int(rng.integers(0, width // TOKEN - 1))
     dx, dy = int(rng.integers(1, 3)), int(rng.integers(3, 5))
 
     tint = rng.uniform(-0.02, 0.02)
@@ -59,11 +44,12 @@ def make_receipt(rng: np.random.Generator, size: Size, split: str, most: int = l
     fill(image, (0, 4, width, 20), banner)
     paint(image, mask("star", 6), width // 2 - 6, 6, (0.95, 0.95, 0.95))
     ink = np.zeros((height, width), dtype=np.float32)
+    for y in range(TOKEN + dy + 12, height, TOKEN):
+        fill(image, (4, y, width - 4, y + 1), (0.52, 0.52, 0.52))
     for line, good, price in zip(lines, goods, prices, strict=True):
         y = line * TOKEN + dy
         write(ink, good.upper(), name_column * TOKEN + dx, y)
-        write(ink, price, price_column * TOKEN + dx, y)
-        fill(image, (4, y + 12, width - 4, y + 13), (0.52, 0.52, 0.52))
+        write(ink, price, (name_column + 1) * TOKEN + dx, y)
     print_fine(image, ink)
     asks = tuple(
         (phrase(rng, PRICE_WORDINGS, good=good), price)

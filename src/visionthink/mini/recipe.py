@@ -16,28 +16,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 
-from visionthink.mini.forward import patches_of, see
+from visionthink.mini.eyesight import Eyesight
 from visionthink.mini.lessons import (
     BASE_LESSONS,
     READ_LESSONS,
     SEE_LESSONS,
+    SETTLE_LESSONS,
     SFT_LESSONS,
     Lesson,
     packs_of,
 )
 from visionthink.mini.model import TEXT, build_model, save_checkpoint
-from visionthink.mini.packing import Packer, grid_of, packed_loss
-from visionthink.mini.practice import HEADS, make_practice
-from visionthink.mini.sheet import SIZES
+from visionthink.mini.packing import Packer, packed_loss
 from visionthink.mini.tokenizer import build_tokenizer
-from visionthink.mini.world import generator
 
 SEED = 7
-PRACTICE_SHEETS = 16
 CORES = 2
 SAVE_EVERY = 25
 Say = Callable[[str], None]
@@ -61,11 +56,12 @@ class Stage:
 
 
 STAGES = (
-    Stage("look", 240, 2e-3, 1e-3),
-    Stage("read", 650, 1.5e-3, 1.2e-3, READ_LESSONS, eyes=0.0),
-    Stage("see", 1400, 1.2e-3, 6e-4, SEE_LESSONS, eyes=0.5),
-    Stage("base", 900, 7e-4, 3e-5, BASE_LESSONS, checkpoint="mini-base"),
-    Stage("sft", 200, 2e-4, 1e-5, SFT_LESSONS, checkpoint="mini-sft"),
+    Stage("look", 800, 2e-3, 8e-4),
+    Stage("read", 600, 1.5e-3, 1.2e-3, READ_LESSONS, eyes=0.0),
+    Stage("see", 325, 1.2e-3, 9e-4, SEE_LESSONS, eyes=0.6),
+    Stage("base", 520, 9e-4, 3e-5, BASE_LESSONS, eyes=0.6),
+    Stage("settle", 90, 5e-4, 2e-5, SETTLE_LESSONS, eyes=0.8, checkpoint="mini-base"),
+    Stage("sft", 120, 3e-4, 1e-5, SFT_LESSONS, eyes=0.5, checkpoint="mini-sft"),
 )
 
 
@@ -74,21 +70,6 @@ def learning_rate(stage: Stage, step: int) -> float:
     progress = step / max(1, stage.steps)
     cosine = stage.end + (stage.rate - stage.end) * 0.5 * (1 + math.cos(math.pi * progress))
     return cosine * min(1.0, (step + 1) / 40)
-
-
-def practice_loss(model: Any, head: torch.nn.Linear, stage: str, step: str) -> torch.Tensor:
-    """How badly the tower's tokens tell what stands in their squares."""
-    rng = generator("train", stage, step)
-    size = SIZES[int(rng.integers(0, 3))]
-    sheets = [make_practice(rng, size) for _ in range(PRACTICE_SHEETS)]
-    pixels = np.stack([sheet.pixels for sheet in sheets])
-    classes = torch.from_numpy(np.concatenate([sheet.classes for sheet in sheets]))
-    tokens = see(model.model.visual, patches_of(pixels), grid_of(pixels[0]))
-    guesses = head(tokens.flatten(0, 1)).split(HEADS, dim=1)
-    return sum(
-        (F.cross_entropy(guess, classes[:, i]) for i, guess in enumerate(guesses)),
-        torch.zeros(()),
-    )
 
 
 def set_gradients(
@@ -114,14 +95,14 @@ def set_gradients(
 
 
 def train_stage(
-    model: Any, head: torch.nn.Linear, packer: Packer, stage: Stage, folder: Path, say: Say
+    model: Any, eyesight: Eyesight, packer: Packer, stage: Stage, folder: Path, say: Say
 ) -> None:
     """Train one stage in place, from where its last save stopped."""
     eyes = list(model.model.visual.parameters())
     for parameter in eyes:
         parameter.requires_grad_(stage.eyes > 0)
     known = {id(parameter) for parameter in eyes}
-    rest = [p for p in (*model.parameters(), *head.parameters()) if id(p) not in known]
+    rest = [p for p in (*model.parameters(), *eyesight.parameters()) if id(p) not in known]
     parameters = [*rest, *eyes] if stage.eyes else rest
     groups = [{"params": rest, "share": 1.0}, {"params": eyes, "share": stage.eyes}]
     optimizer = torch.optim.AdamW(groups, lr=stage.rate, betas=(0.9, 0.98), weight_decay=0.01)
@@ -130,7 +111,7 @@ def train_stage(
     if saved.exists():
         state = torch.load(saved, weights_only=True)
         model.load_state_dict(state["model"])
-        head.load_state_dict(state["head"])
+        eyesight.load_state_dict(state["eyesight"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
     model.train()
@@ -139,15 +120,10 @@ def train_stage(
     for step in range(first, stage.steps):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(stage, step) * group["share"]
-        if stage.lessons:
-            packs = packs_of(stage.lessons, packer, stage.name, step)
-            losses = [partial(packed_loss, model, pack, packer.image) for pack in packs]
-            if stage.eyes:  # keep the tower in practice
-                losses.append(partial(practice_loss, model, head, stage.name, f"{step}.practice"))
-        else:
-            losses = [
-                partial(practice_loss, model, head, stage.name, f"{step}.{i}") for i in (0, 1)
-            ]
+        packs = packs_of(stage.lessons, packer, stage.name, step)
+        losses = [partial(packed_loss, model, pack, packer.image) for pack in packs]
+        if stage.eyes:
+            losses += eyesight.exercises(model, stage.name, step)
         loss = set_gradients(parameters, losses, pool)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
@@ -158,7 +134,7 @@ def train_stage(
             say(f"{stage.name} {done}/{stage.steps} loss {mean:.3f} {seconds:.2f} s/step")
             state = {
                 "model": model.state_dict(),
-                "head": head.state_dict(),
+                "eyesight": eyesight.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "step": done,
             }
@@ -176,9 +152,9 @@ def run_recipe(out: Path, say: Say = print, stages: tuple[Stage, ...] = STAGES) 
     packer = Packer(tokenizer)
     model = build_model(tokenizer, SEED)
     model.set_attn_implementation("eager")
-    head = torch.nn.Linear(TEXT["hidden_size"], sum(HEADS))
+    eyesight = Eyesight(TEXT["hidden_size"])
     for stage in stages:
-        train_stage(model, head, packer, stage, out, say)
+        train_stage(model, eyesight, packer, stage, out, say)
         if stage.checkpoint:
             save_checkpoint(model, tokenizer, out / stage.checkpoint)
             say(f"saved {out / stage.checkpoint}")

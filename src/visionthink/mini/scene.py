@@ -26,25 +26,62 @@ COLOUR_WORDINGS = ("What colour is the {shape}?", "Which colour does the {shape}
 SHAPE_WORDINGS = ("What shape is the {colour} object?", "Which shape is {colour}?")
 COUNT_WORDINGS = ("How many shapes are there?", "How many objects can you count?")
 PLACE_WORDINGS = ("Where is the {shape}?", "In which part of the picture is the {shape}?")
-PRESENCE_WORDINGS = ("Is there a {colour} {shape}?", "Can you see a {colour} {shape}?")
+PRESENCE_WORDINGS = ("Is there a {shape}?", "Can you see a {shape}?")
 
 
-MOST_SHAPES = 6
+MOST_SHAPES = 5
+SIMPLE = 1
+"""With more things than this, a scene asks for colours and their number only."""
+
+Thing = tuple[int, str, str]
+"""The place (an index into `PLACES`), the shape and the colour."""
+
+CELL = 56
+"""A place has room for one shape, and is one visual token at half size."""
 
 
 def make_scene(rng: np.random.Generator, size: Size, split: str, most: int = MOST_SHAPES) -> Sheet:
-    """One to `most` shapes, each in its own ninth of the picture; at least one shape is unique."""
-    count = int(rng.integers(1, most + 1))
-    cells = rng.permutation(9)[:count]
+    """A scene and everything that can be asked about it."""
+    things = compose(rng, size, most)
+    return Sheet(render(rng, size, things), _asks(rng, things))
+
+
+def lines_of(length: int) -> tuple[tuple[int, int], ...]:
+    """Rows of a height (or columns of a width): which third each is, and where it begins."""
+    if length < 3 * CELL:
+        return ((0, 0), (2, CELL))
+    return ((0, 0), (1, (length - CELL) // 2), (2, length - CELL))
+
+
+def corners(size: Size) -> dict[int, tuple[int, int]]:
+    """The left top corner of each place that a picture of this size has."""
+    columns, rows = lines_of(size[0]), lines_of(size[1])
+    return {row * 3 + column: (x, y) for row, y in rows for column, x in columns}
+
+
+def compose(rng: np.random.Generator, size: Size, most: int) -> list[Thing]:
+    """One to `most` things, each in its own place; the first one's shape is unique."""
+    places = list(corners(size))
+    count = int(rng.integers(1, min(most, len(places)) + 1))
+    cells = [places[i] for i in rng.permutation(len(places))[:count]]
     shapes = [pick(rng, SHAPES) for _ in range(count)]
     others = [shape for shape in SHAPES if shape != shapes[0]]
     shapes[1:] = [shape if shape != shapes[0] else pick(rng, others) for shape in shapes[1:]]
     colours = [str(colour) for colour in rng.permutation(list(COLOURS))[:count]]
+    return [(c, s, k) for c, s, k in zip(cells, shapes, colours, strict=True)]
 
+
+def render(rng: np.random.Generator, size: Size, things: list[Thing]) -> np.ndarray:
+    """The picture (H, W, 3) of these things, uint8."""
     image = _landscape(rng, size)
-    for cell, shape, colour in zip(cells, shapes, colours, strict=True):
-        _place(rng, image, int(cell), shape, colour)
-    return Sheet(finish(image), _asks(rng, cells, shapes, colours))
+    known = corners(size)
+    for place, shape, colour in things:
+        radius = int(rng.integers(17, 25))
+        spare = CELL - 2 * radius
+        left, top = known[place]
+        x, y = left + int(rng.integers(1, spare)), top + int(rng.integers(1, spare))
+        paint(image, mask(shape, radius), x, y, COLOURS[colour])
+    return finish(image)
 
 
 def _landscape(rng: np.random.Generator, size: Size) -> np.ndarray:
@@ -58,26 +95,10 @@ def _landscape(rng: np.random.Generator, size: Size) -> np.ndarray:
     return image
 
 
-def _place(rng: np.random.Generator, image: np.ndarray, cell: int, shape: str, colour: str) -> None:
-    height, width = image.shape[:2]
-    cell_width, cell_height = width // 3, height // 3
-    reach = min(cell_width, cell_height)
-    radius = int(rng.integers(round(reach * 0.32), round(reach * 0.44) + 1))
-    spare_x, spare_y = cell_width - 2 * radius, cell_height - 2 * radius
-    x = cell % 3 * cell_width + int(rng.integers(spare_x // 4, spare_x - spare_x // 4 + 1))
-    y = cell // 3 * cell_height + int(rng.integers(spare_y // 4, spare_y - spare_y // 4 + 1))
-    paint(image, mask(shape, radius), x, y, COLOURS[colour])
-
-
-def _asks(rng, cells, shapes: list[str], colours: list[str]) -> dict[str, tuple[Ask, ...]]:
+def _asks(rng: np.random.Generator, things: list[Thing]) -> dict[str, tuple[Ask, ...]]:
+    cells, shapes, colours = ([thing[i] for thing in things] for i in range(3))
+    simple = len(things) <= SIMPLE
     unique = [i for i, shape in enumerate(shapes) if shapes.count(shape) == 1]
-    pairs = set(zip(colours, shapes, strict=True))
-    if rng.random() < 0.5:
-        i = int(rng.integers(len(shapes)))
-        presence = (colours[i], shapes[i])
-    else:
-        presence = _absent(rng, shapes, colours)
-    answer = "yes" if presence in pairs else "no"
     return {
         "colour": tuple(
             (phrase(rng, COLOUR_WORDINGS, shape=shapes[i]), colours[i]) for i in unique
@@ -85,22 +106,20 @@ def _asks(rng, cells, shapes: list[str], colours: list[str]) -> dict[str, tuple[
         "shape": tuple(
             (phrase(rng, SHAPE_WORDINGS, colour=colour), shape)
             for colour, shape in zip(colours, shapes, strict=True)
+            if simple
         ),
         "count": ((phrase(rng, COUNT_WORDINGS), str(len(shapes))),),
         "position": tuple(
-            (phrase(rng, PLACE_WORDINGS, shape=shapes[i]), PLACES[int(cells[i])]) for i in unique
+            (phrase(rng, PLACE_WORDINGS, shape=shapes[i]), PLACES[cells[i]])
+            for i in unique
+            if simple
         ),
-        "presence": (
-            (phrase(rng, PRESENCE_WORDINGS, colour=presence[0], shape=presence[1]), answer),
-        ),
+        "presence": (_presence(rng, shapes),) if simple else (),
     }
 
 
-def _absent(rng: np.random.Generator, shapes: list[str], colours: list[str]) -> tuple[str, str]:
-    """A colour and a shape that do not meet in the picture, though either may be there."""
-    pairs = set(zip(colours, shapes, strict=True))
-    while True:
-        colour = pick(rng, colours) if rng.random() < 0.6 else pick(rng, list(COLOURS))
-        shape = pick(rng, shapes) if rng.random() < 0.4 else pick(rng, SHAPES)
-        if (colour, shape) not in pairs:
-            return colour, shape
+def _presence(rng: np.random.Generator, shapes: list[str]) -> Ask:
+    """Whether a shape is in the picture, as likely as not."""
+    there = bool(rng.random() < 0.5)
+    shape = pick(rng, shapes if there else [s for s in SHAPES if s not in shapes])
+    return phrase(rng, PRESENCE_WORDINGS, shape=shape), "yes" if there else "no"

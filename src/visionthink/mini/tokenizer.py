@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +44,16 @@ WORDS = (
 )
 """How text is cut before merging: a word with its space, a digit, a run of signs."""
 
+SHAPE_QUESTIONS = (
+    *scene.COLOUR_WORDINGS,
+    *scene.PLACE_WORDINGS,
+    *scene.PRESENCE_WORDINGS,
+)
+COLOUR_QUESTIONS = (
+    *scene.SHAPE_WORDINGS,
+    *chart.VALUE_WORDINGS,
+)
+
 MAX_VOCABULARY = 1200
 CONTEXT = 4096
 
@@ -65,11 +74,9 @@ def corpus() -> Iterator[str]:
         *cloth.WORDINGS,
     )
     for shape in SHAPES:
-        yield from (w.format(shape=shape) for w in scene.COLOUR_WORDINGS + scene.PLACE_WORDINGS)
+        yield from (w.format(shape=shape) for w in SHAPE_QUESTIONS)
     for colour in COLOURS:
-        yield from (w.format(colour=colour) for w in scene.SHAPE_WORDINGS + chart.VALUE_WORDINGS)
-    for colour, shape in product(COLOURS, SHAPES):
-        yield from (w.format(colour=colour, shape=shape) for w in scene.PRESENCE_WORDINGS)
+        yield from (w.format(colour=colour) for w in COLOUR_QUESTIONS)
     for good in paper.GOODS:
         yield from (w.format(good=good) for w in paper.PRICE_WORDINGS)
     words = (*COLOURS, *SHAPES, *scene.PLACES, *chart.HATCHINGS, "across", "down", "yes", "no")

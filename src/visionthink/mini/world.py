@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -31,10 +32,10 @@ Maker = Callable[[np.random.Generator, Size, str], Sheet]
 
 FAMILIES: dict[str, tuple[Kind, Maker]] = {
     "colour": ("weak", make_scene),
-    "shape": ("weak", make_scene),
+    "shape": ("weak", partial(make_scene, most=1)),
     "count": ("weak", make_scene),
-    "position": ("weak", make_scene),
-    "presence": ("weak", make_scene),
+    "position": ("weak", partial(make_scene, most=1)),
+    "presence": ("weak", partial(make_scene, most=1)),
     "large_print": ("weak", make_sign),
     "digit": ("weak", make_digit),
     "receipt": ("strong", make_receipt),
