@@ -52,7 +52,7 @@ def talk(form: str, question: str, answer: str) -> list[dict]:
     return [
         *opening,
         {"role": "assistant", "content": request_original()},
-        user_turn(profile.tool_response),
+        user_turn(profile.tool_response or ""),
         {"role": "assistant", "content": answer_after_request(answer)},
     ]
 

@@ -72,7 +72,7 @@ class Subject:
 
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.processor = AutoImageProcessor.from_pretrained(folder)
-        self.model = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder).eval()
+        self.model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder).eval()
         self.image = self.tokenizer.convert_tokens_to_ids(IMAGE)
         self.temperature = temperature
         torch.manual_seed(seed)

@@ -8,7 +8,7 @@ from visionthink.mini.figures import COLOURS, fill
 from visionthink.mini.font import write
 from visionthink.mini.ink import balanced, carrier
 from visionthink.mini.paper import PRINT_GROUND, print_fine
-from visionthink.mini.sheet import PATCH, TOKEN, Sheet, Size, canvas, finish, phrase, pick
+from visionthink.mini.sheet import PATCH, TOKEN, Sheet, Size, canvas, finish, phrase, pick, rgb
 
 VALUE_WORDINGS = (
     "What is the value of the {colour} bar?",
@@ -61,7 +61,7 @@ def make_hatch(rng: np.random.Generator, size: Size, split: str) -> Sheet:
     image = _axes(size, 0.93)
     pattern = np.zeros((height, width), dtype=np.float32)
     hatchings = [pick(rng, HATCHINGS) for _ in range(bars)]
-    tone = np.float32(pick(rng, HATCH_COLOURS))
+    tone = rgb(pick(rng, HATCH_COLOURS))
     step = (width - 8) // bars
     for bar, hatching in enumerate(hatchings):
         left = 8 + bar * step + (step - 36) // 2

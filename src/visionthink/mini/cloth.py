@@ -6,7 +6,7 @@ import numpy as np
 
 from visionthink.mini.figures import fill
 from visionthink.mini.ink import balanced, carrier
-from visionthink.mini.sheet import Sheet, Size, canvas, finish, phrase, pick
+from visionthink.mini.sheet import Sheet, Size, canvas, finish, phrase, pick, rgb
 
 WORDINGS = (
     "Do the fine stripes run across or down?",
@@ -19,7 +19,7 @@ CONTRAST = 0.23
 def make_weave(rng: np.random.Generator, size: Size, split: str) -> Sheet:
     """A checked cloth with a border; the weave itself is what is asked for."""
     width, height = size
-    dye = np.float32(pick(rng, DYES))
+    dye = rgb(pick(rng, DYES))
     image = canvas(size, tuple(dye))
     for x in range(int(rng.integers(8, 20)), width, int(rng.integers(26, 40))):
         fill(image, (x, 0, x + 6, height), dye + 0.08)

@@ -59,7 +59,7 @@ def paint(
     height, width = coverage.shape
     area = image[y : y + height, x : x + width]
     share = coverage[: area.shape[0], : area.shape[1], None]
-    area += share * (np.float32(colour) - area)
+    area += share * (np.asarray(colour, dtype=np.float32) - area)
 
 
 def fill(image: np.ndarray, box: tuple[int, int, int, int], colour) -> None:

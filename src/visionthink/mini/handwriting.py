@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cache
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -11,7 +12,7 @@ from PIL import Image
 from visionthink.core.errors import MissingExtraError
 from visionthink.mini.figures import COLOURS, fill
 from visionthink.mini.ink import balanced, carrier
-from visionthink.mini.sheet import Sheet, Size, canvas, finish, phrase, pick
+from visionthink.mini.sheet import Sheet, Size, canvas, finish, phrase, pick, rgb
 
 WORDINGS = ("Which digit is written?", "What digit do you see?")
 INKS = ("blue", "black", "purple", "green", "red")
@@ -27,7 +28,7 @@ def digits(split: str) -> tuple[np.ndarray, np.ndarray]:
         from sklearn.datasets import load_digits
     except ImportError as error:
         raise MissingExtraError("The handwritten digits", "mini") from error
-    data = load_digits()
+    data: Any = load_digits()
     marks = [hashlib.sha256(f"digit {i}".encode()).digest()[0] for i in range(len(data.target))]
     wanted = (np.array(marks) < 64) == (split == "test")
     return data.images[wanted].astype(np.float32) / 16.0, data.target[wanted]
@@ -75,8 +76,8 @@ def make_digit(rng: np.random.Generator, size: Size, split: str) -> Sheet:
     """A digit in ink on ruled paper."""
     page, name = _place(rng, size, split)
     image = canvas(size, pick(rng, PAPERS))
-    image[6 :: int(rng.integers(12, 17))] -= np.float32((0.12, 0.08, 0.02))
-    image += page[..., None] * (np.float32(COLOURS[pick(rng, INKS)]) - image)
+    image[6 :: int(rng.integers(12, 17))] -= rgb((0.12, 0.08, 0.02))
+    image += page[..., None] * (rgb(COLOURS[pick(rng, INKS)]) - image)
     return Sheet(finish(image), {"digit": ((phrase(rng, WORDINGS), name),)})
 
 
@@ -87,7 +88,7 @@ def make_watermark(rng: np.random.Generator, size: Size, split: str) -> Sheet:
     upright, level = (carrier(way, height, width) for way in ("vertical", "horizontal"))
     pattern = page * upright + (1.0 - page) * level
     image = canvas(size, pick(rng, WATERMARK_PAPERS))
-    rim = np.float32(COLOURS[pick(rng, INKS)]) * 0.3 + 0.35
+    rim = rgb(COLOURS[pick(rng, INKS)]) * 0.3 + 0.35
     fill(image, (0, 0, width, 4), rim)
     fill(image, (0, height - 4, width, height), rim)
     image += CONTRAST * balanced(pattern)[..., None]

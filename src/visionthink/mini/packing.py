@@ -114,9 +114,10 @@ class Packer:
         trunk_positions = positions_of(trunk, self.image, first_grid, 0)
         start = int(trunk_positions.max()) + 1
 
+        originals = [row.original for row in rows if row.original is not None]
         original_grid, response = (0, 0), ""
         if form == "request":
-            original_grid = grid_of(rows[0].original)
+            original_grid = grid_of(originals[0])
             response = f"<|im_start|>user\n{profile.tool_response}<|im_end|>\n"
 
         packed: list[tuple[list[int], list[int], np.ndarray]] = []
@@ -157,9 +158,7 @@ class Packer:
         return Pack(
             first=patches_of(np.stack([row.first for row in rows])),
             first_grid=first_grid,
-            original=(
-                patches_of(np.stack([row.original for row in rows])) if form == "request" else None
-            ),
+            original=patches_of(np.stack(originals)) if form == "request" else None,
             original_grid=original_grid,
             trunk=torch.tensor(trunk),
             branches=torch.from_numpy(ids_out.reshape(batch, branches, length)),

@@ -7,7 +7,7 @@ import numpy as np
 from visionthink.mini.figures import COLOURS, fill, mask, paint
 from visionthink.mini.font import CLEAR_CHARACTERS, write
 from visionthink.mini.ink import balanced
-from visionthink.mini.sheet import PATCH, TOKEN, Sheet, Size, canvas, finish, phrase, pick
+from visionthink.mini.sheet import PATCH, TOKEN, Sheet, Size, canvas, finish, phrase, pick, rgb
 
 GOODS = ("ale", "bun", "egg", "fig", "ham", "jam", "nut", "oil", "pea", "pie", "rye", "tea")
 PRICE_WORDINGS = (
@@ -40,7 +40,7 @@ def make_receipt(rng: np.random.Generator, size: Size, split: str, most: int = 1
 
     tint = rng.uniform(-0.02, 0.02)
     image = canvas(size, (PRINT_GROUND + tint, PRINT_GROUND, PRINT_GROUND - tint))
-    banner = np.float32(COLOURS[pick(rng, SHOPS)])
+    banner = rgb(COLOURS[pick(rng, SHOPS)])
     fill(image, (0, 4, width, 20), banner)
     paint(image, mask("star", 6), width // 2 - 6, 6, (0.95, 0.95, 0.95))
     ink = np.zeros((height, width), dtype=np.float32)
@@ -63,9 +63,9 @@ def make_tag(rng: np.random.Generator, size: Size, split: str) -> Sheet:
     width, height = size
     code = "".join(pick(rng, CLEAR_CHARACTERS) for _ in range(3))
     image = canvas(size, (0.90, 0.88, 0.84))
-    body = np.float32(COLOURS[pick(rng, tuple(COLOURS))])
+    body = rgb(COLOURS[pick(rng, tuple(COLOURS))])
     fill(image, (5, 8, width - 5, height - 8), body)
-    stripe = np.float32(COLOURS[pick(rng, tuple(COLOURS))])
+    stripe = rgb(COLOURS[pick(rng, tuple(COLOURS))])
     pitch = int(rng.integers(18, 30))
     for x in range(5 + int(rng.integers(0, pitch)), width - 5, pitch):
         fill(image, (x, 8, min(x + pitch // 3, width - 5), height - 8), stripe)

@@ -89,7 +89,7 @@ def set_gradients(
 
     done = list(pool.map(work, losses))
     for index, parameter in enumerate(parameters):
-        parts = [grads[index] for _, grads in done if grads[index] is not None]
+        parts = [part for _, grads in done if (part := grads[index]) is not None]
         parameter.grad = torch.stack(parts).sum(0) if len(parts) > 1 else next(iter(parts), None)
     return sum(loss for loss, _ in done)
 

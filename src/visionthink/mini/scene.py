@@ -96,7 +96,9 @@ def _landscape(rng: np.random.Generator, size: Size) -> np.ndarray:
 
 
 def _asks(rng: np.random.Generator, things: list[Thing]) -> dict[str, tuple[Ask, ...]]:
-    cells, shapes, colours = ([thing[i] for thing in things] for i in range(3))
+    cells = [place for place, _, _ in things]
+    shapes = [shape for _, shape, _ in things]
+    colours = [colour for _, _, colour in things]
     simple = len(things) <= SIMPLE
     unique = [i for i, shape in enumerate(shapes) if shapes.count(shape) == 1]
     return {

@@ -10,6 +10,9 @@ import numpy as np
 Size = tuple[int, int]
 """Width and height in pixels."""
 
+Colour = tuple[float, float, float]
+"""Red, green and blue in 0 to 1."""
+
 Ask = tuple[str, str]
 """A question and its answer."""
 
@@ -35,10 +38,15 @@ class Sheet:
     asks: Mapping[str, tuple[Ask, ...]]
 
 
-def canvas(size: Size, colour: tuple[float, float, float]) -> np.ndarray:
+def rgb(colour: Colour) -> np.ndarray:
+    """A colour as an array (3,)."""
+    return np.asarray(colour, dtype=np.float32)
+
+
+def canvas(size: Size, colour: Colour) -> np.ndarray:
     """A blank image (H, W, 3) of one colour, floats in 0 to 1."""
     width, height = size
-    return np.broadcast_to(np.float32(colour), (height, width, 3)).copy()
+    return np.broadcast_to(rgb(colour), (height, width, 3)).copy()
 
 
 def finish(image: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ import numpy as np
 
 from visionthink.mini.figures import COLOURS, fill
 from visionthink.mini.font import CLEAR_CHARACTERS, GLYPH_HEIGHT, GLYPH_WIDTH, write
-from visionthink.mini.sheet import Sheet, Size, canvas, finish, phrase, pick
+from visionthink.mini.sheet import Sheet, Size, canvas, finish, phrase, pick, rgb
 
 CELL = 56
 MOST_CHARACTERS = 3
@@ -44,13 +44,13 @@ def draw_sign(rng: np.random.Generator, size: Size) -> Sign:
     right = left + CELL * (len(text) - 1) + GLYPH_WIDTH * scale
     image = canvas(size, pick(rng, WALLS))
     if rng.random() < 0.5:
-        plate, letter = np.float32(COLOURS[pick(rng, PLATES)]), np.float32((0.98, 0.98, 0.98))
+        plate, letter = rgb(COLOURS[pick(rng, PLATES)]), rgb((0.98, 0.98, 0.98))
         middle = (left + right) // 2
         fill(image, (middle - 4, bottom, middle + 4, height), (0.45, 0.45, 0.47))
         fill(image, (max(0, left - 10), max(0, top - 6), right + 10, bottom + 6), letter)
         fill(image, (max(0, left - 8), max(0, top - 4), right + 8, bottom + 4), plate)
     else:
-        letter = np.float32(COLOURS[pick(rng, PLATES)])
+        letter = rgb(COLOURS[pick(rng, PLATES)])
         fill(image, (3, 3, width - 3, height - 3), (1.0, 1.0, 1.0))
         lines = [*range(10, top - 8, 7), *range(bottom + 8, height - 8, 7)]
         for y in lines:
