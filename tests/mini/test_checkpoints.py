@@ -1,11 +1,14 @@
 """The shipped checkpoints: small, loadable by plain transformers, and right about the samples."""
 
+import asyncio
 import json
 
 import pytest
-from PIL import Image
 
-from visionthink.mini import CHECKPOINTS, SAMPLES
+from visionthink.core.episode import run_episode
+from visionthink.engines.hf import HFEngine
+from visionthink.mini import CHECKPOINTS
+from visionthink.mini.shipped import load_samples
 from visionthink.mini.tokenizer import build_tokenizer
 
 NAMES = ("mini-base", "mini-sft")
@@ -53,18 +56,11 @@ def test_config_agrees_with_the_tokenizer(name):
 
 
 def test_default_answers_the_samples_and_requests_only_for_strong_ones():
-    import numpy as np
-
-    from visionthink.mini.bars import Subject, run_batch
-    from visionthink.mini.world import Drawing
-
-    subject = Subject(CHECKPOINTS / "mini-sft")
-    rows = json.loads((SAMPLES / "samples.json").read_text())
-    assert len(rows) >= 6
-    for row in rows:
-        pixels = np.asarray(Image.open(SAMPLES / row["file"]))
-        drawing = Drawing(row["family"], row["kind"], pixels, row["question"], row["answer"])
-        (outcome,) = run_batch(subject, [drawing], "auto")
-        assert outcome.correct, row
-        assert outcome.requested == (row["kind"] == "strong"), row
-        assert outcome.valid, row
+    engine = HFEngine(CHECKPOINTS / "mini-sft", max_batch=1)
+    examples = load_samples()
+    assert len(examples) >= 6
+    for example in examples:
+        episode = asyncio.run(run_episode(example, engine))
+        assert (episode.answer, episode.profile) == (example.answer, "mini")
+        assert episode.requested == (example.metadata["kind"] == "strong"), example.id
+        assert episode.format_valid

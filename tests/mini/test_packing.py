@@ -6,7 +6,6 @@ import torch
 from PIL import Image
 
 from visionthink.core.protocol import PROFILES
-from visionthink.mini.bars import user_turn
 from visionthink.mini.ink import half_view
 from visionthink.mini.model import build_model, save_checkpoint
 from visionthink.mini.packing import IGNORED, Packer, Row, packed_logits, packed_mask
@@ -39,6 +38,17 @@ def rows(form: str) -> list[Row]:
     if form == "direct":
         return [Row(sheet.pixels, sheet.asks["receipt"][:3]) for sheet in made]
     return [Row(half_view(s.pixels), s.asks["receipt"][:3], s.pixels) for s in made]
+
+
+def user_turn(template: str, question: str = "") -> dict:
+    """A user message in the form of transformers, from a profile's text."""
+    before, _, after = template.partition("{image}")
+    parts = [
+        {"type": "text", "text": before},
+        {"type": "image"},
+        {"type": "text", "text": after.replace("{question}", question)},
+    ]
+    return {"role": "user", "content": [part for part in parts if part.get("text") != ""]}
 
 
 def talk(form: str, question: str, answer: str) -> list[dict]:

@@ -51,9 +51,8 @@ def command(model: str, out: Path, as_json: bool) -> None:
         click.echo(json.dumps([episode_record(episode) for episode in episodes]))
         return
     for episode in shown:
-        click.echo(f"{episode.example.id}: {episode.example.question}")
-        click.echo(transcript(episode))
-        click.echo(f"answer: {episode.answer}   (truth: {episode.example.answer})\n")
+        click.echo(f"[{episode.example.id}; the right answer is {episode.example.answer}]")
+        click.echo(f"{transcript(episode)}\n")
     click.echo(_summary(episodes))
     click.echo(f"All of them: {out / 'demo.html'}   Picture: {out / 'demo.png'}")
 

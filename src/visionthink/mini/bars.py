@@ -1,221 +1,204 @@
-"""The bars: how well a checkpoint sees and requests, measured family by family.
+"""The bars: how well the embedded checkpoints see, answer and request, family by family.
 
-A fast evaluator for training time: batches of one image size through the stock forward pass of
-transformers. It speaks the same protocol as the engines do.
+`python -m visionthink.mini.bars` runs real episodes through the hf engine on drawings that training
+never saw, and prints one table a checkpoint. `--write` puts them into a Markdown page.
 """
 
 from __future__ import annotations
 
+import argparse
+import asyncio
 import json
-from collections import defaultdict
+import math
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-import torch
-from PIL import Image
+from visionthink.core.engine import Engine
+from visionthink.core.episode import run_episode
+from visionthink.core.types import Episode, Look, Sampling
+from visionthink.mini.world import FAMILIES, Kind, make_example
 
-from visionthink.core.protocol import (
-    PROFILES,
-    Answer,
-    Request,
-    final_answer,
-    format_valid,
-    parse_reply,
-    profile_for,
-)
-from visionthink.core.types import Look
-from visionthink.mini.ink import half_view
-from visionthink.mini.tokenizer import END_OF_TURN, IMAGE
-from visionthink.mini.world import FAMILIES, Drawing, draw
-
+SAMPLES = 500
 BATCH = 64
-MAX_TOKENS = 32
 FIRST_SEED = 1_000_000
-"""Bars are measured on test seeds from here on; samples and tests use smaller ones."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What became of one drawing."""
-
-    family: str
-    correct: bool
-    requested: bool
-    valid: bool
+"""Bars are measured on test seeds from here on; the shipped samples and the tests use others."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """One line of the table: shares of `n` samples of a family under one look."""
+    """Shares of `n` episodes of one family. `look` "sampled" is auto at temperature 1."""
 
+    checkpoint: str
     family: str
-    kind: str
-    look: Look
+    kind: Kind
+    look: str
     n: int
     accuracy: float
     request_rate: float
     format_valid: float
+    visual_token_ratio: float
+
+    @property
+    def stderr(self) -> float:
+        """Standard error of the accuracy: sqrt(p (1 - p) / n)."""
+        return math.sqrt(self.accuracy * (1 - self.accuracy) / self.n)
 
 
-class Subject:
-    """A checkpoint under test, loaded as any user of transformers would."""
+async def measure(engine: Engine, checkpoint: str, family: str, look: str, samples: int) -> Bar:
+    """Run `samples` episodes of one family, `BATCH` at a time."""
+    slots = asyncio.Semaphore(BATCH)
+    asked: Look = "auto" if look == "sampled" else look  # type: ignore[assignment]
 
-    def __init__(self, folder: Path, temperature: float = 0.0, seed: int = 0) -> None:
-        from transformers import (
-            AutoImageProcessor,
-            AutoTokenizer,
-            Qwen2_5_VLForConditionalGeneration,
-        )
-
-        self.tokenizer = AutoTokenizer.from_pretrained(folder)
-        self.processor = AutoImageProcessor.from_pretrained(folder)
-        self.model: Any = Qwen2_5_VLForConditionalGeneration.from_pretrained(folder).eval()
-        self.image = self.tokenizer.convert_tokens_to_ids(IMAGE)
-        self.temperature = temperature
-        torch.manual_seed(seed)
-
-    def reply(self, prompts: Sequence[str], images: Sequence[Sequence[np.ndarray]]) -> list[str]:
-        """Replies to prompts with one `<|image_pad|>` for each image; all of the same sizes."""
-        flat = [Image.fromarray(pixels) for group in images for pixels in group]
-        vision = self.processor(images=flat, return_tensors="pt")
-        counts = (vision["image_grid_thw"].prod(-1) // 4).tolist()
-        texts = []
-        for prompt in prompts:
-            pieces = prompt.split(IMAGE)
-            filled = [piece + IMAGE * counts.pop(0) for piece in pieces[:-1]]
-            texts.append("".join([*filled, pieces[-1]]))
-        text = self.tokenizer(texts, return_tensors="pt", padding=True, add_special_tokens=False)
-        kinds = (text["input_ids"] == self.image).int()
-        sampling: dict[str, Any] = {"do_sample": False}
-        if self.temperature:
-            sampling = {"do_sample": True, "temperature": self.temperature, "top_k": 0}
-        with torch.inference_mode():
-            out = self.model.generate(
-                input_ids=text["input_ids"],
-                attention_mask=text["attention_mask"],
-                mm_token_type_ids=kinds,
-                pixel_values=vision["pixel_values"],
-                image_grid_thw=vision["image_grid_thw"],
-                max_new_tokens=MAX_TOKENS,
-                **sampling,
+    async def one(index: int) -> Episode:
+        async with slots:
+            return await run_episode(
+                make_example(family, FIRST_SEED + index, "test"),
+                engine,
+                look=asked,
+                sampling=Sampling(
+                    temperature=1.0 if look == "sampled" else 0.0, max_tokens=64, seed=index
+                ),
             )
-        spoken = out[:, text["input_ids"].shape[1] :]
-        decoded = self.tokenizer.batch_decode(spoken, skip_special_tokens=False)
-        return [reply.split(END_OF_TURN)[0] for reply in decoded]
 
-    def render(self, messages: list[dict[str, Any]]) -> str:
-        return self.tokenizer.apply_chat_template(
-            messages, tokenize=False, add_generation_prompt=True
+    episodes = await asyncio.gather(*(one(index) for index in range(samples)))
+    processed = sum(episode.ledger.processed for episode in episodes)
+    vanilla = sum(episode.ledger.vanilla for episode in episodes)
+
+    def share(facts: Sequence[bool]) -> float:
+        return sum(facts) / len(facts)
+
+    return Bar(
+        checkpoint=checkpoint,
+        family=family,
+        kind=FAMILIES[family][0],
+        look=look,
+        n=samples,
+        accuracy=share([episode.answer == episode.example.answer for episode in episodes]),
+        request_rate=share([episode.requested for episode in episodes]),
+        format_valid=share([episode.format_valid for episode in episodes]),
+        visual_token_ratio=processed / vanilla,
+    )
+
+
+CHANCE = {"receipt": 0.0, "tag": 0.0, "chart_label": 0.01, "hatch": 0.11, "watermark": 0.1}
+"""How often a guess is right where the half view does not show the answer."""
+
+RUNS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("mini-sft", ("high", "low", "auto")),
+    ("mini-base", ("high", "low", "sampled")),
+)
+
+
+@dataclass(frozen=True)
+class Check:
+    """One bar of the contract: `worst` is the family or kind that comes nearest to failing."""
+
+    what: str
+    met: bool
+    worst: str
+
+
+def check(bars: Sequence[Bar]) -> list[Check]:
+    """Hold the measured shares to the bars."""
+    checks: list[Check] = []
+
+    def least(what: str, least: float, shares: dict[str, float]) -> None:
+        name = min(shares, key=lambda key: shares[key])
+        checks.append(Check(what, shares[name] >= least, f"{name} {shares[name]:.3f}"))
+
+    def most(what: str, most: float, shares: dict[str, float]) -> None:
+        name = max(shares, key=lambda key: shares[key])
+        checks.append(Check(what, shares[name] <= most, f"{name} {shares[name]:.3f}"))
+
+    def pick(checkpoint: str, look: str, *kinds: Kind) -> list[Bar]:
+        return [
+            bar
+            for bar in bars
+            if (bar.checkpoint, bar.look) == (checkpoint, look) and bar.kind in kinds
+        ]
+
+    def mean(found: Sequence[Bar], field: str) -> float:
+        return sum(getattr(bar, field) for bar in found) / len(found)
+
+    for checkpoint in ("mini-sft", "mini-base"):
+        every = pick(checkpoint, "high", "weak", "strong", "lucky")
+        weak, strong = pick(checkpoint, "low", "weak"), pick(checkpoint, "low", "strong")
+        least(f"{checkpoint} high: accuracy >= 0.95", 0.95, {b.family: b.accuracy for b in every})
+        least(
+            f"{checkpoint} low, weak: accuracy >= 0.95", 0.95, {b.family: b.accuracy for b in weak}
         )
-
-
-def user_turn(template: str, question: str = "") -> dict[str, Any]:
-    """A user message in the form of transformers, from a profile's text."""
-    before, image, after = template.partition("{image}")
-    parts = [before, image, after.replace("{question}", question)]
-    return {
-        "role": "user",
-        "content": [
-            {"type": "image"} if part == "{image}" else {"type": "text", "text": part}
-            for part in parts
-            if part
-        ],
-    }
-
-
-def run_batch(subject: Subject, drawings: Sequence[Drawing], look: Look) -> list[Outcome]:
-    """The outcomes of drawings of one size, in their order."""
-    profile = profile_for(look, "mini")
-    firsts = [d.pixels if look == "high" else half_view(d.pixels) for d in drawings]
-    talks = [
-        [{"role": "system", "content": profile.system}, user_turn(profile.user, d.question)]
-        for d in drawings
-    ]
-    replies = subject.reply([subject.render(talk) for talk in talks], [[f] for f in firsts])
-    said = [[reply] for reply in replies]
-    parsed = [parse_reply(reply, profile) for reply in replies]
-    asking = [i for i, reply in enumerate(parsed) if isinstance(reply, Request)]
-    if asking:
-        for i in asking:
-            talks[i] += [
-                {"role": "assistant", "content": replies[i]},
-                user_turn(PROFILES["mini"].tool_response or ""),
-            ]
-        seconds = subject.reply(
-            [subject.render(talks[i]) for i in asking],
-            [[firsts[i], drawings[i].pixels] for i in asking],
+        most(
+            f"{checkpoint} low, strong: accuracy - chance <= 0.15",
+            0.15,
+            {b.family: b.accuracy - CHANCE[b.family] for b in strong},
         )
-        for i, reply in zip(asking, seconds, strict=True):
-            said[i].append(reply)
-            parsed[i] = parse_reply(reply, profile)
-    return [
-        Outcome(
-            drawing.family,
-            isinstance(reply, Answer) and final_answer(reply) == drawing.answer,
-            index in asking,
-            format_valid(turns, profile),
+    weak, strong = pick("mini-sft", "auto", "weak"), pick("mini-sft", "auto", "strong")
+    least("mini-sft auto, strong: requests >= 0.90", 0.9, {"mean": mean(strong, "request_rate")})
+    most("mini-sft auto, weak: requests <= 0.10", 0.1, {"mean": mean(weak, "request_rate")})
+    lost = mean(pick("mini-sft", "high", "weak", "strong"), "accuracy") - mean(
+        [*weak, *strong], "accuracy"
+    )
+    most("mini-sft: accuracy of high - auto <= 0.02", 0.02, {"overall": lost})
+    for kind in ("weak", "strong"):
+        found = pick("mini-base", "sampled", kind)
+        rate = {kind: mean(found, "request_rate")}
+        least(f"mini-base sampled, {kind}: requests >= 0.30", 0.3, rate)
+        most(f"mini-base sampled, {kind}: requests <= 0.70", 0.7, rate)
+        least(
+            f"mini-base sampled, {kind}: format valid >= 0.95",
+            0.95,
+            {kind: mean(found, "format_valid")},
         )
-        for index, (drawing, reply, turns) in enumerate(zip(drawings, parsed, said, strict=True))
-    ]
+    return checks
 
 
-def measure(subject: Subject, look: Look, samples: int, families: Sequence[str]) -> list[Bar]:
-    """One bar a family."""
-    groups: dict[tuple[int, ...], list[Drawing]] = defaultdict(list)
-    for family in families:
-        for seed in range(FIRST_SEED, FIRST_SEED + samples):
-            drawing = draw(family, seed, "test")
-            groups[drawing.pixels.shape].append(drawing)
-    outcomes: dict[str, list[Outcome]] = defaultdict(list)
-    for group in groups.values():
-        for start in range(0, len(group), BATCH):
-            for outcome in run_batch(subject, group[start : start + BATCH], look):
-                outcomes[outcome.family].append(outcome)
-    return [
-        Bar(
-            family,
-            FAMILIES[family][0],
-            look,
-            len(found),
-            float(np.mean([outcome.correct for outcome in found])),
-            float(np.mean([outcome.requested for outcome in found])),
-            float(np.mean([outcome.valid for outcome in found])),
-        )
-        for family, found in outcomes.items()
-    ]
+def table(bars: Sequence[Bar], checkpoint: str) -> str:
+    """A Markdown table of one checkpoint, a row a family."""
+    looks = dict(RUNS)[checkpoint]
+    last = looks[-1]
+    head = ["family", "kind", *looks, f"requests ({last})", f"visual tokens ({last})", "format"]
+    rows = [head, ["---"] * len(head)]
+    for family, (kind, _) in FAMILIES.items():
+        by_look = {b.look: b for b in bars if (b.checkpoint, b.family) == (checkpoint, family)}
+        if not by_look:
+            continue
+        scores = [f"{by_look[k].accuracy:.3f} ± {by_look[k].stderr:.3f}" for k in looks]
+        end = by_look[last]
+        shares = (end.request_rate, end.visual_token_ratio, end.format_valid)
+        rows.append([family, kind, *scores, *(f"{share:.0%}" for share in shares)])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def print_bars(bars: Sequence[Bar]) -> None:
-    for bar in bars:
-        print(
-            f"{bar.family:12} {bar.kind:6} {bar.look:4} n={bar.n} accuracy {bar.accuracy:.3f}"
-            f" requests {bar.request_rate:.3f} valid {bar.format_valid:.3f}"
-        )
+def report(bars: Sequence[Bar]) -> str:
+    """Both tables and how each bar was met, as Markdown."""
+    parts = [f"### {name}\n\n{table(bars, name)}\n" for name, _ in RUNS]
+    parts.append("### Bars\n\n| bar | met | nearest to failing |\n| --- | --- | --- |")
+    parts += [f"| {c.what} | {'yes' if c.met else '**no**'} | {c.worst} |" for c in check(bars)]
+    return "\n".join(parts) + "\n"
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """`python -m visionthink.mini.bars FOLDER`: measure a checkpoint and print its table."""
-    import argparse
+    """Measure the embedded checkpoints and print the tables."""
+    from visionthink.engines.hf import HFEngine
+    from visionthink.mini import CHECKPOINTS
 
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--samples", type=int, default=500)
-    parser.add_argument("--look", action="append", choices=("auto", "low", "high"))
-    parser.add_argument("--family", action="append", choices=tuple(FAMILIES))
-    parser.add_argument("--temperature", type=float, default=0.0)
-    parser.add_argument("--json", type=Path, help="write the table here too")
+    parser = argparse.ArgumentParser(prog="python -m visionthink.mini.bars", description=__doc__)
+    parser.add_argument("--samples", type=int, default=SAMPLES)
+    parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS)
+    parser.add_argument("--json", type=Path, help="write every figure here too")
     options = parser.parse_args(arguments)
-    subject = Subject(options.folder, options.temperature)
     bars: list[Bar] = []
-    for look in options.look or ("high", "low", "auto"):
-        found = measure(subject, look, options.samples, options.family or tuple(FAMILIES))
-        print_bars(found)
-        bars += found
+    for checkpoint, looks in RUNS:
+        engine = HFEngine(options.checkpoints / checkpoint, max_batch=BATCH)
+        for look in looks:
+            for family in FAMILIES:
+                bars.append(asyncio.run(measure(engine, checkpoint, family, look, options.samples)))
+                print(f"{bars[-1]}", file=sys.stderr)
     if options.json:
         options.json.write_text(json.dumps([asdict(bar) for bar in bars], indent=1) + "\n")
+    print(report(bars))
 
 
 if __name__ == "__main__":

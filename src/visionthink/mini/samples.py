@@ -1,16 +1,16 @@
-"""Sample images: a few test drawings of each kind, shipped as PNG files with their questions."""
+"""Sample images: one test drawing of each family shown, shipped as PNG files with its question."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from PIL import Image
-
-from visionthink.mini.bars import Subject, run_batch
-from visionthink.mini.world import draw
+from visionthink.core.engine import Engine
+from visionthink.core.episode import run_episode
+from visionthink.mini.world import make_example
 
 FAMILIES_SHOWN = (
     "colour",
@@ -27,42 +27,40 @@ FIRST_SEED = 900_000
 PATIENCE = 200
 
 
-def write_samples(checkpoint: Path, folder: Path) -> list[dict[str, str]]:
-    """For each family shown, the first test drawing that the checkpoint treats rightly.
+async def write_samples(engine: Engine, folder: Path) -> list[dict[str, str]]:
+    """For each family shown, the first test drawing that the model treats rightly.
 
-    Rightly: the right answer, with a request for a strong family and without for a weak one.
+    Rightly: the right answer, with a request for a strong family and without for a weak one. These
+    show what an episode is; how often the model is right is measured by `bars`.
     """
-    subject = Subject(checkpoint)
     folder.mkdir(parents=True, exist_ok=True)
-    rows = []
+    rows: list[dict[str, str]] = []
     for family in FAMILIES_SHOWN:
         for seed in range(FIRST_SEED, FIRST_SEED + PATIENCE):
-            drawing = draw(family, seed, "test")
-            (outcome,) = run_batch(subject, [drawing], "auto")
-            if outcome.correct and outcome.requested == (drawing.kind == "strong"):
-                name = f"{family}.png"
-                Image.fromarray(drawing.pixels).save(folder / name, optimize=True)
-                rows.append(
-                    {
-                        "file": name,
-                        "question": drawing.question,
-                        "answer": drawing.answer,
-                        "family": family,
-                        "kind": drawing.kind,
-                    }
-                )
-                break
+            example = make_example(family, seed, "test")
+            episode = await run_episode(example, engine)
+            strong = example.metadata["kind"] == "strong"
+            if episode.answer != example.answer or episode.requested != strong:
+                continue
+            name = f"{family}.png"
+            example.images[0].image.save(folder / name, optimize=True)
+            row = {"file": name, "question": example.question, "answer": episode.answer}
+            rows.append({**row, "family": family, "kind": example.metadata["kind"]})
+            break
     (folder / "samples.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     return rows
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """`python -m visionthink.mini.samples CHECKPOINT FOLDER`: write the sample images."""
+    from visionthink.engines.hf import HFEngine
+
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("folder", type=Path)
     options = parser.parse_args(arguments)
-    for row in write_samples(options.checkpoint, options.folder):
+    engine = HFEngine(options.checkpoint, max_batch=1)
+    for row in asyncio.run(write_samples(engine, options.folder)):
         print(f"{row['file']}: {row['question']} {row['answer']}")
 
 

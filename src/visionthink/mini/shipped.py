@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from visionthink.core.images import open_picture
 from visionthink.core.types import Example
-
-FOLDER = Path(__file__).parent / "samples"
+from visionthink.mini import SAMPLES
 
 
 def load_samples() -> list[Example]:
     """All shipped samples, weak-detail and strong-detail families mixed."""
-    rows = json.loads((FOLDER / "samples.json").read_text(encoding="utf-8"))
+    rows = json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8"))
     return [
         Example(
-            images=(open_picture(FOLDER / row["file"]),),
+            images=(open_picture(SAMPLES / row["file"]),),
             question=row["question"],
             answer=row["answer"],
             id=row["file"],
