@@ -18,7 +18,7 @@ def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in EMBEDDED:
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.safetensors").touch()
-    monkeypatch.setattr("visionthink.cli.doctor.MINI", tmp_path)
+    monkeypatch.setattr("visionthink.cli.doctor.CHECKPOINTS", tmp_path)
     return tmp_path
 
 
