@@ -52,10 +52,7 @@ def served(
         pytest.skip("vLLM is not installed: run `make test-vllm`, or scripts/vllm_env.sh first")
     name: str = request.param
     scratch = tmp_path_factory.mktemp(name)
-    if name in RANDOM:
-        folder = RANDOM[name](scratch / "checkpoint")
-    else:
-        folder = CHECKPOINTS / name
+    folder = RANDOM[name](scratch / "checkpoint") if name in RANDOM else CHECKPOINTS / name
     local = HFEngine(folder, device="cpu", dtype="float32")
     with vllm_server.serve(folder, name, scratch) as url, pytest.MonkeyPatch.context() as patch:
         remote = OpenAIEngine(
