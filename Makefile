@@ -45,7 +45,7 @@ format: $(READY)  ## Rewrite what `make check` would complain about
 bench: $(READY)  ## Speed ratios, measured side by side
 	$(BIN)/python bench/run.py
 
-mini: $(READY)  ## Remake the embedded world's tokenizer and both checkpoints from nothing (hours)
+mini: $(READY)  ## Remake the embedded world's tokenizer and both checkpoints from nothing (about an hour)
 	$(BIN)/python -m visionthink.mini --out out/mini
 	cp -r out/mini/mini-base out/mini/mini-sft src/visionthink/mini/checkpoints/
 	$(BIN)/python -m visionthink.mini.samples out/mini/mini-sft src/visionthink/mini/samples

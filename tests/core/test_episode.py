@@ -24,7 +24,7 @@ from visionthink.core.ledger import (
     text_flops,
     vision_flops,
 )
-from visionthink.core.protocol import PROFILES
+from visionthink.core.protocol import PROFILES, direct_reply, request_reply
 from visionthink.core.types import (
     Completion,
     Episode,
@@ -543,3 +543,13 @@ def test_many_episodes_at_once_do_not_mix():
     assert [episode.ledger.ratio for episode in episodes] == [0.25, 1.25] * 100
     assert all(episode.format_valid for episode in episodes)
     assert len(engine.calls) == 300
+
+
+def test_saw_is_the_size_the_model_sees():
+    """448x448 px are 256 cells; at most 16 (112x112 px) makes the original 112x112, its half 56."""
+    grid = Grid(max_pixels=112 * 112)
+    example = Example((Picture(Image.new("RGB", (448, 448))),), "What?")
+    engine = ScriptedEngine([request_reply("Too small."), direct_reply("Clear.", "red")], grid=grid)
+    episode = asyncio.run(run_episode(example, engine))
+    assert [turn.saw for turn in episode.turns] == [((56, 56),), ((112, 112),)]
+    assert (episode.ledger.processed, episode.ledger.vanilla) == (4 + 16, 16)

@@ -15,7 +15,10 @@ from visionthink.core.episode import check_question, run_episode
 from visionthink.core.images import DEFAULT_LIMITS, open_picture
 from visionthink.core.records import episode_record
 from visionthink.core.types import Example, Look, Sampling
+from visionthink.facade import EMBEDDED
 from visionthink.reports.transcript import transcript
+
+EMBEDDED_HINT = "knows only its own drawn world; name a real one with --model or --base-url"
 
 
 @click.command()
@@ -46,7 +49,7 @@ def command(
 
     \b
     Example:
-      visionthink ask receipt.png "How much is the tea?"
+      visionthink ask receipt.png "How much is the rye?"
     """  # noqa: D301 - click wants the character that keeps its line breaks
     if len(asked) < 2:
         raise click.UsageError("an image and then a question about it are wanted")
@@ -68,6 +71,8 @@ def command(
     if as_json:
         click.echo(json.dumps(episode_record(episode), ensure_ascii=False))
     else:
+        if episode.model in EMBEDDED:
+            click.echo(f"model        {episode.model}: {EMBEDDED_HINT}", err=True)
         click.echo(transcript(episode), err=True)
         click.echo(episode.answer)
     if page is not None:  # last: a page that cannot be written must not cost the answer
@@ -75,6 +80,7 @@ def command(
 
         try:
             save_page([episode], page, title=question)
+            click.echo(f"page         {page}", err=True)
         except OSError as error:
             raise click.FileError(str(page), error.strerror) from error
 

@@ -50,6 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         code = cli.main(given, prog_name="visionthink", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        sys.exit(error.exit_code)
     except click.UsageError as error:
         place = error.ctx.command_path if error.ctx else "visionthink"
         _fail(f"{_line(error.format_message())} (see {place} --help)", error.exit_code)

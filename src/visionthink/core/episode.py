@@ -12,7 +12,7 @@ from dataclasses import replace
 from visionthink.core import protocol
 from visionthink.core.engine import Engine
 from visionthink.core.errors import UsageError
-from visionthink.core.images import Picture, half_view
+from visionthink.core.images import Picture, Size, half_view
 from visionthink.core.ledger import Cells, TurnCost, episode_ledger, turn_cost
 from visionthink.core.protocol import Answer, Malformed, Profile, Reply, Request
 from visionthink.core.types import (
@@ -74,7 +74,7 @@ async def run_episode(
         budget = _next_sampling(sampling, turns)
         completion = await engine.generate(messages, budget)
         reply = protocol.parse_reply(completion.text, rules)
-        turns.append(_turn(completion, reply, shown[-1]))
+        turns.append(_turn(completion, reply, [_seen(picture, engine) for picture in shown[-1]]))
         costs.append(_cost(completion, shown, engine))
         messages.append(_message(completion))
 
@@ -187,11 +187,21 @@ def _message(completion: Completion) -> Message:
     return Message("assistant", (text,), completion.token_ids)
 
 
-def _turn(completion: Completion, reply: Reply, shown: Sequence[Picture]) -> Turn:
+def _seen(picture: Picture, engine: Engine) -> Size:
+    """The size at which the model sees a picture: its own, within the model's limit."""
+    width, height = picture.size
+    return (
+        picture.size
+        if width * height <= engine.grid.max_pixels
+        else engine.grid.seen_size(picture.size)
+    )
+
+
+def _turn(completion: Completion, reply: Reply, seen: Sequence[Size]) -> Turn:
     return Turn(
         text=completion.text,
         outcome=protocol.outcome(reply),
-        saw=tuple(picture.size for picture in shown),
+        saw=tuple(seen),
         usage=completion.usage,
         note=reply.reason if isinstance(reply, Malformed) else "",
         token_ids=completion.token_ids,

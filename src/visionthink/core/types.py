@@ -126,7 +126,8 @@ class Turn:
     """One assistant reply and what was made of it.
 
     `outcome` is the kind of the parsed reply: "answer", "request" or "malformed"; `note` says why
-    a reply is malformed. `saw` are the (width, height) of the images that came just before it.
+    a reply is malformed. `saw` are the (width, height) of the images that came just before it,
+    shrunk to the model's limit where they were beyond it.
     """
 
     text: str
