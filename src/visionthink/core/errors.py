@@ -4,6 +4,10 @@
     ├── UsageError          an option or argument is wrong                       (exit code 2)
     ├── ImageError          an image cannot be used                              (exit code 1)
     ├── MissingExtraError   an optional dependency is not installed              (exit code 1)
+    ├── DataError           rows of a data set cannot be used                    (exit code 1)
+    ├── RunError            a run folder cannot be read, written or resumed      (exit code 1)
+    ├── TrainingError       training cannot start, or had to stop                (exit code 1)
+    ├── JudgeError          a judge gave no verdict                              (exit code 1)
     └── EngineError         a model could not reply                              (exit code 1)
         ├── CheckpointError     weights cannot be found, read or trusted
         └── ServerError         an OpenAI-compatible server failed
@@ -42,6 +46,22 @@ class MissingExtraError(VisionThinkError, ImportError):
             f"{self.what} needs packages that are not installed: "
             f"pip install 'visionthink[{self.extra}]'"
         )
+
+
+class DataError(VisionThinkError, ValueError):
+    """Rows of a data set are missing, broken or of another layout than said."""
+
+
+class RunError(VisionThinkError, RuntimeError):
+    """A run folder cannot be read, written or resumed."""
+
+
+class TrainingError(VisionThinkError, RuntimeError):
+    """Training cannot start, or had to stop."""
+
+
+class JudgeError(VisionThinkError, RuntimeError):
+    """A judge gave no verdict; that is never a score of 0."""
 
 
 class EngineError(VisionThinkError, RuntimeError):

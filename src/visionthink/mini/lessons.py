@@ -83,15 +83,17 @@ BASE_LESSONS = (
     Lesson("low", 8, 1, STRONG),
 )
 
-LARGE: Shares = {"large_print": 0.3, "digit": 0.4, "watermark": 0.3}
+LARGE: Shares = {"large_print": 0.35, "digit": 0.35, "watermark": 0.3}
 SETTLE_LESSONS = (
     Lesson("request", 6, 2, SCENES),
     Lesson("request", 18, 1, SHEETS),
     Lesson("direct", 6, 2, SCENES),
     Lesson("direct", 18, 1, SHEETS),
-    Lesson("high", 10, 2, {"scene": 1.0}),
-    Lesson("high", 36, 1, LARGE),
-    Lesson("low", 24, 1, {"digit": 1.0}),
+    Lesson("high", 12, 2, SCENES),
+    Lesson("high", 30, 1, LARGE),
+    Lesson("high", 30, 1, LARGE),
+    Lesson("low", 10, 2, SCENES),
+    Lesson("low", 24, 1, WEAK),
 )
 """As `BASE_LESSONS`, with more of what is read last: large figures at full size."""
 
@@ -101,6 +103,7 @@ SFT_LESSONS = (
     Lesson("direct", 20, 1, WEAK),
     Lesson("high", 10, 3, SCENES),
     Lesson("high", 24, 1, SHEETS),
+    Lesson("high", 20, 1, LARGE),
     Lesson("low", 10, 2, SCENES),
     Lesson("low", 10, 1, WEAK),
     Lesson("low", 8, 1, STRONG),
