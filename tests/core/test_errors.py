@@ -10,10 +10,14 @@ import pytest
 from visionthink.core import errors
 from visionthink.core.errors import (
     CheckpointError,
+    DataError,
     EngineError,
     ImageError,
+    JudgeError,
     MissingExtraError,
+    RunError,
     ServerError,
+    TrainingError,
     UsageError,
     VisionThinkError,
 )
@@ -23,6 +27,10 @@ TREE = {
     UsageError: (VisionThinkError, 2),
     ImageError: (VisionThinkError, 1),
     MissingExtraError: (VisionThinkError, 1),
+    DataError: (VisionThinkError, 1),
+    RunError: (VisionThinkError, 1),
+    TrainingError: (VisionThinkError, 1),
+    JudgeError: (VisionThinkError, 1),
     EngineError: (VisionThinkError, 1),
     CheckpointError: (EngineError, 1),
     ServerError: (EngineError, 1),
