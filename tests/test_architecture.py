@@ -29,7 +29,7 @@ MAY_IMPORT = {
     # layer 1
     "engines": {"core"},
     "judges": {"core"},
-    "data": {"core"},
+    "data": {"core", "mini"},  # the embedded world is one of the sources
     "pruning": {"core"},
     "mini": {"core", "engines"},
     # the front door
@@ -54,7 +54,7 @@ TORCH = {"torch", "transformers"}
 TORCH_ROOMS = {"engines", "pruning", "training", "mini"}
 TORCH_FILES = {"cli/doctor.py"}  # it reports which device torch finds
 
-HEAVY = {"torch", "transformers", "openai", "sklearn"}
+HEAVY = {"torch", "transformers", "openai", "sklearn", "pydantic", "datasets", "trl", "matplotlib"}
 
 TAG_FILES = {"core/protocol.py", "mini/tokenizer.py"}
 TAGS = tuple(
