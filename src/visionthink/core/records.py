@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import io
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+from PIL import Image
+
+from visionthink.core.images import Picture
 from visionthink.core.types import Episode
 
 EPISODE_VERSION = 1
+LONGEST_SIDE = 448
+"""Pixels; images of sample episodes are kept shrunk to this, looks of one image by one factor."""
 
 
 def episode_record(episode: Episode) -> dict[str, Any]:
@@ -38,3 +46,47 @@ def episode_record(episode: Episode) -> dict[str, Any]:
         ],
         "ledger": episode.ledger.to_json(),
     }
+
+
+def sample_record(
+    episode: Episode,
+    *,
+    step: int | None = None,
+    reward: Mapping[str, float | None] | None = None,
+) -> dict[str, Any]:
+    """A line of a run folder's `episodes.jsonl`: `episode_record`, and what it was about.
+
+    Args:
+        episode: `family` and `kind` are taken from its example's metadata.
+        step: the training step that it belongs to.
+        reward: its parts: accuracy, format, control, total, advantage.
+
+    `images` are PNG data URLs of all that the model saw, in that order: the first look and, if they
+    were delivered, the originals; the turns' `saw` tell how many belong to each turn and how large
+    they were.
+    """
+    example = episode.example
+    longest = max((max(picture.size) for picture in example.images), default=1)
+    factor = min(1.0, LONGEST_SIDE / longest)
+    seen = [picture for message in episode.messages for picture in message.images]
+    return {
+        **episode_record(episode),
+        "step": step,
+        "id": example.id,
+        "family": example.metadata.get("family"),
+        "kind": example.metadata.get("kind"),
+        "question": example.question,
+        "answer_expected": example.answer,
+        "reward": dict(reward) if reward is not None else None,
+        "images": [_data_url(picture, factor) for picture in seen],
+    }
+
+
+def _data_url(picture: Picture, factor: float) -> str:
+    image = picture.image
+    if factor < 1:
+        width, height = (max(1, round(side * factor)) for side in image.size)
+        image = image.resize((width, height), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
