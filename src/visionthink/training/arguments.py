@@ -1,0 +1,237 @@
+"""The engine's own settings: which may be given, which we set, and the batch arithmetic.
+
+TRL's `GRPOConfig` and transformers' `TrainingArguments` are not declared again: what a config gives
+under `trainer` is checked against their fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from visionthink.core.errors import UsageError
+from visionthink.training.overrides import did_you_mean
+
+Kind = Literal["grpo", "sft"]
+
+OURS: dict[str, str] = {
+    "output_dir": "--out says where the run goes",
+    "resume_from_checkpoint": "use --resume",
+    "seed": "set seed beside trainer",
+    "use_cpu": "set model.device",
+    "model_init_kwargs": "set model.*",
+    "trust_remote_code": "set model.trust_remote_code",
+    "remove_unused_columns": "the columns of a row are what its episode needs",
+    "label_names": "the collator names its labels",
+    "auto_find_batch_size": "a smaller batch would tear groups apart",
+    "eval_strategy": "set eval.every",
+    "eval_steps": "set eval.every",
+    "log_completions": "it fails on image messages; samples_per_step keeps episodes",
+    "log_completions_hub_repo": "samples_per_step keeps episodes",
+    "log_unique_prompts": "samples_per_step keeps episodes",
+    "num_completions_to_print": "samples_per_step keeps episodes",
+    "mask_truncated_completions": "it loses the images of overlong samples",
+    "max_tool_calling_iterations": "set max_turns",
+    "reward_weights": "set reward.*",
+    "use_transformers_continuous_batching": "it takes no images",
+    "use_transformers_paged": "it takes no images",
+}
+"""Fields that a config may not give, and what to do instead."""
+
+BATCH_FIELDS = ("gradient_accumulation_steps", "steps_per_generation", "generation_batch_size")
+"""Fields of `GRPOConfig` that `batch` replaces."""
+
+GRPO_DEFAULTS: dict[str, Any] = {
+    "loss_type": "grpo",  # mean over a sample's own tokens, then over samples (Eq. 3)
+    "beta": 0.001,
+    "use_bias_correction_kl": False,  # the KL of Eq. 2 as it stands
+    "scale_rewards": "group",
+    "epsilon": 0.2,
+    "temperature": 1.0,
+    "num_generations": 16,
+    "num_iterations": 1,
+    "vllm_importance_sampling_correction": False,
+    "vllm_mode": "colocate",
+    "logging_steps": 1,
+    "learning_rate": 1e-6,
+    "lr_scheduler_type": "constant",
+    "report_to": "none",
+    "gradient_checkpointing": False,
+}
+"""What the protocol and the paper say where TRL's own default says otherwise, or may come to."""
+
+GRPO_FORCED: dict[str, Any] = {
+    "remove_unused_columns": False,
+    "log_completions": False,
+    "mask_truncated_completions": False,
+}
+
+SFT_DEFAULTS: dict[str, Any] = {
+    "learning_rate": 1e-5,
+    "lr_scheduler_type": "cosine",
+    "logging_steps": 1,
+    "report_to": "none",
+    "gradient_checkpointing": False,
+}
+
+SFT_FORCED: dict[str, Any] = {"remove_unused_columns": False}
+
+
+@cache
+def engine_fields(kind: Kind) -> dict[str, Any]:
+    """Name → type of what `trainer` may hold, as the engine's own dataclass has it."""
+    arguments = _arguments_class(kind)
+    try:
+        hints = typing.get_type_hints(arguments)
+    except NameError:  # a type that the engine imports for checkers only
+        hints = {}
+    return {
+        field.name: hints.get(field.name, Any)
+        for field in dataclasses.fields(arguments)
+        if field.init
+    }
+
+
+def _arguments_class(kind: Kind) -> Any:
+    if kind == "grpo":
+        from trl.trainer.grpo_config import GRPOConfig
+
+        return GRPOConfig
+    from transformers import TrainingArguments
+
+    return TrainingArguments
+
+
+def check_trainer(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
+    """`given` with its values as the engine wants them.
+
+    Raises:
+        ValueError: a key is unknown, ours to set, or has a value of another type.
+    """
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+    from pydantic.errors import PydanticSchemaGenerationError
+
+    fields = engine_fields(kind)
+    engine = _arguments_class(kind).__name__
+    result: dict[str, Any] = {}
+    for name, value in given.items():
+        if name not in fields:
+            hint = did_you_mean(name, fields.keys() - OURS.keys())
+            raise ValueError(f"{name} is no field of {engine}{hint}")
+        if name in OURS:
+            raise ValueError(f"{name} is not set here: {OURS[name]}")
+        try:
+            loose = ConfigDict(arbitrary_types_allowed=True)
+            kind_of = fields[name]
+            adapter: TypeAdapter[Any] = TypeAdapter(kind_of, config=loose)
+            result[name] = adapter.validate_python(value)
+        except PydanticSchemaGenerationError:
+            result[name] = value
+        except ValidationError as error:
+            message = error.errors()[0]["msg"]
+            message = f"{message[:1].lower()}{message[1:]}"
+            raise ValueError(f"{name}: {message}; got {value!r}") from error
+    return result
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """How the samples of one generation are spread over processes, micro-steps and updates.
+
+    A *generation* is the answers to `prompts` distinct prompts; it is cut into `updates` optimizer
+    steps. A *micro-step* is one forward and backward pass of `per_device` samples on every process.
+    """
+
+    prompts: int
+    group: int
+    processes: int
+    per_device: int
+    accumulation: int
+    steps_per_generation: int
+
+    @property
+    def samples(self) -> int:
+        """Samples of one generation, over all processes."""
+        return self.prompts * self.group
+
+    @property
+    def updates(self) -> int:
+        """Optimizer steps of one generation."""
+        return self.steps_per_generation // self.accumulation
+
+
+def processes_here() -> int:
+    """How many processes train together, as torchrun and accelerate tell each of them."""
+    return int(os.environ.get("WORLD_SIZE", "1") or 1)
+
+
+def plan_batch(
+    trainer: Mapping[str, Any], prompts: int | None, update_prompts: int | None, processes: int
+) -> BatchPlan:
+    """The batch plan of GRPO arguments; with `prompts` and `update_prompts`, made from those.
+
+    Raises:
+        UsageError: the numbers do not fit; names them.
+    """
+    group = trainer.get("num_generations") or GRPO_DEFAULTS["num_generations"]
+    per_device = trainer.get("per_device_train_batch_size") or 8
+    if group < 2:
+        raise UsageError(f"trainer.num_generations must be at least 2; got {group}")
+    at_once = per_device * processes
+    lanes = f"{per_device} per_device_train_batch_size x {processes} processes"
+    if prompts is None or update_prompts is None:
+        accumulation = trainer.get("gradient_accumulation_steps") or 1
+        steps = trainer.get("steps_per_generation")
+        samples = trainer.get("generation_batch_size")
+        if steps is not None and samples is not None:
+            raise UsageError(
+                "trainer.generation_batch_size and trainer.steps_per_generation say the same thing "
+                "twice; give one"
+            )
+        if samples is not None:
+            if samples % at_once:
+                raise UsageError(
+                    f"trainer.generation_batch_size {samples} is no multiple of {at_once} ({lanes})"
+                )
+            steps = samples // at_once
+        steps = steps or accumulation
+    else:
+        if prompts % update_prompts:
+            raise UsageError(
+                f"batch.prompts {prompts} is no multiple of batch.update_prompts {update_prompts}"
+            )
+        if update_prompts * group % at_once:
+            raise UsageError(
+                f"an update of {update_prompts * group} samples (batch.update_prompts "
+                f"{update_prompts} x {group} generations) is no multiple of {at_once} ({lanes})"
+            )
+        accumulation = update_prompts * group // at_once
+        steps = accumulation * (prompts // update_prompts)
+    samples = at_once * steps
+    if samples % group:
+        raise UsageError(
+            f"a generation of {samples} samples ({lanes} x {steps} steps_per_generation) holds no "
+            f"whole number of groups of {group} num_generations"
+        )
+    if steps % accumulation:
+        raise UsageError(
+            f"trainer.steps_per_generation {steps} is no multiple of "
+            f"trainer.gradient_accumulation_steps {accumulation}: an update would mix generations"
+        )
+    return BatchPlan(samples // group, group, processes, per_device, accumulation, steps)
+
+
+def precision(trainer: Mapping[str, Any], on_cpu: bool) -> dict[str, Any]:
+    """`bf16` where the hardware has it and nothing else was asked for."""
+    if trainer.get("fp16") or trainer.get("bf16") is not None:
+        return {}
+    if on_cpu:
+        return {"bf16": False}
+    import torch
+
+    return {"bf16": torch.cuda.is_available() and torch.cuda.is_bf16_supported()}

@@ -1,0 +1,409 @@
+"""What a training run is told: our options, and the engine's own under `trainer`.
+
+A config is YAML, or the name of a preset that ships in `presets/`; `--set a.b=value` changes it.
+Unknown keys are refused. Every option is described where it stands; `docs/training.md` has the
+same texts as a table.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from visionthink.core.errors import UsageError
+from visionthink.core.protocol import PROFILES, profile_for
+from visionthink.core.rewards import RewardRule, RuleName
+from visionthink.data.source import DataOptions
+from visionthink.facade import EMBEDDED
+from visionthink.judges.options import JudgeOptions
+from visionthink.mini import CHECKPOINTS
+from visionthink.training.arguments import (
+    BATCH_FIELDS,
+    GRPO_DEFAULTS,
+    GRPO_FORCED,
+    SFT_DEFAULTS,
+    SFT_FORCED,
+    BatchPlan,
+    check_trainer,
+    plan_batch,
+    precision,
+    processes_here,
+)
+from visionthink.training.overrides import apply_sets, checked, did_you_mean, read_yaml
+
+if TYPE_CHECKING:
+    from transformers import TrainingArguments
+    from trl.trainer.grpo_config import GRPOConfig
+
+PRESETS = Path(__file__).parent / "presets"
+
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Options(BaseModel):
+    """Base of all options: unknown keys are refused, and nothing changes after the checks."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LoraOptions(Options):
+    """Low-rank adapters instead of all weights."""
+
+    r: Positive = Field(default=16, description="Rank of the adapters.")
+    alpha: float = Field(default=32.0, gt=0, description="Scale; the adapter counts alpha / r.")
+    dropout: Share = Field(default=0.0, description="Dropout before the adapter.")
+    target_modules: str | list[str] = Field(
+        default=r".*language_model.*\.(q|k|v|o|gate|up|down)_proj",
+        description="Modules that get one: names, or a regular expression over full names.",
+    )
+
+
+class ModelOptions(Options):
+    """The model that is trained."""
+
+    name: str = Field(default="mini-base", description="Embedded name, folder, or hub id.")
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
+        default="auto",
+        description="Of the weights. auto: bfloat16 under adapters on a GPU, else float32.",
+    )
+    device: str = Field(
+        default="auto", description="auto, cpu, cuda; each process takes its own GPU."
+    )
+    max_pixels: Positive | None = Field(
+        default=None,
+        description="Shrink images to this many pixels; default: as the checkpoint says.",
+    )
+    trust_remote_code: bool = Field(
+        default=False, description="Run code that the checkpoint brings."
+    )
+    lora: LoraOptions | None = Field(
+        default=None, description="Train adapters; default: all weights."
+    )
+    freeze_vision: bool = Field(default=False, description="Leave the vision tower as it is.")
+
+    @property
+    def source(self) -> str:
+        """What `load_checkpoint` takes: the folder of an embedded checkpoint, else `name`."""
+        return str(CHECKPOINTS / self.name) if self.name in EMBEDDED else self.name
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether training runs on the CPU, because it was asked to or there is nothing else."""
+        if self.device != "auto":
+            return self.device == "cpu"
+        import torch
+
+        return not (torch.cuda.is_available() or torch.backends.mps.is_available())
+
+    @property
+    def weights_dtype(self) -> str:
+        """What `auto` is here."""
+        if self.dtype != "auto":
+            return self.dtype
+        return "bfloat16" if self.lora is not None and not self.on_cpu else "float32"
+
+
+class RewardOptions(Options):
+    """R = accuracy + format - control (Eq. 4)."""
+
+    rule: RuleName = Field(
+        default="paper",
+        description="Control term: Eq. 5, the released code's, none, Search-R1's, or ours.",
+    )
+    theta: Share = Field(
+        default=0.2, description="Share of direct answers among the correct (Eq. 5)."
+    )
+    penalty: float = Field(default=0.1, ge=0, description="Size of the control term.")
+    format_weight: float = Field(default=0.5, ge=0, description="Reward of a valid format.")
+    accuracy_weight: float = Field(default=1.0, ge=0, description="Reward of a right answer.")
+    advantage_floor: float = Field(
+        default=1e-4, ge=0, description="Added to a group's standard deviation; see `advantages`."
+    )
+
+    def build(self) -> RewardRule:
+        return RewardRule(
+            name=self.rule,
+            theta=self.theta,
+            penalty=self.penalty,
+            format_weight=self.format_weight,
+            accuracy_weight=self.accuracy_weight,
+        )
+
+
+class BatchOptions(Options):
+    """The batch in prompts; the engine's step counts follow from it and the processes there are."""
+
+    prompts: Positive = Field(description="Distinct prompts of one generation.")
+    update_prompts: Positive = Field(description="Of those, how many each optimizer step takes.")
+
+
+class ResampleOptions(Options):
+    """Prompts whose samples all have the same reward teach nothing; others can be drawn."""
+
+    max_rounds: Count = Field(
+        default=0, description="Rounds of drawing others; 0 keeps such prompts."
+    )
+
+
+class WatchdogOptions(Options):
+    """Notices when the policy always or never requests."""
+
+    steps: Positive = Field(default=20, description="Generations in a row before it acts.")
+    margin: float = Field(
+        default=0.02,
+        ge=0,
+        lt=0.5,
+        description="Request rate within this of 0 or 1 counts as collapsed.",
+    )
+    action: Literal["warn", "stop", "off"] = Field(default="warn", description="What it does then.")
+
+
+class JudgeLimits(Options):
+    """What a judge may fail on before training stops."""
+
+    max_unscored_rate: Share = Field(
+        default=0.2, description="Share of unscored samples of a generation."
+    )
+    patience_s: float = Field(
+        default=60.0, ge=0, description="Seconds to wait for a judge that is down."
+    )
+
+
+class EvalOptions(Options):
+    """Examples that are asked now and then, and never learnt from."""
+
+    data: DataOptions = Field(description="Where they come from.")
+    every: Positive = Field(default=50, description="Optimizer steps between two evaluations.")
+    limit: Positive | None = Field(default=200, description="At most so many of them; null: all.")
+
+
+class TrainOptions(Options):
+    """What GRPO and SFT share."""
+
+    model: ModelOptions = Field(default_factory=ModelOptions, description="What is trained.")
+    profile: str | None = Field(
+        default=None, description="Prompt profile; default: what the checkpoint names, else agent."
+    )
+    data: DataOptions = Field(description="What it learns from.")
+    seed: Count = Field(default=0, description="Of everything random.")
+    trainer: dict[str, Any] = Field(
+        default_factory=dict[str, Any], description="The engine's own fields, by their names."
+    )
+
+    @field_validator("profile")
+    @classmethod
+    def _known_profile(cls, value: str | None) -> str | None:
+        if value is not None and value not in PROFILES:
+            raise ValueError(f"there is no profile {value!r}{did_you_mean(value, PROFILES)}")
+        return value
+
+
+class TrainGrpo(TrainOptions):
+    """Reinforcement learning of when to request. `trainer` holds TRL's `GRPOConfig`.
+
+    TRL's `max_completion_length` bounds one reply in tokens; delivered images do not count.
+    """
+
+    kind: Literal["grpo"] = Field(default="grpo", description="grpo.")
+    look: Literal["auto", "high"] = Field(
+        default="auto", description="auto: may request. high: full size, accuracy and format only."
+    )
+    batch: BatchOptions | None = Field(
+        default=None, description="Batch in prompts; default: as the engine's own fields say."
+    )
+    eval: EvalOptions | None = Field(
+        default=None, description="Examples to test on; default: none."
+    )
+    reward: RewardOptions = Field(default_factory=RewardOptions, description="What is rewarded.")
+    judge: JudgeOptions = Field(default_factory=JudgeOptions, description="Who says what is right.")
+    judge_limits: JudgeLimits = Field(
+        default_factory=JudgeLimits, description="When a failing judge stops training."
+    )
+    resample: ResampleOptions = Field(
+        default_factory=ResampleOptions, description="Other prompts for those that teach nothing."
+    )
+    watchdog: WatchdogOptions = Field(
+        default_factory=WatchdogOptions, description="Notices a collapse."
+    )
+    max_turns: Positive = Field(default=2, description="Replies of one episode.")
+    samples_per_step: Count = Field(
+        default=4, description="Episodes of each generation that are kept."
+    )
+
+    @field_validator("trainer")
+    @classmethod
+    def _known_fields(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return check_trainer("grpo", value)
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrainGrpo:
+        for name in BATCH_FIELDS:
+            if self.batch is not None and name in self.trainer:
+                raise ValueError(f"trainer.{name} is not set here: batch says it in prompts")
+        if self.profile is not None:
+            profile_for(self.look, self.profile)
+        if self.look == "high" and self.reward.rule != "none":
+            raise ValueError(
+                "look high offers no request, so there is nothing to control: set reward.rule none"
+            )
+        if self.trainer.get("vllm_mode", "colocate") != "colocate":
+            raise ValueError("trainer.vllm_mode must be colocate: server mode loses turns")
+        return self
+
+
+class MixtureOptions(Options):
+    """How many conversations of each kind are learnt from."""
+
+    direct: Count | None = Field(
+        default=None, description="Direct answers; default: all there are."
+    )
+    request: Count | None = Field(default=None, description="Requests; default: all there are.")
+
+
+class ThoughtOptions(Options):
+    """What a reply thinks where its row brings no replies of its own."""
+
+    direct: str = Field(default="Clear enough.", description="Before a direct answer.")
+    request: str = Field(default="Too small to see.", description="Before a request.")
+    after: str = Field(
+        default="Clear now.", description="Before the answer to a delivered original."
+    )
+
+
+class TrainSft(TrainOptions):
+    """Supervised learning of conversations. `trainer` holds transformers' `TrainingArguments`."""
+
+    kind: Literal["sft"] = Field(default="sft", description="sft.")
+    mixture: MixtureOptions = Field(
+        default_factory=MixtureOptions, description="How many of each kind."
+    )
+    thoughts: ThoughtOptions = Field(
+        default_factory=ThoughtOptions, description="What replies think."
+    )
+    tool_turn_loss_weight: float = Field(
+        default=1.0, ge=0, description="Factor on the loss of the requesting turn's tokens."
+    )
+
+    @field_validator("trainer")
+    @classmethod
+    def _known_fields(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return check_trainer("sft", value)
+
+    @model_validator(mode="after")
+    def _fits(self) -> TrainSft:
+        if self.profile is not None:
+            profile_for("auto", self.profile)
+        return self
+
+
+TrainConfig = TrainGrpo | TrainSft
+
+KINDS: dict[str, type[TrainGrpo] | type[TrainSft]] = {"grpo": TrainGrpo, "sft": TrainSft}
+
+
+def presets() -> list[str]:
+    """Names of the presets that ship."""
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
+
+
+def load_config(source: str | Path, sets: Sequence[str] = ()) -> TrainConfig:
+    """Read a config.
+
+    Args:
+        source: name of a preset, or a YAML file; a file `mini` is given as `./mini`.
+        sets: `a.b.c=value`, in order; the values are YAML.
+
+    Raises:
+        UsageError: what is wrong, with the file and the path of keys.
+    """
+    name = str(source)
+    known = presets()
+    path = PRESETS / f"{name}.yaml" if name in known else Path(name)
+    if not path.exists():
+        raise UsageError(
+            f"config {name!r} is neither a file nor a preset{did_you_mean(name, known)}"
+        )
+    options = apply_sets(read_yaml(path), sets)
+    kind = options.get("kind")
+    if kind not in KINDS:
+        raise UsageError(f"{name}: kind: must be one of {', '.join(KINDS)}; got {kind!r}")
+    return checked(KINDS[kind], options, name)
+
+
+def batch_plan(config: TrainGrpo, processes: int | None = None) -> BatchPlan:
+    """How the samples of a generation are spread; default: over the processes there are.
+
+    Raises:
+        UsageError: the numbers do not fit.
+    """
+    batch = config.batch
+    return plan_batch(
+        config.trainer,
+        None if batch is None else batch.prompts,
+        None if batch is None else batch.update_prompts,
+        processes_here() if processes is None else processes,
+    )
+
+
+def grpo_arguments(config: TrainGrpo, out: Path) -> GRPOConfig:
+    """TRL's arguments for this run: ours, then the config's, then what must be.
+
+    Raises:
+        UsageError: numbers do not fit, or TRL refuses them.
+    """
+    from trl.trainer.grpo_config import GRPOConfig
+
+    plan = batch_plan(config)
+    arguments = {
+        **GRPO_DEFAULTS,
+        **precision(config.trainer, config.model.on_cpu),
+        "save_steps": 10 * plan.updates,
+        **config.trainer,
+        **GRPO_FORCED,
+        "output_dir": str(out),
+        "seed": config.seed,
+        "use_cpu": config.model.on_cpu,
+        "gradient_accumulation_steps": plan.accumulation,
+        "steps_per_generation": plan.steps_per_generation,
+    }
+    arguments.pop("generation_batch_size", None)
+    every = arguments["save_steps"]
+    if arguments.get("save_strategy", "steps") == "steps" and every >= 1 and every % plan.updates:
+        raise UsageError(
+            f"trainer.save_steps {every} is no multiple of the {plan.updates} updates of a "
+            "generation; a resumed run would answer its prompts anew"
+        )
+    return _made(GRPOConfig, arguments)
+
+
+def sft_arguments(config: TrainSft, out: Path) -> TrainingArguments:
+    """The arguments of transformers' `Trainer` for this run.
+
+    Raises:
+        UsageError: transformers refuses them.
+    """
+    from transformers import TrainingArguments
+
+    arguments = {
+        **SFT_DEFAULTS,
+        **precision(config.trainer, config.model.on_cpu),
+        **config.trainer,
+        **SFT_FORCED,
+        "output_dir": str(out),
+        "seed": config.seed,
+        "use_cpu": config.model.on_cpu,
+    }
+    return _made(TrainingArguments, arguments)
+
+
+def _made(kind: type[Any], arguments: dict[str, Any]) -> Any:
+    try:
+        return kind(**arguments)
+    except (ValueError, TypeError, ImportError) as error:
+        text = " ".join(str(error).split())
+        raise UsageError(f"{kind.__name__} refuses what trainer says: {text}") from error
