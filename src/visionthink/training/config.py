@@ -231,6 +231,9 @@ class TrainGrpo(TrainOptions):
         default_factory=WatchdogOptions, description="Notices a collapse."
     )
     max_turns: Positive = Field(default=2, description="Replies of one episode.")
+    rollout_batch: Positive | None = Field(
+        default=None, description="Replies generated at once on a process; default: all of them."
+    )
     samples_per_step: Count = Field(
         default=4, description="Episodes of each generation that are kept."
     )

@@ -1,0 +1,85 @@
+"""Resuming: put a checkpoint's weights back into a model that is being trained.
+
+`Trainer` reads the file's tensors by the names of the running module, and checkpoints of the
+Qwen-VL families are written under the hub's names: nothing matches, and it goes on with a warning.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from visionthink.core.errors import TrainingError
+
+CHECKPOINT_PREFIX = "checkpoint-"
+
+
+class ResumesVisionModels:
+    """Goes before `Trainer` among the bases of a trainer.
+
+    Sharded models (FSDP, DeepSpeed) and adapters resume by `Trainer`'s own ways, which work.
+    """
+
+    model: Any
+    state: Any
+    is_fsdp_enabled: bool
+    is_deepspeed_enabled: bool
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        network = self.model if model is None else model
+        if self._loads_itself(network):
+            super()._load_from_checkpoint(  # pyright: ignore[reportAttributeAccessIssue] -- Trainer's
+                resume_from_checkpoint, model
+            )
+        else:
+            load_weights(network, resume_from_checkpoint)
+
+    def _load_best_model(self) -> None:
+        if self._loads_itself(self.model):
+            super()._load_best_model()  # pyright: ignore[reportAttributeAccessIssue] -- Trainer's
+        else:
+            load_weights(self.model, self.state.best_model_checkpoint)
+
+    def _loads_itself(self, network: Any) -> bool:
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        return sharded or hasattr(network, "peft_config")
+
+
+def load_weights(network: Any, folder: str | Path) -> None:
+    """Set every parameter of `network` to what `folder` holds, in the network's own dtype.
+
+    Raises:
+        TrainingError: the folder cannot be read, or is of another model.
+    """
+    try:
+        saved = type(network).from_pretrained(folder, dtype=network.dtype, use_safetensors=True)
+        network.load_state_dict(saved.state_dict())
+    except (OSError, RuntimeError, ValueError) as error:
+        line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise TrainingError(
+            f"cannot resume from {str(folder)!r}: {line}; resume from an earlier checkpoint, or "
+            "start anew"
+        ) from error
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint in a folder that was written to its end; None if there is none.
+
+    `Trainer` writes `trainer_state.json` after weights and optimizer, so a crash while saving
+    leaves a folder without it, or with half of it.
+    """
+    found = [
+        (int(step), path)
+        for path in folder.glob(f"{CHECKPOINT_PREFIX}*")
+        if (step := path.name.removeprefix(CHECKPOINT_PREFIX)).isdigit() and _is_whole(path)
+    ]
+    return max(found)[1] if found else None
+
+
+def _is_whole(checkpoint: Path) -> bool:
+    try:
+        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return True
