@@ -1,0 +1,222 @@
+"""What makes a row good, whatever it was read from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from visionthink.core.episode import MAX_QUESTION_CHARACTERS
+from visionthink.core.errors import DataError
+from visionthink.data.images import ImageRef
+from visionthink.data.options import DataOptions, Kind
+from visionthink.data.rows import BadRow, Row, Rows
+
+KINDS = get_args(Kind)
+MOST_KEPT = 1000
+"""Characters of JSON that a further column may have to be kept in the metadata."""
+SHOWN = 3
+
+
+class Refusal(Exception):
+    """Why a row cannot be used; becomes a `BadRow`."""
+
+
+class Unwanted(Exception):
+    """The row is not one that `where` asks for."""
+
+
+class Gatherer:
+    """Collects rows, and what is wrong with the others.
+
+    Args:
+        source: what is read, for people.
+        unit: what rows are numbered by: "line" or "row".
+    """
+
+    def __init__(self, options: DataOptions, source: str, unit: str) -> None:
+        self._options = options
+        self._source = source
+        self._unit = unit
+        self._rows: list[Row] = []
+        self._bad: list[BadRow] = []
+        self._ids: set[str] = set()
+
+    @property
+    def full(self) -> bool:
+        return self._options.limit is not None and len(self._rows) >= self._options.limit
+
+    def add(self, number: int, make: Callable[[], Row]) -> None:
+        """Take the row that `make` returns; it raises Refusal or Unwanted if it is none."""
+        try:
+            row = make()
+        except Refusal as refusal:
+            self._bad.append(BadRow(number, str(refusal)))
+        except Unwanted:
+            pass
+        else:
+            if row.id in self._ids:
+                # Many questions about one image often share its id.
+                row = Row(f"{row.id}#{number}", row.images, row.question, row.answer, row.metadata)
+            self._ids.add(row.id)
+            self._rows.append(row)
+
+    def rows(self) -> Rows:
+        """Everything gathered. Raises DataError if rows are bad and may not be skipped."""
+        seen = len(self._rows) + len(self._bad)
+        if self._bad and not (self._options.skip_bad and self._rows):
+            shown = "; ".join(f"{self._unit} {b.number}: {b.reason}" for b in self._bad[:SHOWN])
+            more = f"; and {len(self._bad) - SHOWN} more" if len(self._bad) > SHOWN else ""
+            advice = "correct them, or set skip_bad" if self._rows else "no row is left"
+            raise DataError(
+                f"{len(self._bad)} of {seen} rows of {self._source} cannot be used: "
+                f"{shown}{more}; {advice}"
+            )
+        if not self._rows:
+            raise DataError(f"{self._source} holds no rows{self._sought()}")
+        return Rows(tuple(self._rows), self._source, self._bad)
+
+    def _sought(self) -> str:
+        wanted = ", ".join(f"{name}: {value}" for name, value in self._options.where.items())
+        return f" with {wanted}" if wanted else "; check that it is the right one"
+
+
+def make_row(
+    record: Mapping[str, Any],
+    images: Callable[[], Sequence[ImageRef]],
+    number: int,
+    options: DataOptions,
+    used: Sequence[str],
+) -> Row:
+    """A row of a record: checked, its further columns kept as metadata.
+
+    Args:
+        record: column → value; plain Python values.
+        images: gives the handles; called after the cheaper checks.
+        number: the row's id if it has none.
+        used: the columns that `images` reads, which are no metadata.
+
+    Raises:
+        Refusal: a column is missing, empty or of a wrong type, or an image is bad.
+        Unwanted: `where` asks for other rows.
+    """
+    for name, wanted in options.where.items():
+        if record.get(name) not in (wanted if isinstance(wanted, list) else [wanted]):
+            raise Unwanted
+    columns = options.columns
+    question = _question(_column(record, columns.question))
+    answers = accepted_answers(_column(record, columns.answer))
+    taken = {columns.question, columns.answer, columns.id, *used}
+    metadata = {k: v for k, v in record.items() if k not in taken and _worth_keeping(v)}
+    if metadata.get("kind") not in KINDS:
+        metadata.pop("kind", None)
+    if "kind" not in metadata and options.kind is not None:
+        metadata["kind"] = options.kind
+    metadata.pop("answers", None)
+    first, *others = answers
+    if others:
+        metadata["answers"] = answers
+    handles = tuple(images())
+    if not handles:
+        raise Refusal("there is no image")
+    row_id = _id(record.get(columns.id), number)
+    return Row(row_id, handles, question + options.prompt_suffix, first, metadata)
+
+
+def accepted_answers(value: object) -> tuple[str, ...]:
+    """The ground truths: text or a whole number, or a list of them. Raises Refusal."""
+    values = value if isinstance(value, list) else [value]
+    if not values:
+        raise Refusal("the answer is an empty list")
+    answers: list[str] = []
+    for item in values:
+        if isinstance(item, float):
+            raise Refusal(f"the answer is the number {item}; write it as text, as it should read")
+        if isinstance(item, bool) or not isinstance(item, str | int):
+            raise Refusal(f"the answer must be text; it is {_kind_of(item)}")
+        answers.append(_encodable(str(item).strip(), "answer"))
+    if not all(answers):
+        raise Refusal("the answer is empty")
+    return tuple(answers)
+
+
+def image_path(text: str, folder: Path, *, outside: bool) -> Path:
+    """The file that a data file in `folder` means by `text`.
+
+    Raises:
+        Refusal: it is no path, or leads out of the folder and `outside` is false.
+    """
+    if text.startswith(("http://", "https://")):
+        raise Refusal(f"image {_short(text)} is a URL; download it, URLs are not fetched")
+    try:
+        path = folder / text
+        inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, ValueError, RuntimeError) as error:
+        raise Refusal(f"image {_short(text)}: this cannot be a path") from error
+    if not inside and not outside:
+        raise Refusal(
+            f"image {_short(text)} lies outside the folder of the data file; move it there, or set "
+            "allow_outside if you trust the file"
+        )
+    return path
+
+
+def image_refusal(name: str, problem: str) -> Refusal:
+    return Refusal(f"image {_short(name)}: {problem}")
+
+
+def _column(record: Mapping[str, Any], name: str) -> object:
+    if name not in record:
+        raise Refusal(f"there is no column {name!r}; there are {_short(', '.join(record))}")
+    return record[name]
+
+
+def _question(value: object) -> str:
+    if not isinstance(value, str):
+        raise Refusal(f"the question must be text; it is {_kind_of(value)}")
+    if not value.strip():
+        raise Refusal("the question is empty")
+    if len(value) > MAX_QUESTION_CHARACTERS:
+        raise Refusal(f"the question has more than {MAX_QUESTION_CHARACTERS:,} characters")
+    return _encodable(value, "question")
+
+
+def _id(value: object, number: int) -> str:
+    if value is None or value == "":
+        return str(number)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise Refusal(f"the id must be text or a whole number; it is {_kind_of(value)}")
+    return _encodable(str(value), "id")
+
+
+def _encodable(text: str, what: str) -> str:
+    if any("\ud800" <= char <= "\udfff" for char in text):
+        raise Refusal(f"the {what} holds half a character (a lone surrogate), which is no text")
+    return text
+
+
+def _worth_keeping(value: object) -> bool:
+    if isinstance(value, str):
+        return len(value) <= MOST_KEPT
+    try:
+        return value is not None and len(json.dumps(value)) <= MOST_KEPT
+    except (TypeError, ValueError, RecursionError):
+        return False
+
+
+def _kind_of(value: object) -> str:
+    names = {
+        type(None): "missing",
+        bool: "true or false",
+        dict: "an object",
+        list: "a list",
+        int: "a number",
+        float: "a number",
+    }
+    return names.get(type(value), f"of type {type(value).__name__}")
+
+
+def _short(text: str) -> str:
+    shown = repr(text)
+    return shown if len(shown) <= 80 else f"{shown[:38]}…{shown[-38:]}"

@@ -1,0 +1,99 @@
+"""Rows: questions about images that are not opened yet.
+
+A row weighs a few hundred bytes whatever its images weigh, and pickles, so that data loaders and
+other processes can share it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, overload
+
+from visionthink.core.errors import ImageError
+from visionthink.core.images import DEFAULT_LIMITS, Limits
+from visionthink.core.types import Example
+from visionthink.data.images import ImageRef
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One question with its ground truth.
+
+    Attributes:
+        id: unique in its data set.
+        images: handles; at least one.
+        question: with the data set's prompt suffix, if it has one.
+        answer: ground truth; several accepted ones are in `metadata["answers"]`.
+        metadata: "family" and "kind" ("weak", "strong", "lucky") where known, and the source's
+            other columns as far as they are small.
+    """
+
+    id: str
+    images: tuple[ImageRef, ...]
+    question: str
+    answer: str
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """Every accepted answer; the first is `answer`."""
+        return tuple(self.metadata.get("answers", (self.answer,)))
+
+    @property
+    def kind(self) -> str | None:
+        return self.metadata.get("kind")
+
+    def open(self, limits: Limits = DEFAULT_LIMITS) -> Example:
+        """Read and decode the images.
+
+        Raises:
+            ImageError: an image is missing, broken or beyond `limits`; the message names the row.
+        """
+        try:
+            pictures = tuple(image.open(limits) for image in self.images)
+        except ImageError as error:
+            raise ImageError(f"row {self.id!r}: {error}") from error
+        return Example(pictures, self.question, self.answer, self.id, self.metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that cannot be used. `number` counts as its source does: lines of a text file from 1,
+    rows of a table from 0.
+    """
+
+    number: int
+    reason: str
+
+
+class Rows(Sequence[Row]):
+    """The usable rows of one data set.
+
+    Attributes:
+        source: what they were read from, for people.
+        bad: the rows that were skipped, in order.
+    """
+
+    def __init__(self, rows: Sequence[Row], source: str, bad: Sequence[BadRow] = ()) -> None:
+        self._rows = rows
+        self.source = source
+        self.bad = list(bad)
+
+    @overload
+    def __getitem__(self, index: int) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice) -> Rows: ...
+    def __getitem__(self, index: int | slice) -> Row | Rows:
+        if isinstance(index, slice):
+            return Rows(self._rows[index], self.source, self.bad)
+        return self._rows[index]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._rows)
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} rows of {self.source}, {len(self.bad)} bad>"
