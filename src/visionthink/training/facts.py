@@ -1,0 +1,152 @@
+"""What is kept of every episode of a generation batch: small, picklable, gathered on all processes.
+
+Pixels never travel between processes, and neither do texts: the group's rewards need a few numbers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from visionthink.core.errors import JudgeError
+from visionthink.core.rewards import GroupScore, Member, has_signal, member_of
+from visionthink.core.types import Episode, StopReason
+from visionthink.judges import Judge
+
+R_BINS = 10
+FIRST_PAUSE = 0.5
+"""Seconds before a judge that failed is asked again; each later pause is twice as long."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """One episode in numbers; `row` is its place in the data set."""
+
+    row: int
+    member: Member
+    family: str
+    kind: str
+    requested: bool
+    stop: StopReason
+    generated_tokens: int
+    visual_tokens: int
+    vanilla_tokens: int
+
+
+def facts_of(row: int, episode: Episode, accuracy: float | None) -> Facts:
+    """The facts of one episode and its verdict, None where the judge gave none."""
+    metadata = episode.example.metadata
+    return Facts(
+        row=row,
+        member=member_of(episode, accuracy),
+        family=str(metadata.get("family") or ""),
+        kind=str(metadata.get("kind") or ""),
+        requested=episode.requested,
+        stop=episode.stop_reason,
+        generated_tokens=episode.ledger.completion_tokens,
+        visual_tokens=episode.ledger.processed,
+        vanilla_tokens=episode.ledger.vanilla,
+    )
+
+
+async def judge_all(
+    episodes: Sequence[Episode], judge: Judge, patience_s: float = 0.0
+) -> list[float | None]:
+    """Accuracy of every episode; None where the judge failed: an outage is never a wrong answer.
+
+    Failed ones are asked again, less and less often, until `patience_s` seconds have passed.
+    """
+    verdicts: dict[int, float] = {}
+
+    async def one(index: int) -> None:
+        example = episodes[index].example
+        truth = example.metadata.get("answers") or example.answer or ""
+        try:
+            verdict = await judge.score(example.question, truth, episodes[index].answer)
+        except JudgeError:
+            return
+        verdicts[index] = float(verdict.score)
+
+    end = time.monotonic() + patience_s
+    pause = FIRST_PAUSE
+    while True:
+        missing = [index for index in range(len(episodes)) if index not in verdicts]
+        await asyncio.gather(*(one(index) for index in missing))
+        left = end - time.monotonic()
+        if len(verdicts) == len(episodes) or left <= 0:
+            return [verdicts.get(index) for index in range(len(episodes))]
+        await asyncio.sleep(min(pause, left))
+        pause *= 2
+
+
+def mean(values: Sequence[float]) -> float:
+    """The mean, or nan of nothing."""
+    return math.fsum(values) / len(values) if values else math.nan
+
+
+def share(flags: Sequence[bool]) -> float:
+    return mean([float(flag) for flag in flags])
+
+
+def rollout_metrics(facts: Sequence[Facts], prefix: str = "") -> dict[str, float]:
+    """Shares over episodes, overall and by kind and family. Keys without a value are left out."""
+    metrics = {
+        "episode/request_rate": share([f.requested for f in facts]),
+        "episode/malformed_rate": share([not f.member.format_valid for f in facts]),
+        "episode/overlong_rate": share([f.stop is StopReason.LENGTH for f in facts]),
+        "episode/unanswered_rate": share([f.member.way == "neither" for f in facts]),
+        "episode/accuracy": _accuracy(facts),
+        "judge/unscored_rate": share([f.member.accuracy is None for f in facts]),
+        "length/episode_tokens": mean([f.generated_tokens for f in facts]),
+        "cost/visual_token_ratio": sum(f.visual_tokens for f in facts)
+        / max(1, sum(f.vanilla_tokens for f in facts)),
+    }
+    for field in ("kind", "family"):
+        parts: dict[str, list[Facts]] = defaultdict(list)
+        for fact in facts:
+            if name := getattr(fact, field):
+                parts[name].append(fact)
+        for name, found in sorted(parts.items()):
+            metrics[f"episode/request_rate/{field}/{name}"] = share([f.requested for f in found])
+            metrics[f"episode/accuracy/{field}/{name}"] = _accuracy(found)
+    return {prefix + key: value for key, value in metrics.items() if not math.isnan(value)}
+
+
+def _accuracy(facts: Sequence[Facts]) -> float:
+    return mean([f.member.accuracy for f in facts if f.member.accuracy is not None])
+
+
+def reward_metrics(scores: Sequence[GroupScore]) -> dict[str, float]:
+    """Means of the reward's parts over scored episodes, and what the groups were like."""
+    rewards = [reward for score in scores for reward in score.rewards if reward is not None]
+    totals = [[r.total if r else None for r in score.rewards] for score in scores]
+    shares = [score.r for score in scores if score.r is not None]
+    metrics = {
+        "reward/accuracy": mean([r.accuracy for r in rewards]),
+        "reward/format": mean([r.format for r in rewards]),
+        "reward/control": -mean([r.control for r in rewards]),
+        "reward/total": mean([r.total for r in rewards]),
+        "episode/zero_variance_rate": share([not has_signal(group) for group in totals]),
+        "control/r_mean": mean(shares),
+        "control/r_undefined": float(len(scores) - len(shares)),
+    }
+    return {key: value for key, value in metrics.items() if not math.isnan(value)}
+
+
+def r_histogram(scores: Sequence[GroupScore]) -> list[int]:
+    """How many groups have r in each tenth of [0, 1]; 1 belongs to the last."""
+    counts = [0] * R_BINS
+    for score in scores:
+        if score.r is not None:
+            counts[min(R_BINS - 1, int(score.r * R_BINS))] += 1
+    return counts
+
+
+def request_variance(groups: Sequence[Sequence[Facts]]) -> float:
+    """Mean over groups of the variance p (1 - p) of requesting inside the group, 0 to 0.25."""
+    rates = [share([f.requested for f in group]) for group in groups]
+    return mean([rate * (1 - rate) for rate in rates])

@@ -1,0 +1,54 @@
+"""From a finished episode to the token ids and the loss mask that training needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from visionthink.core.images import Picture
+from visionthink.core.types import Episode
+from visionthink.engines.hf_checkpoint import Checkpoint
+from visionthink.engines.hf_prompt import build_prompt
+
+
+@dataclass(frozen=True)
+class Packed:
+    """One episode as tokens.
+
+    Attributes:
+        prompt_ids: everything before the first reply.
+        completion_ids: T ids, replies and what stands between them, image placeholders included.
+        mask: T flags I(o_t), 1 on tokens that the model generated and 0 elsewhere (Eq. 3).
+        pictures: the images in order of appearance, first look first.
+    """
+
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+    mask: tuple[int, ...]
+    pictures: tuple[Picture, ...]
+
+
+def pack_episode(episode: Episode, checkpoint: Checkpoint) -> Packed:
+    """The tokens of an episode exactly as the model saw and sampled them.
+
+    A reply that was cut off gets its end-of-turn token from the chat template when another turn
+    follows; the model did not generate that token, so its mask is 0.
+    """
+    replies = [i for i, message in enumerate(episode.messages) if message.role == "assistant"]
+    last = build_prompt(episode.messages[: replies[-1]], checkpoint)
+    ids = last.ids + _sampled(episode, replies[-1])
+    mask = [0] * len(ids)
+    start = 0
+    for index in replies:
+        begin = len(build_prompt(episode.messages[:index], checkpoint).ids)
+        start = start or begin
+        for offset, token in enumerate(_sampled(episode, index)):
+            mask[begin + offset] = int(ids[begin + offset] == token)
+    return Packed(ids[:start], ids[start:], tuple(mask[start:]), last.pictures)
+
+
+def _sampled(episode: Episode, index: int) -> tuple[int, ...]:
+    """Token ids of one reply, its stop token last if one came."""
+    ids = episode.messages[index].token_ids
+    if ids is None:
+        raise ValueError("an episode without token ids cannot be trained on")
+    return ids
