@@ -8,6 +8,7 @@ image is a cell of one of them, read through a memory map.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ IMAGE_COLUMNS = ("image", "images")
 RELEASED = Columns(image="images", question="problem", answer="original_answer", id="id")
 IMAGE_MARK = "<image>"
 BATCH = 1000
+
+_SPLIT_NAME = re.compile(r"(train|val|validation|dev|test)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +65,21 @@ def open_table(file: str) -> Any:
 
 
 def read_parquet(path: Path, options: DataOptions, limits: Limits) -> Rows:
-    """A Parquet file, or a folder of them; `datasets` keeps an Arrow copy in its cache."""
+    """A Parquet file, or a folder of them; `datasets` keeps an Arrow copy in its cache.
+
+    Files of a folder whose names all start with a split's (`train-00000-of-00002.parquet`) are its
+    splits; otherwise they are one.
+    """
     datasets = _datasets("reading Parquet")
-    files = {"data_dir": str(path)} if path.is_dir() else {"data_files": str(path)}
     folder = path if path.is_dir() else path.parent
-    found = _loaded(lambda: datasets.load_dataset("parquet", **files), path)
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files:
+        raise DataError(f"there are no .parquet files in {str(path)!r}; check the path")
+    named = [_SPLIT_NAME.match(file.name) for file in files] if path.is_dir() else [None]
+    splits: dict[str, list[str]] = {}
+    for file, name in zip(files, named, strict=True):
+        splits.setdefault(name[1] if name and all(named) else "train", []).append(str(file))
+    found = _loaded(lambda: datasets.load_dataset("parquet", data_files=splits), path)
     return _read(_split(found, options, str(path)), folder, options, limits, str(path))
 
 
@@ -82,7 +95,7 @@ def read_hub(options: DataOptions, limits: Limits) -> Rows:
     datasets = _datasets("reading from the hub")
     name = options.path or ""
     try:
-        with _quiet("huggingface_hub"):
+        with _quiet():
             found = datasets.load_dataset(name, split=options.split)
     except Exception as error:  # its many layers raise errors of many kinds
         raise DataError(
@@ -165,7 +178,7 @@ def _images(
         buffer = _buffer(item)
         if buffer is not None:
             if problem := header_problem(pa.BufferReader(buffer), buffer.size, limits):
-                raise image_refusal(f"{column} {index}", problem)
+                raise image_refusal(f"{column}[{index}]", problem)
             found.append(CellImage(file, row, column, index))
             continue
         path = item.as_py()
@@ -237,22 +250,28 @@ def _datasets(what: str) -> Any:
 
 def _loaded(load: Callable[[], Any], path: Path) -> Any:
     try:
-        return load()
+        with _quiet():
+            return load()
     except Exception as error:  # damaged files raise errors of many kinds
         raise DataError(f"cannot read the data set {str(path)!r}: {_first_line(error)}") from error
 
 
-def _first_line(error: Exception) -> str:
+def _first_line(error: BaseException) -> str:
+    """What went wrong at the bottom of it: the errors above only say that something did."""
+    while isinstance(error.__cause__, Exception):
+        error = error.__cause__
     return next(iter(str(error).splitlines()), "") or type(error).__name__
 
 
 @contextmanager
-def _quiet(name: str) -> Iterator[None]:
-    """Keep a logger's warnings (of retries) to itself: the error that follows says enough."""
-    logger = logging.getLogger(name)
-    before = logger.level
-    logger.setLevel(logging.ERROR)
+def _quiet() -> Iterator[None]:
+    """Keep the libraries' log (of retries, of what failed) back: the error that follows says it."""
+    loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
     try:
         yield
     finally:
-        logger.setLevel(before)
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -99,9 +99,13 @@ def _line(
     names: tuple[str, ...],
 ) -> Row:
     try:
-        record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise Refusal(f"this is not JSON ({error})") from error
+        record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip())
+    except json.JSONDecodeError as error:
+        raise Refusal(f"this is not JSON ({error.msg}, character {error.pos + 1})") from error
+    except UnicodeDecodeError as error:
+        raise Refusal("this is not UTF-8") from error
+    except (ValueError, RecursionError) as error:  # numbers too long, lists too deep
+        raise Refusal(f"this JSON cannot be read ({error})") from error
     if not isinstance(record, dict):
         raise Refusal('this is not a JSON object; write {"image": …, "question": …, "answer": …}')
     return _row(record, path, offset, number, options, limits, names)
