@@ -62,6 +62,7 @@ GRPO_DEFAULTS: dict[str, Any] = {
     "lr_scheduler_type": "constant",
     "report_to": "none",
     "gradient_checkpointing": False,
+    "gradient_checkpointing_kwargs": {"use_reentrant": False},  # frozen embeddings need it
 }
 """What the protocol and the paper say where TRL's own default says otherwise, or may come to."""
 
@@ -77,6 +78,7 @@ SFT_DEFAULTS: dict[str, Any] = {
     "logging_steps": 1,
     "report_to": "none",
     "gradient_checkpointing": False,
+    "gradient_checkpointing_kwargs": {"use_reentrant": False},  # adapters need it
 }
 
 SFT_FORCED: dict[str, Any] = {"remove_unused_columns": False}
@@ -224,6 +226,18 @@ def plan_batch(
             f"trainer.gradient_accumulation_steps {accumulation}: an update would mix generations"
         )
     return BatchPlan(samples // group, group, processes, per_device, accumulation, steps)
+
+
+def under_new_names(kind: Kind, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """`arguments` without names that this version of transformers warns of."""
+    fields = engine_fields(kind)
+    result = dict(arguments)
+    for old in ("gradient_checkpointing", "gradient_checkpointing_kwargs"):
+        new = old.replace("gradient", "activation")
+        if new in fields and old in result:
+            value = result.pop(old)
+            result.setdefault(new, value)
+    return result
 
 
 def precision(trainer: Mapping[str, Any], on_cpu: bool) -> dict[str, Any]:

@@ -31,10 +31,12 @@ from visionthink.training.arguments import (
     plan_batch,
     precision,
     processes_here,
+    under_new_names,
 )
 from visionthink.training.overrides import apply_sets, checked, did_you_mean, read_yaml
 
 if TYPE_CHECKING:
+    from peft import LoraConfig
     from transformers import TrainingArguments
     from trl.trainer.grpo_config import GRPOConfig
 
@@ -61,6 +63,17 @@ class LoraOptions(Options):
         default=r".*language_model.*\.(q|k|v|o|gate|up|down)_proj",
         description="Modules that get one: names, or a regular expression over full names.",
     )
+
+    def build(self) -> LoraConfig:
+        from peft import LoraConfig
+
+        return LoraConfig(
+            r=self.r,
+            lora_alpha=self.alpha,  # pyright: ignore[reportArgumentType] -- any number will do
+            lora_dropout=self.dropout,
+            target_modules=self.target_modules,
+            task_type="CAUSAL_LM",
+        )
 
 
 class ModelOptions(Options):
@@ -381,7 +394,7 @@ def grpo_arguments(config: TrainGrpo, out: Path) -> GRPOConfig:
             f"trainer.save_steps {every} is no multiple of the {plan.updates} updates of a "
             "generation; a resumed run would answer its prompts anew"
         )
-    return _made(GRPOConfig, arguments)
+    return _made(GRPOConfig, under_new_names("grpo", arguments))
 
 
 def sft_arguments(config: TrainSft, out: Path) -> TrainingArguments:
@@ -401,7 +414,7 @@ def sft_arguments(config: TrainSft, out: Path) -> TrainingArguments:
         "seed": config.seed,
         "use_cpu": config.model.on_cpu,
     }
-    return _made(TrainingArguments, arguments)
+    return _made(TrainingArguments, under_new_names("sft", arguments))
 
 
 def _made(kind: type[Any], arguments: dict[str, Any]) -> Any:

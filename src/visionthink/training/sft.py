@@ -1,0 +1,203 @@
+"""`train sft`: supervised learning of when to request, from labelled rows.
+
+`transformers.Trainer` is the engine; TRL's `SFTTrainer` would tokenise by itself, and the tokens
+must be exactly those of an episode.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers.utils import logging
+
+from visionthink.core.protocol import profile_for
+from visionthink.core.runs import RunFolder, describe_environment
+from visionthink.data.source import load_rows
+from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
+from visionthink.training.callbacks import Interrupt, metrics_line
+from visionthink.training.config import LoraOptions, TrainSft, sft_arguments
+from visionthink.training.export import export_checkpoint
+from visionthink.training.resume import ResumesVisionModels, last_checkpoint
+from visionthink.training.sft_data import IGNORED, Collator, lessons_of
+
+MODEL = "model"
+"""Folder of the trained checkpoint inside the run."""
+
+CHECKPOINTS = "checkpoints"
+"""Folder of what `--resume` goes on from."""
+
+Say = Callable[[str], None]
+
+
+def train_sft(config: TrainSft, out: Path, resume: bool = False, say: Say = print) -> Path:
+    """Train, and leave the checkpoint in `out`/model.
+
+    Args:
+        config: see `load_config`.
+        out: the run folder; new or empty, or with `resume` one of the same config.
+        resume: go on from the last checkpoint of `out`.
+        say: takes lines for the user; called on the main process only.
+
+    Raises:
+        RunError, DataError, ImageError, UsageError, EngineError: see `core.errors`.
+        KeyboardInterrupt: stopped by the user; a checkpoint is there.
+    """
+    args = sft_arguments(config, out / CHECKPOINTS)
+    args.disable_tqdm = True  # the lines of the run show progress
+    logging.disable_progress_bar()  # of each file that is saved
+    main = args.process_index == 0
+    rows = load_rows(config.data)
+    model = config.model
+    checkpoint = load_checkpoint(
+        model.source,
+        device="cpu",  # the trainer places it
+        dtype=model.weights_dtype,
+        max_pixels=model.max_pixels,
+        trust_remote_code=model.trust_remote_code,
+    )
+    profile = profile_for("auto", config.profile or checkpoint.profile or "agent")
+    lessons = lessons_of(
+        rows, profile, mixture=config.mixture, thoughts=config.thoughts, seed=config.seed
+    )
+    run = _run_folder(config, out, resume) if main else None
+    last = last_checkpoint(out / CHECKPOINTS) if resume else None
+    if run is not None:
+        run.truncate_metrics_after(0 if last is None else int(last.name.rpartition("-")[2]))
+        requests = sum(lesson.way == "request" for lesson in lessons)
+        say(
+            f"training {model.name} on {len(lessons)} conversations, "
+            f"{len(lessons) - requests} direct and {requests} with a request"
+        )
+    interrupt = Interrupt(1, say if main else _silence)
+    trainer = SftTrainer(
+        model=trainable(checkpoint, model.lora, model.freeze_vision),
+        args=args,
+        train_dataset=lessons,
+        data_collator=Collator(checkpoint, profile, config.tool_turn_loss_weight),
+        callbacks=[SftLog(run, say), interrupt],
+    )
+    trainer.remove_callback(PrinterCallback)  # ours writes the lines
+    interrupt.trainer = trainer  # pyright: ignore[reportAttributeAccessIssue] -- has any_process
+    try:
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    finally:
+        interrupt.restore()
+    if interrupt.stopped:
+        raise KeyboardInterrupt
+    folder = out / MODEL
+    export_checkpoint(trainer, checkpoint, profile.name, folder)
+    if main:
+        say(f"the trained checkpoint is {folder}")
+    return folder
+
+
+def trainable(checkpoint: Checkpoint, lora: LoraOptions | None, freeze_vision: bool) -> Any:
+    """The checkpoint's model with what is not to be trained frozen, and adapters put in."""
+    network = checkpoint.model
+    if freeze_vision:
+        network.model.visual.requires_grad_(False)
+    if lora is None:
+        return network
+    from peft import get_peft_model
+
+    return get_peft_model(network, lora.build())
+
+
+def weighted_loss(
+    logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, tokens: torch.Tensor | int
+) -> torch.Tensor:
+    """sum_t w_t * -log p(label_t) / `tokens`.
+
+    Args:
+        logits: (B, T, V); position t predicts label t.
+        labels: (B, T), `IGNORED` where there is none.
+        weights: (B, T).
+        tokens: how many labels there are, in this batch or in all that share an update.
+    """
+    each = F.cross_entropy(
+        logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
+    )
+    return (each * weights.flatten()).sum() / tokens
+
+
+class SftTrainer(ResumesVisionModels, Trainer):
+    """`Trainer` with weights on tokens, and logits of the tokens that are learnt only."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.model_accepts_loss_kwargs = True  # have it count the labels of a whole update
+
+    def any_process(self, wanted: bool) -> bool:
+        """Whether any process wants it; every process asks at the same time."""
+        flag = torch.tensor(int(wanted), device=self.accelerator.device)
+        total: Any = self.accelerator.reduce(flag, reduction="sum")
+        return bool(total.item())
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, Any],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """The weighted mean over the reply tokens of all micro-batches of an update."""
+        inputs = dict(inputs)
+        labels, weights = inputs.pop("labels"), inputs.pop("loss_weights")
+        # Position t predicts token t + 1. Most are prompt and image, so their logits, the largest
+        # tensor by far, are not made.
+        learnt = (labels[:, 1:] != IGNORED).any(dim=0).nonzero().squeeze(1)
+        outputs = model(**inputs, logits_to_keep=learnt, use_cache=False)
+        labels, weights = labels[:, learnt + 1], weights[:, learnt + 1]
+        if num_items_in_batch is None:
+            tokens, processes = (labels != IGNORED).sum(), 1
+        else:
+            shared = self.args.average_tokens_across_devices
+            tokens, processes = num_items_in_batch, self.accelerator.num_processes if shared else 1
+        # Gradients are averaged over processes, and `tokens` counts those of all.
+        loss = weighted_loss(outputs.logits, labels, weights, tokens) * processes
+        return (loss, outputs) if return_outputs else loss
+
+
+class SftLog(TrainerCallback):
+    """Metrics into the run folder, lines to the user; on the main process only."""
+
+    def __init__(self, run: RunFolder | None, say: Say) -> None:
+        self.run = run
+        self.say = say
+        self._last = (0, time.perf_counter())
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._last = (state.global_step, time.perf_counter())
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        if self.run is None or not logs or "loss" not in logs:
+            return
+        before, then = self._last
+        now = time.perf_counter()
+        self._last = (state.global_step, now)
+        seconds = (now - then) / max(1, state.global_step - before)
+        self.run.append_metrics({**metrics_line(state.global_step, logs), "time/update_s": seconds})
+        self.say(
+            f"step {state.global_step}/{state.max_steps} loss {logs['loss']:.4f} "
+            f"{seconds:.2f} s/step"
+        )
+
+
+def _run_folder(config: TrainSft, out: Path, resume: bool) -> RunFolder:
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return RunFolder.create(
+        out,
+        config.model_dump(mode="json"),
+        environment=describe_environment(gpu=gpu, seeds={"train": config.seed}),
+        resume=resume,
+    )
+
+
+def _silence(_: str) -> None:
+    """What processes beside the main one say."""
