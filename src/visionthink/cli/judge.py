@@ -1,0 +1,165 @@
+"""`visionthink judge FILE`: scores for a file of predictions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+from pydantic import ValidationError
+
+from visionthink.core.errors import UsageError
+from visionthink.judges import Judge, JudgeOptions, open_judge
+from visionthink.judges.options import Kind, Metric
+from visionthink.judges.rows import Judged, Output, judge_rows, read_rows
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+@click.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="JSONL file to write: the rows in their order, with score, by and error.",
+)
+@click.option(
+    "--judge",
+    "kind",
+    type=click.Choice(get_args(Kind)),
+    default="rules",
+    show_default=True,
+    help="What decides. cascade: rules where the case is clear, else the model.",
+)
+@click.option(
+    "--metric",
+    type=click.Choice(get_args(Metric)),
+    help="What rules compare by. [default: auto, the form of each ground truth]",
+)
+@click.option("--tolerance", type=float, help="Relative difference of numbers. [default: 0]")
+@click.option("--anls-threshold", type=float, help="Least similarity. [default: 0.5]")
+@click.option("--base-url", metavar="URL", help="OpenAI-compatible server, up to its /v1.")
+@click.option("--model", metavar="NAME", help="Name the judging model is served under.")
+@click.option(
+    "--api-key-env",
+    metavar="VAR",
+    help="Environment variable with the key. [default: OPENAI_API_KEY]",
+)
+@click.option("--concurrency", type=int, help="Requests at once. [default: 16]")
+@click.option("--timeout", type=float, help="Seconds for one try. [default: 60]")
+@click.option("--retries", type=int, help="Tries after the first. [default: 3]")
+@click.option("--max-tokens", type=int, help="Of a reply, reasoning included. [default: 2048]")
+@click.option(
+    "--extra-body", metavar="JSON", help="Further fields of each request, as one JSON object."
+)
+@click.option(
+    "--cache",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="File that keeps the model's verdicts; may be shared. [default: OUT.cache]",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+def command(
+    file: Path, out: Path, kind: Kind, cache: Path | None, as_json: bool, **given: Any
+) -> None:
+    """Score the predictions in FILE: JSON lines with id, question, answer and prediction.
+
+    An answer may be a list of accepted ones. A row without a verdict gets the score null and an
+    error, never 0. OUT is written whole at the end; after Ctrl-C the same command goes on where it
+    stopped, since the cache keeps what the model said.
+
+    \b
+    Example:
+      visionthink judge predictions.jsonl --out judged.jsonl
+    """  # noqa: D301 - click wants the character that keeps its line breaks
+    if kind != "rules":
+        cache = cache or out.with_name(f"{out.name}.cache")
+    options = _options(kind=kind, cache=cache, **given)
+    judge = open_judge(options)
+    rows = read_rows(file)
+    began = time.monotonic()
+    with Output(out) as output, _progress(len(rows)) as done:
+        judged = asyncio.run(judge_rows(judge, rows, workers=options.concurrency, done=done))
+        output.write([each.record() for each in judged])
+    summary = _summary(judge, judged, time.monotonic() - began)
+    click.echo(json.dumps(summary) if as_json else _text(summary))
+    if failed := [each for each in judged if each.verdict is None]:
+        click.echo(
+            f"{len(failed)} of {len(judged)} rows have no score: {failed[0].error}", err=True
+        )
+
+
+def _options(*, extra_body: str | None, **given: Any) -> JudgeOptions:
+    chosen = {name: value for name, value in given.items() if value is not None}
+    try:
+        if extra_body is not None:
+            chosen["extra_body"] = json.loads(extra_body)
+        return JudgeOptions(**chosen)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = "--" + str(first["loc"][0]).replace("_", "-")
+        raise UsageError(f"{option}: {first['msg']}; got {first['input']!r:.40}") from None
+    except ValueError:
+        raise UsageError("--extra-body must be one JSON object") from None
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[], None]]:
+    """A bar on a terminal, else a line now and then; both on standard error."""
+    if sys.stderr.isatty():
+        with click.progressbar(length=total, label="judging", file=sys.stderr) as bar:
+            yield lambda: bar.update(1)
+        return
+    count, said = 0, time.monotonic()
+
+    def done() -> None:
+        nonlocal count, said
+        count += 1
+        if time.monotonic() - said >= SECONDS_BETWEEN_LINES:
+            said = time.monotonic()
+            click.echo(f"judged {count} of {total}", err=True)
+
+    yield done
+
+
+def _summary(judge: Judge, judged: Sequence[Judged], seconds: float) -> dict[str, Any]:
+    """What the whole file came to; accuracy is over the rows that have a score."""
+    scores = [each.verdict.score for each in judged if each.verdict is not None]
+    stats = judge.stats
+    return {
+        "judge": judge.name,
+        "rows": len(judged),
+        "right": sum(scores),
+        "wrong": len(scores) - sum(scores),
+        "unscored": len(judged) - len(scores),
+        "accuracy": sum(scores) / len(scores) if scores else None,
+        "llm_share": stats.llm_share,
+        **asdict(stats),
+        "seconds": round(seconds, 3),
+    }
+
+
+def _text(summary: dict[str, Any]) -> str:
+    accuracy = summary["accuracy"]
+    lines = [
+        f"judge     {summary['judge']}",
+        f"rows      {summary['rows']}: {summary['right']} right, {summary['wrong']} wrong, "
+        f"{summary['unscored']} without a score",
+        f"accuracy  {'-' if accuracy is None else f'{accuracy:.3f}'}",
+    ]
+    if summary["by_llm"] or summary["calls"]:
+        lines += [
+            f"decided   {summary['by_rules']} by rules, {summary['by_llm']} by the model "
+            f"({summary['llm_share']:.0%})",
+            f"cost      {summary['calls']} requests ({summary['retries']} retries), "
+            f"{summary['cached']} verdicts from the cache, {summary['prompt_tokens']} prompt and "
+            f"{summary['completion_tokens']} completion tokens",
+        ]
+    return "\n".join(lines)

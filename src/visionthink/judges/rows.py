@@ -1,0 +1,151 @@
+"""Judging a file of predictions: read all rows, judge them, write all of them or nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from visionthink.core.errors import DataError, JudgeError, UsageError
+from visionthink.judges.judge import Judge, Verdict
+
+FIELDS = ("id", "question", "answer", "prediction")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A row, and its verdict or why there is none."""
+
+    row: dict[str, Any]
+    verdict: Verdict | None
+    error: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """The row with `score`, and `by` or, where the score is null, `error`."""
+        rest = {key: self.row[key] for key in self.row if key not in ("score", "by", "error")}
+        if self.verdict is None:
+            return rest | {"score": None, "by": None, "error": self.error}
+        return rest | {"score": self.verdict.score, "by": self.verdict.by}
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSONL file; blank lines are skipped.
+
+    Raises:
+        DataError: it cannot be read, holds no row, or a row is not as FIELDS want it.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text (byte {error.start})") from error
+    rows: list[dict[str, Any]] = []
+    problems: list[str] = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            row, problem = _row(line)
+            rows.append(row)
+            if problem:
+                problems.append(f"row {number} {problem}")
+    if problems:
+        more = f" (and {len(problems) - 1} more rows)" if len(problems) > 1 else ""
+        raise DataError(f"{path}: {problems[0]}{more}; rows need {', '.join(FIELDS)}")
+    if not rows:
+        raise DataError(f"{path} holds no rows; one JSON object a line is wanted")
+    return rows
+
+
+def _row(line: str) -> tuple[dict[str, Any], str]:
+    """The object on a line, and what is wrong with it, if anything."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}, "is not JSON"
+    if not isinstance(value, dict):
+        return {}, f"is not an object but {type(value).__name__}"
+    row = cast(dict[str, Any], value)
+    if missing := [name for name in FIELDS if name not in row]:
+        return row, f"has no {missing[0]}"
+    answers = row["answer"] if isinstance(row["answer"], list) else [row["answer"]]
+    for name, values in {**row, "answer": answers}.items():
+        if name == "id" and type(values) not in (str, int):
+            return row, f"has an id that is neither text nor a whole number: {values!r:.40}"
+        texts = values if name == "answer" else [values]
+        if name in FIELDS[1:] and not all(isinstance(text, str) for text in texts):
+            return row, f"has a {name} that is not text: {row[name]!r:.40}"
+    if not any(answer.strip() for answer in answers):
+        return row, "has an empty answer"
+    return row, ""
+
+
+async def judge_rows(
+    judge: Judge, rows: Sequence[dict[str, Any]], *, workers: int, done: Callable[[], None]
+) -> list[Judged]:
+    """Judge all rows, `workers` at a time; `done` is called after each. Same order as given."""
+    judged: list[Judged | None] = [None] * len(rows)
+    waiting: Iterator[tuple[int, dict[str, Any]]] = iter(enumerate(rows))
+
+    async def work() -> None:
+        for at, row in waiting:
+            try:
+                verdict = await judge.score(row["question"], row["answer"], row["prediction"])
+                judged[at] = Judged(row, verdict)
+            except JudgeError as error:
+                judged[at] = Judged(row, None, str(error))
+            done()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(workers, len(rows))):
+                group.create_task(work())
+    finally:
+        await judge.close()
+    return [each for each in judged if each is not None]
+
+
+class Output:
+    """A JSONL file that appears whole or not at all, in place of one that was there.
+
+    Opened before the work starts, so that a path that cannot be written costs no verdict.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        if path.is_dir():
+            raise UsageError(f"{path} is a folder; name a file to write")
+        try:
+            self._part.touch()
+        except OSError as error:
+            raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+
+    def write(self, records: Sequence[dict[str, Any]]) -> None:
+        """Write all records and put the file in its place."""
+        with self._part.open("w", encoding="utf-8") as file:
+            for record in records:
+                file.write(_line(record))
+            file.flush()
+            os.fsync(file.fileno())
+        self._part.replace(self._path)
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._part.unlink(missing_ok=True)
+
+
+def _line(record: dict[str, Any]) -> str:
+    """One line of JSON; lone surrogates, which UTF-8 cannot hold, stay escaped."""
+    line = json.dumps(record, ensure_ascii=False)
+    if any("\ud800" <= char <= "\udfff" for char in line):
+        line = json.dumps(record)
+    return f"{line}\n"
