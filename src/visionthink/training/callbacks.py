@@ -1,0 +1,206 @@
+"""What happens beside the learning: run folder, progress, tests, watchdog, Ctrl-C."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tqdm import tqdm
+from transformers import TrainerCallback
+
+from visionthink.core.records import sample_record
+from visionthink.core.runs import RunFolder
+from visionthink.data.rows import Row
+from visionthink.training.watchdog import Watchdog
+
+if TYPE_CHECKING:
+    from visionthink.training.trainer import VisionThinkTrainer
+
+Say = Callable[[str], None]
+
+LOSS_KEYS = ("loss", "kl", "entropy", "grad_norm", "learning_rate", "epoch")
+
+
+def metrics_line(step: int, logs: Mapping[str, Any]) -> dict[str, Any]:
+    """TRL's log of a step under our names: paths as they are, losses below `train/`."""
+    line: dict[str, Any] = {"step": step}
+    line |= {f"train/{key}": logs[key] for key in LOSS_KEYS if key in logs}
+    line |= {k: v for k, v in logs.items() if "/" in k and not k.startswith(("rewards/", "clip_"))}
+    if "step_time" in logs:
+        line["time/step_s"] = logs["step_time"]
+    return line
+
+
+class RunLog(TrainerCallback):
+    """Writes metrics and sample episodes, shows progress, and asks the watchdog.
+
+    Only the main process gets a run folder and a voice; the others pass None.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder | None,
+        say: Say,
+        *,
+        samples: int,
+        updates: int,
+        watchdog: Watchdog | None = None,
+        stop_on_collapse: bool = False,
+    ) -> None:
+        self._run = run
+        self._say = say
+        self._samples = samples
+        self._updates = updates
+        self._watchdog = watchdog
+        self._stop = stop_on_collapse
+        self._bar: tqdm[Any] | None = None
+        self.trainer: VisionThinkTrainer | None = None
+        self.collapse: str | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self._run is not None and sys.stderr.isatty():
+            self._bar = tqdm(total=state.max_steps, initial=state.global_step, unit="step")
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        logs = logs or {}
+        generated = "episode/request_rate" in logs
+        if generated and self._watchdog is not None:
+            problem = self._watchdog.observe(
+                logs["episode/request_rate"], logs["episode/request_variance"]
+            )
+            if problem is not None:
+                self.collapse = problem
+                control.should_training_stop |= self._stop
+                control.should_save |= self._stop
+                self._tell(f"watchdog: {problem}")
+        if self._run is None or self.trainer is None or "train_runtime" in logs:
+            return
+        line = metrics_line(state.global_step, logs)
+        if generated:
+            extra = self.trainer.last_metrics.get("control/r_histogram")
+            line["control/r_histogram"] = extra
+            busy = line.get("time/rollout_s", 0.0) + line.get("time/judge_s", 0.0)
+            if "time/step_s" in line:
+                line["time/update_s"] = max(0.0, line["time/step_s"] - busy)
+            self._keep_samples(state.global_step)
+        self._run.append_metrics(line)
+        self._show(state, line, generated)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+    def _show(self, state: Any, line: Mapping[str, Any], generated: bool) -> None:
+        if not generated:
+            return
+        figures = {
+            "reward": line.get("reward/total"),
+            "accuracy": line.get("episode/accuracy"),
+            "requests": line["episode/request_rate"],
+            "tokens": line.get("cost/visual_token_ratio"),
+        }
+        known = {name: f"{value:.2f}" for name, value in figures.items() if value is not None}
+        if self._bar is not None:
+            self._bar.n = state.global_step
+            self._bar.set_postfix(known)
+        else:
+            told = "  ".join(f"{name} {value}" for name, value in known.items())
+            self._tell(f"step {state.global_step}/{state.max_steps}  {told}")
+
+    def _tell(self, text: str) -> None:
+        if self._run is None:
+            return
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            self._say(text)
+
+    def _keep_samples(self, step: int) -> None:
+        """The first episodes of this process, spread over its groups."""
+        assert self._run is not None  # noqa: S101
+        assert self.trainer is not None  # noqa: S101
+        rollouts = self.trainer.rollouts
+        if rollouts is None or not self._samples:
+            return
+        count = len(rollouts.episodes)
+        rewards = [reward for score in rollouts.scores for reward in score.rewards]
+        for index in range(0, count, max(1, -(-count // self._samples))):
+            reward = rewards[index]
+            parts = None
+            if reward is not None:
+                parts = {
+                    "accuracy": reward.accuracy,
+                    "format": reward.format,
+                    "control": reward.control,
+                    "total": reward.total,
+                    "advantage": rollouts.shares[index],
+                }
+            episode = rollouts.episodes[index]
+            self._run.append_episode(sample_record(episode, step=step, reward=parts))
+
+
+class Evaluation(TrainerCallback):
+    """Greedy episodes of held-out rows before training, every `every` steps, and at its end."""
+
+    def __init__(self, rows: Sequence[Row], every: int) -> None:
+        self._rows = rows
+        self._every = every
+        self.trainer: VisionThinkTrainer | None = None
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step % self._every == 0 or state.global_step >= state.max_steps:
+            self._evaluate()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == 0:
+            self._evaluate()
+
+    def _evaluate(self) -> None:
+        assert self.trainer is not None  # noqa: S101
+        self.trainer.log(dict(self.trainer.evaluate_rows(self._rows)))
+
+
+class Interrupt(TrainerCallback):
+    """Ctrl-C and SIGTERM end training after the running generation, with a checkpoint.
+
+    A second one ends it at once. A checkpoint inside a generation would answer its prompts anew
+    when resumed, so it waits for the last update of the generation.
+    """
+
+    def __init__(self, updates: int, say: Say) -> None:
+        self._updates = updates
+        self._say = say
+        self._handlers: dict[int, Any] = {}
+        self.wanted = False
+        self.stopped = False
+        self.trainer: VisionThinkTrainer | None = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._note)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.restore()
+
+    def restore(self) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers.clear()
+
+    def _note(self, number: int, frame: Any) -> None:
+        if self.wanted:
+            raise KeyboardInterrupt
+        self.wanted = True
+        self._say("stopping after this generation, with a checkpoint; once more to stop at once")
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        assert self.trainer is not None  # noqa: S101
+        if state.global_step % self._updates == 0 and self.trainer.any_process(self.wanted):
+            self.stopped = True
+            control.should_save = True
+            control.should_training_stop = True

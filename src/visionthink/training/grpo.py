@@ -1,0 +1,158 @@
+"""`train grpo`: from a config to a run folder with a trained checkpoint in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from visionthink.core.episode import DEFAULT_PROFILE
+from visionthink.core.errors import TrainingError
+from visionthink.core.protocol import profile_for
+from visionthink.core.runs import RunFolder, describe_environment
+from visionthink.data.source import load_rows
+from visionthink.engines.hf_checkpoint import load_checkpoint
+from visionthink.judges import open_judge
+from visionthink.training.callbacks import Evaluation, Interrupt, RunLog
+from visionthink.training.config import TrainGrpo, batch_plan, grpo_arguments
+from visionthink.training.export import export_checkpoint
+from visionthink.training.resume import last_checkpoint
+from visionthink.training.trainer import RolloutSettings, VisionThinkTrainer
+from visionthink.training.watchdog import Watchdog
+
+MODEL = "model"
+"""Folder of the trained checkpoint inside the run."""
+
+CHECKPOINTS = "checkpoints"
+"""Folder of what `--resume` goes on from."""
+
+
+def train_grpo(
+    config: TrainGrpo, out: Path, resume: bool = False, say: Callable[[str], None] = print
+) -> Path:
+    """Train, and leave the checkpoint in `out`/model.
+
+    Args:
+        config: see `load_config`.
+        out: the run folder; new or empty, or with `resume` one of the same config.
+        resume: go on from the last checkpoint of `out`.
+        say: takes lines for the user; called on the main process only.
+
+    Raises:
+        TrainingError: the judge failed too often, or the watchdog stopped the run.
+        RunError, DataError, UsageError, EngineError: see `core.errors`.
+        KeyboardInterrupt: stopped by the user; a checkpoint is there.
+    """
+    args = grpo_arguments(config, out / CHECKPOINTS)
+    args.disable_tqdm = True  # the run log shows progress
+    main = args.process_index == 0
+    voice = say if main else _silence
+    rows = load_rows(config.data)
+    held_out = load_rows(config.eval.data) if config.eval else None
+    checkpoint = load_checkpoint(
+        config.model.source,
+        device="cpu",  # the trainer places it
+        dtype=config.model.weights_dtype,
+        max_pixels=config.model.max_pixels,
+        trust_remote_code=config.model.trust_remote_code,
+    )
+    profile = config.profile or checkpoint.profile or DEFAULT_PROFILE
+    profile_for(config.look, profile)  # refuses what cannot request
+    run = _run_folder(config, out, resume) if main else None
+    with args.main_process_first(desc="run folder"):
+        last = last_checkpoint(out / CHECKPOINTS) if resume else None
+    if run is not None:
+        run.truncate_metrics_after(0 if last is None else int(last.name.rpartition("-")[2]))
+    if config.model.freeze_vision:
+        checkpoint.model.model.visual.requires_grad_(False)
+
+    plan = batch_plan(config)
+    updates = plan.updates
+    dog = config.watchdog
+    log = RunLog(
+        run,
+        voice,
+        samples=config.samples_per_step,
+        updates=updates,
+        watchdog=None if dog.action == "off" else Watchdog(dog.steps, dog.margin),
+        stop_on_collapse=dog.action == "stop",
+    )
+    interrupt = Interrupt(updates, voice)
+    judge = open_judge(config.judge)
+    callbacks: list[Any] = [log, interrupt]
+    if config.eval and held_out is not None:
+        callbacks.append(Evaluation(held_out[: config.eval.limit], config.eval.every))
+    trainer = VisionThinkTrainer(
+        checkpoint,
+        rows,
+        judge,
+        _settings(config, profile),
+        args,
+        callbacks=callbacks,
+        peft_config=_adapters(config),
+    )
+    for callback in callbacks:
+        callback.trainer = trainer
+    voice(
+        f"training {config.model.name} on {len(rows)} questions, "
+        f"{plan.prompts} prompts of {plan.group} episodes a generation"
+    )
+    try:
+        trainer.train(resume_from_checkpoint=str(last) if last else None)
+    finally:
+        interrupt.restore()
+    if interrupt.stopped:
+        raise KeyboardInterrupt
+    if log.collapse is not None and dog.action == "stop":
+        raise TrainingError(
+            f"stopped by the watchdog: {log.collapse}; the last checkpoint is in "
+            f"{out / CHECKPOINTS}, watchdog.action=warn goes on in spite of it"
+        )
+    folder = out / MODEL
+    export_checkpoint(trainer, checkpoint, profile, folder)
+    voice(f"the trained checkpoint is {folder}")
+    return folder
+
+
+def _settings(config: TrainGrpo, profile: str) -> RolloutSettings:
+    return RolloutSettings(
+        look=config.look,
+        profile=profile,
+        max_turns=config.max_turns,
+        rule=config.reward.build(),
+        advantage_floor=config.reward.advantage_floor,
+        resample_rounds=config.resample.max_rounds,
+        max_unscored_rate=config.judge_limits.max_unscored_rate,
+        patience_s=config.judge_limits.patience_s,
+    )
+
+
+def _run_folder(config: TrainGrpo, out: Path, resume: bool) -> RunFolder:
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return RunFolder.create(
+        out,
+        config.model_dump(mode="json"),
+        environment=describe_environment(gpu=gpu, seeds={"train": config.seed}),
+        resume=resume,
+    )
+
+
+def _adapters(config: TrainGrpo) -> Any:
+    lora = config.model.lora
+    if lora is None:
+        return None
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=lora.r,
+        lora_alpha=lora.alpha,  # pyright: ignore[reportArgumentType] -- fractions work
+        lora_dropout=lora.dropout,
+        target_modules=lora.target_modules,
+        task_type="CAUSAL_LM",
+    )
+
+
+def _silence(_: str) -> None:
+    """What processes beside the main one say."""

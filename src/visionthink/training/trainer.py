@@ -1,0 +1,464 @@
+"""The GRPO trainer: TRL's, with our episodes, our rewards and our advantages in its three seams.
+
+`_generate` hands over episodes rolled out by `run_episode`, `_calculate_rewards` the rewards of
+whole groups, and the advantages are replaced by ours. Loss, clipping, KL, generation backends,
+sharding and the optimiser remain TRL's (pinned to one version: these are private methods).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+import torch
+from accelerate.utils import gather_object
+from datasets import Dataset
+from trl.trainer.grpo_config import GRPOConfig
+from trl.trainer.grpo_trainer import GRPOTrainer
+
+from visionthink.core.errors import DataError, ImageError, TrainingError, UsageError
+from visionthink.core.rewards import GroupScore, RewardRule, advantages, has_signal, score_group
+from visionthink.core.types import Episode, Example, Look, Sampling
+from visionthink.data.rows import Row
+from visionthink.engines.hf_checkpoint import Checkpoint
+from visionthink.engines.hf_prompt import Prompt, pixels
+from visionthink.judges import Judge
+from visionthink.training.facts import (
+    Facts,
+    facts_of,
+    judge_all,
+    r_histogram,
+    request_variance,
+    reward_metrics,
+    rollout_metrics,
+)
+from visionthink.training.packing import Packed, pack_episode
+from visionthink.training.processor import processor_of
+from visionthink.training.resume import ResumesVisionModels
+from visionthink.training.rollout import LockstepEngine, roll_out
+
+BROKEN_ROUNDS = 10
+"""How often groups whose images cannot be opened are drawn anew before training gives up."""
+
+
+@dataclass(frozen=True)
+class RolloutSettings:
+    """How episodes are made and rewarded.
+
+    Attributes:
+        rule: the control penalty.
+        advantage_floor: added to the standard deviation of a group, see `rewards.advantages`.
+        resample_rounds: how often groups without reward variance are drawn anew; 0 keeps them.
+        max_unscored_rate: a larger share of unscored episodes stops the run.
+        patience_s: how long a judge that fails is asked again.
+        rollout_batch: replies generated at once on a process; None: all of them.
+    """
+
+    look: Look = "auto"
+    profile: str | None = None
+    max_turns: int = 2
+    rule: RewardRule = field(default_factory=RewardRule)
+    advantage_floor: float = 1e-4
+    resample_rounds: int = 0
+    max_unscored_rate: float = 0.2
+    patience_s: float = 60.0
+    rollout_batch: int | None = None
+
+
+@dataclass
+class Rollouts:
+    """One generation batch of this process, and the facts of all processes.
+
+    Attributes:
+        rows: places in the data set, N on this process.
+        episodes: N.
+        facts: of all N x processes episodes, groups contiguous; the same on every process.
+        scores: of all groups.
+        shares: the advantages of all episodes.
+    """
+
+    rows: list[int]
+    episodes: list[Episode]
+    facts: list[Facts]
+    scores: list[GroupScore] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
+
+
+def accuracy(**_: Any) -> NoReturn:
+    """Names a column of rewards; `_calculate_rewards` fills it."""
+    raise AssertionError("rewards are computed for whole groups")
+
+
+def format(**_: Any) -> NoReturn:
+    """Names a column of rewards; `_calculate_rewards` fills it."""
+    raise AssertionError("rewards are computed for whole groups")
+
+
+def control(**_: Any) -> NoReturn:
+    """Names a column of rewards; `_calculate_rewards` fills it."""
+    raise AssertionError("rewards are computed for whole groups")
+
+
+class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
+    """GRPO over VisionThink episodes.
+
+    Args:
+        checkpoint: the policy before training, with what is needed to talk to it.
+        rows: the training data; images are opened when a row is drawn.
+        judge: scores answers.
+        settings: how episodes are made and rewarded.
+        args: TRL's settings. `max_completion_length` bounds one reply.
+        options: what else `GRPOTrainer` takes, such as `peft_config` and `callbacks`.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        rows: Sequence[Row],
+        judge: Judge,
+        settings: RolloutSettings,
+        args: GRPOConfig,
+        **options: Any,
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.rows = rows
+        self.judge = judge
+        self.settings = settings
+        self.reply_tokens = int(args.max_completion_length or 0)
+        self.group_size = int(args.num_generations or 0)
+        self.rollouts: Rollouts | None = None
+        self.last_metrics: dict[str, Any] = {}
+        self._spare_prompt: Prompt | None = None
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        if args.use_vllm and args.vllm_importance_sampling_correction:
+            raise UsageError(
+                "vllm_importance_sampling_correction needs the server's log-probabilities of every "
+                "turn, which episodes do not keep; set it to false"
+            )
+        _ban_placeholders(args, checkpoint)
+        super().__init__(
+            model=checkpoint.model,
+            reward_funcs=[accuracy, format, control],
+            args=args,
+            train_dataset=_questions(rows),
+            processing_class=processor_of(checkpoint),
+            **options,
+        )
+        self.log_multimodal = False  # it gathers the pixels of all processes, logged or not
+        # TRL lays out images that come after the first prompt only where there are tools.
+        self.tools = [accuracy]
+        for model in (self.model, self.ref_model):
+            if isinstance(model, torch.nn.Module):
+                model.register_forward_pre_hook(_send_pixels, with_kwargs=True)
+
+    def create_model_card(self, *_: Any, **__: Any) -> None:
+        """Checkpoints say what they are in the run folder."""
+
+    # Rollouts
+
+    def any_process(self, waiting: bool) -> bool:
+        """Whether any process waits for replies (`rollout.Generator`)."""
+        if self.accelerator.num_processes == 1:
+            return waiting
+        flag = torch.tensor([int(waiting)], device=self.accelerator.device)
+        flags: Any = self.accelerator.gather(flag)
+        return bool(flags.max().item())
+
+    def generate(self, prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
+        """Replies to prompts by TRL's backend: transformers or vLLM (`rollout.Generator`)."""
+        together = self.is_fsdp_enabled or self.is_deepspeed_enabled or self.use_vllm
+        if not prompts and not together:
+            return []
+        asked = list(prompts)
+        if asked:
+            self._spare_prompt = asked[0]
+        elif self._spare_prompt is not None:  # sharded weights need every process in every round
+            asked = [self._spare_prompt]
+        pictures = [picture for prompt in asked for picture in prompt.pictures]
+        grids = [grid for prompt in asked for grid in prompt.grids]
+        if self.use_vllm:
+            ids = [_collapse(prompt.ids, self.checkpoint.image_id) for prompt in asked]
+            fields = {}
+        else:
+            ids = [list(prompt.ids) for prompt in asked]
+            fields = {
+                "pixel_values": pixels(pictures, grids, self.checkpoint),
+                "image_grid_thw": torch.tensor(grids),
+            }
+        images = [[picture.image for picture in prompt.pictures] for prompt in asked]
+        replies, _ = self._generate_single_turn(ids, images, fields, 1, has_tool_images=True)
+        return [tuple(reply) for reply in replies][: len(prompts)]
+
+    def roll_out(self, examples: Sequence[Example]) -> list[Episode]:
+        """Episodes of this process, drawn as training draws them."""
+        settings = self.settings
+        return roll_out(
+            examples,
+            LockstepEngine(self.checkpoint, self, settings.rollout_batch or max(1, len(examples))),
+            look=settings.look,
+            profile=settings.profile,
+            max_turns=settings.max_turns,
+            sampling=Sampling(temperature=self.temperature, max_tokens=self.reply_tokens),
+        )
+
+    @contextmanager
+    def greedy(self) -> Iterator[None]:
+        """Draw the likeliest token inside this block."""
+        if self.use_vllm:
+            kept, self.vllm_generation.temperature = self.vllm_generation.temperature, 0.0
+        else:
+            kept, self.generation_config.do_sample = self.generation_config.do_sample, False
+        try:
+            yield
+        finally:
+            if self.use_vllm:
+                self.vllm_generation.temperature = kept
+            else:
+                self.generation_config.do_sample = kept
+
+    def evaluate_rows(self, rows: Sequence[Row]) -> dict[str, float]:
+        """Greedy episodes of held-out rows, shared out among the processes."""
+        mine = range(self.accelerator.process_index, len(rows), self.accelerator.num_processes)
+        was_training = self.model.training
+        self.model.eval()
+        with self.greedy():
+            episodes = self.roll_out([rows[i].open() for i in mine])
+        self.model.train(was_training)
+        verdicts = asyncio.run(judge_all(episodes, self.judge))
+        local = [facts_of(*fact) for fact in zip(mine, episodes, verdicts, strict=True)]
+        return rollout_metrics(self._gather(local), "eval/")
+
+    def _gather(self, values: list[Any]) -> list[Any]:
+        """The values of all processes, in the order of their ranks."""
+        return gather_object(values) if self.accelerator.num_processes > 1 else list(values)
+
+    def _roll_out_groups(self, rows: list[int]) -> Rollouts:
+        """Roll out, judge and score this process's part of the generation batch.
+
+        Groups may straddle processes; whatever is decided about a group is decided from gathered
+        facts, alike on all of them.
+        """
+        rows, examples = self._open(rows)
+        rollouts = Rollouts(rows, *self._roll_out_and_judge(rows, examples))
+        self._score(rollouts)
+        fresh = 0
+        for round_ in range(1, self.settings.resample_rounds + 1):
+            size = self.group_size
+            dull = [i for i, score in enumerate(rollouts.scores) if not _teaches(score)]
+            if not dull:
+                break
+            wanted = self._redraw(self._gather(rollouts.rows), dull, round_)
+            mine = self._mine(wanted, len(rows))
+            again = [i for i, row in enumerate(mine) if row is not None]
+            opened, examples = self._open([row for row in mine if row is not None], round_)
+            episodes, facts = self._roll_out_and_judge(opened, examples)
+            for place, row, episode in zip(again, opened, episodes, strict=True):
+                rollouts.rows[place], rollouts.episodes[place] = row, episode
+            places = [i for group in dull for i in range(group * size, (group + 1) * size)]
+            for place, fact in zip(places, facts, strict=True):
+                rollouts.facts[place] = fact
+            fresh += len(dull)
+            self._score(rollouts)
+        self._metrics["train"]["resample/groups"].append(float(fresh))
+        return rollouts
+
+    def _open(self, rows: list[int], round_: int = 0) -> tuple[list[int], list[Example]]:
+        """Open the images of `rows`; a group with a broken one is replaced on every process."""
+        for attempt in range(BROKEN_ROUNDS):
+            opened: dict[int, Example | None] = {}
+            for row in rows:
+                if row not in opened:
+                    try:
+                        opened[row] = self.rows[row].open()
+                    except (ImageError, DataError):
+                        opened[row] = None
+            broken = sorted(set(self._gather([r for r in opened if opened[r] is None])))
+            if not broken:
+                return rows, [example for row in rows if (example := opened[row]) is not None]
+            self._metrics["train"]["data/broken_rows"].append(float(len(broken)))
+            draw = random.Random(f"{self.args.seed}/{self._step}/broken/{round_}/{attempt}")
+            other = {row: draw.randrange(len(self.rows)) for row in broken}
+            rows = [other.get(row, row) for row in rows]
+        raise TrainingError(
+            f"images could not be opened in {BROKEN_ROUNDS} draws in a row; check the data set "
+            f"(row {self.rows[broken[0]].id!r} for one)"
+        )
+
+    def _redraw(self, rows: Sequence[int], groups: Sequence[int], round_: int) -> list[int | None]:
+        """Rows for all processes, with other questions for `groups`, None elsewhere."""
+        draw = random.Random(f"{self.args.seed}/{self._step}/resample/{round_}")
+        size = self.group_size
+        wanted: list[int | None] = [None] * len(rows)
+        for group in groups:
+            wanted[group * size : (group + 1) * size] = [draw.randrange(len(self.rows))] * size
+        return wanted
+
+    def _mine(self, values: Sequence[Any], count: int) -> list[Any]:
+        start = self.accelerator.process_index * count
+        return list(values[start : start + count])
+
+    def _roll_out_and_judge(
+        self, rows: list[int], examples: list[Example]
+    ) -> tuple[list[Episode], list[Facts]]:
+        """Episodes of this process and facts of all."""
+        started = time.perf_counter()
+        episodes = self.roll_out(examples)
+        rolled = time.perf_counter()
+        verdicts = asyncio.run(judge_all(episodes, self.judge, self.settings.patience_s))
+        judged = time.perf_counter()
+        self._seconds["time/rollout_s"] += rolled - started
+        self._seconds["time/judge_s"] += judged - rolled
+        local = [facts_of(*fact) for fact in zip(rows, episodes, verdicts, strict=True)]
+        return episodes, self._gather(local)
+
+    def _groups(self, facts: Sequence[Facts]) -> list[Sequence[Facts]]:
+        size = self.group_size
+        return [facts[i : i + size] for i in range(0, len(facts), size)]
+
+    def _score(self, rollouts: Rollouts) -> None:
+        """Rewards and advantages of all groups, from the gathered facts."""
+        groups = self._groups(rollouts.facts)
+        rollouts.scores = [
+            score_group([fact.member for fact in group], self.settings.rule) for group in groups
+        ]
+        floor = self.settings.advantage_floor
+        rollouts.shares = [
+            share for score in rollouts.scores for share in advantages(_totals(score), floor)
+        ]
+
+    def _check_judge(self, rollouts: Rollouts) -> None:
+        """Stop with a checkpoint when the judge fails too often (nothing was learnt from it)."""
+        rate = rollout_metrics(rollouts.facts)["judge/unscored_rate"]
+        if rate <= self.settings.max_unscored_rate:
+            return
+        saved = ""
+        if self.state.global_step:
+            self._save_checkpoint(self.model, trial=None)
+            saved = f"; checkpoint-{self.state.global_step} is saved"
+        raise TrainingError(
+            f"the judge left {rate:.0%} of the answers unscored, more than "
+            f"{self.settings.max_unscored_rate:.0%}{saved}; see to the judge, then --resume"
+        )
+
+    # TRL's seams
+
+    def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
+        rollouts = self.rollouts = self._roll_out_groups([example["row"] for example in inputs])
+        self._check_judge(rollouts)
+        self._record(rollouts)
+        output = super()._generate_and_score_completions(inputs)
+        shares = self._mine(rollouts.shares, len(rollouts.rows))
+        output["advantages"] = torch.tensor(shares, device=self.accelerator.device)
+        return output
+
+    def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
+        """The rolled-out episodes as TRL wants them: see its method of this name."""
+        assert self.rollouts is not None  # noqa: S101
+        packed: list[Packed] = [pack_episode(e, self.checkpoint) for e in self.rollouts.episodes]
+        images = [[picture.image for picture in episode.pictures] for episode in packed]
+        completions = [
+            [{"role": "assistant", "content": episode.turns[-1].text}]
+            for episode in self.rollouts.episodes
+        ]
+        tokens = sum(len(e.prompt_ids) + sum(e.mask) for e in packed)
+        self.state.num_input_tokens_seen += sum(self._gather([tokens]))
+        return (
+            [list(episode.prompt_ids) for episode in packed],
+            [list(episode.completion_ids) for episode in packed],
+            [list(episode.mask) for episode in packed],
+            completions,
+            None,
+            {},
+            images,
+            images,
+        )
+
+    def _calculate_rewards(self, *_: Any) -> torch.Tensor:
+        """(episodes of all processes, 3): accuracy, format, minus control; nan where unscored."""
+        assert self.rollouts is not None  # noqa: S101
+        rows = [
+            [float("nan")] * 3
+            if reward is None
+            else [reward.accuracy, reward.format, -reward.control]
+            for score in self.rollouts.scores
+            for reward in score.rewards
+        ]
+        return torch.tensor(rows, device=self.accelerator.device)
+
+    def _prepare_input(self, data: Any) -> Any:
+        """Leave pixels on the host: a generation batch of them can be larger than the model."""
+        if isinstance(data, Mapping) and "pixel_values" in data:
+            rest: Any = {key: value for key, value in data.items() if key != "pixel_values"}
+            moved: Any = super()._prepare_input(rest)
+            return {**moved, "pixel_values": data["pixel_values"]}
+        return super()._prepare_input(data)
+
+    def _record(self, rollouts: Rollouts) -> None:
+        """Metrics of this generation: scalars for TRL's reporters, the rest for the run folder."""
+        groups = self._groups(rollouts.facts)
+        scalars = {
+            **rollout_metrics(rollouts.facts),
+            **reward_metrics(rollouts.scores),
+            "episode/request_variance": request_variance(groups),
+            **self._seconds,
+        }
+        self._seconds.clear()
+        for key, value in scalars.items():
+            self._metrics["train"][key].append(value)
+        self.last_metrics = {**scalars, "control/r_histogram": r_histogram(rollouts.scores)}
+
+
+def _totals(score: GroupScore) -> list[float | None]:
+    return [reward.total if reward else None for reward in score.rewards]
+
+
+def _teaches(score: GroupScore) -> bool:
+    return has_signal(_totals(score))
+
+
+def _questions(rows: Sequence[Row]) -> Dataset:
+    """What TRL shuffles and repeats: places in the data set, never images."""
+    return Dataset.from_dict(
+        {
+            "prompt": [[{"role": "user", "content": row.question}] for row in rows],
+            "row": list(range(len(rows))),
+        }
+    )
+
+
+def _ban_placeholders(args: GRPOConfig, checkpoint: Checkpoint) -> None:
+    """Never sample an image or video placeholder: it would shift every later image."""
+    banned = list(checkpoint.banned_ids)
+    ban = (
+        {"logit_bias": dict.fromkeys(banned, -100.0)}
+        if args.use_vllm
+        else {"suppress_tokens": banned}
+    )
+    asked: Any = args.generation_kwargs or {}
+    args.generation_kwargs = {**ban, **asked}
+
+
+def _collapse(ids: Sequence[int], image_id: int) -> list[int]:
+    """One placeholder an image: vLLM expands them by itself."""
+    return [
+        token
+        for index, token in enumerate(ids)
+        if token != image_id or index == 0 or ids[index - 1] != image_id
+    ]
+
+
+def _send_pixels(
+    module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Move pixels to the model for the one forward pass that needs them."""
+    values = kwargs.get("pixel_values")
+    if values is not None:
+        device = next(module.parameters()).device
+        kwargs = {**kwargs, "pixel_values": values.to(device)}
+    return args, kwargs
