@@ -27,6 +27,10 @@ def reference() -> str:
         command = cli.get_command(context, verb)
         assert command is not None
         parts.append(_section(f"visionthink {verb}", command, context))
+        if isinstance(command, click.Group):
+            inner = click.Context(command, info_name=verb, parent=context)
+            for name, each in command.commands.items():
+                parts.append(_section(f"visionthink {verb} {name}", each, inner))
     return "\n".join(parts)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from visionthink.core.errors import UsageError
+from visionthink.core.errors import MissingExtraError, UsageError
 from visionthink.training.overrides import did_you_mean
 
 Kind = Literal["grpo", "sft"]
@@ -100,12 +100,14 @@ def engine_fields(kind: Kind) -> dict[str, Any]:
 
 
 def _arguments_class(kind: Kind) -> Any:
-    if kind == "grpo":
-        from trl.trainer.grpo_config import GRPOConfig
+    try:
+        if kind == "grpo":
+            from trl.trainer.grpo_config import GRPOConfig
 
-        return GRPOConfig
-    from transformers import TrainingArguments
-
+            return GRPOConfig
+        from transformers import TrainingArguments
+    except ImportError as error:
+        raise MissingExtraError("training", "train") from error
     return TrainingArguments
 
 

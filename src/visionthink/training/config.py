@@ -351,6 +351,18 @@ def load_config(source: str | Path, sets: Sequence[str] = ()) -> TrainConfig:
     return checked(KINDS[kind], options, name)
 
 
+def resolved(config: TrainConfig) -> dict[str, Any]:
+    """The whole config as plain data, with what `trainer` leaves to our defaults; loads again."""
+    options = config.model_dump(mode="json")
+    defaults = GRPO_DEFAULTS if isinstance(config, TrainGrpo) else SFT_DEFAULTS
+    options["trainer"] = {**defaults, **options["trainer"]}
+    # Data options that other layouts do not know must stay unset.
+    options["data"] = config.data.model_dump(mode="json", exclude_unset=True)
+    if isinstance(config, TrainGrpo) and config.eval is not None:
+        options["eval"]["data"] = config.eval.data.model_dump(mode="json", exclude_unset=True)
+    return {"kind": options.pop("kind"), **options}
+
+
 def batch_plan(config: TrainGrpo, processes: int | None = None) -> BatchPlan:
     """How the samples of a generation are spread; default: over the processes there are.
 
