@@ -15,6 +15,7 @@ from visionthink.core.errors import VisionThinkError
 
 VERBS = {
     "ask": "Ask a question about an image, with as few visual tokens as it needs.",
+    "train": "Train a model: sft from labelled rows, grpo from rewards.",
     "judge": "Score predictions in a file, by rules or by asking a model.",
     "demo": "Run the main job on the shipped sample images and leave a page of it.",
     "doctor": "Show what is installed, what is missing, and how to get it.",
