@@ -16,7 +16,9 @@ from visionthink.core.errors import VisionThinkError
 VERBS = {
     "ask": "Ask a question about an image, with as few visual tokens as it needs.",
     "train": "Train a model: sft from labelled rows, grpo from rewards.",
+    "label": "Find out by rollouts which rows of a data set need the original image.",
     "judge": "Score predictions in a file, by rules or by asking a model.",
+    "report": "Compare training runs: a table, plots, and a page with sample episodes.",
     "demo": "Run the main job on the shipped sample images and leave a page of it.",
     "doctor": "Show what is installed, what is missing, and how to get it.",
 }

@@ -1,0 +1,220 @@
+"""`visionthink label DATA`: which rows need the original image."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from visionthink.cli.options import engine_from, engine_options
+from visionthink.core.engine import Engine
+from visionthink.core.errors import DataError, UsageError
+from visionthink.core.protocol import PROFILES, profile_for
+from visionthink.data.label_file import LabelFile, check_place, label_into
+from visionthink.data.labelling import LABEL_LOOKS, Labelled, Rollouts, Rule
+from visionthink.data.source import DataOptions, Format, Row, load_rows
+from visionthink.judges import Judge, JudgeOptions, open_judge
+from visionthink.judges.options import Kind, Metric
+from visionthink.training.overrides import apply_sets, checked, read_yaml
+
+SECONDS_BETWEEN_LINES = 10.0
+YAML = (".yaml", ".yml")
+
+
+@click.command()
+@click.argument("data")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    required=True,
+    help="JSONL file to write, one finished row a line.",
+)
+@click.option("--format", type=click.Choice(get_args(Format)), help="[default: by the path]")
+@click.option("--split", help="Of a data set that has several.")
+@click.option("--limit", type=int, help="Label this many rows at most.")
+@click.option("--skip-bad", is_flag=True, help="Leave rows out that cannot be used.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Any option of the data, such as columns.answer=label. May be repeated.",
+)
+@click.option("--n", type=int, default=8, show_default=True, help="Rollouts at each look.")
+@click.option("--enough", type=int, help="Right at both looks: label low. [default: n]")
+@click.option("--gap", type=int, help="More right at high: label high. [default: 3/4 of n]")
+@click.option("--temperature", type=float, default=1.0, show_default=True)
+@click.option("--max-tokens", type=int, default=1024, show_default=True, help="Per reply.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    help="Prompts to use. [default: what the checkpoint names, else agent]",
+)
+@click.option("--concurrency", type=int, default=32, show_default=True, help="Episodes at once.")
+@engine_options
+@click.option(
+    "--judge",
+    "judge_kind",
+    type=click.Choice(get_args(Kind)),
+    default="rules",
+    show_default=True,
+    help="What says whether an answer is right.",
+)
+@click.option(
+    "--metric",
+    type=click.Choice(get_args(Metric)),
+    default="auto",
+    show_default=True,
+    help="What rules compare by.",
+)
+@click.option("--judge-url", metavar="URL", help="Server of the judging model, up to its /v1.")
+@click.option("--judge-model", metavar="NAME", help="Name the judging model is served under.")
+@click.option("--resume", is_flag=True, help="Go on with OUT where it stopped.")
+@click.option("--retry-failed", is_flag=True, help="With --resume: run rows that failed again.")
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
+def command(
+    data: str,
+    out: Path,
+    n: int,
+    enough: int | None,
+    gap: int | None,
+    temperature: float,
+    max_tokens: int,
+    seed: int,
+    profile: str | None,
+    concurrency: int,
+    judge_kind: Kind,
+    metric: Metric,
+    judge_url: str | None,
+    judge_model: str | None,
+    resume: bool,
+    retry_failed: bool,
+    as_json: bool,
+    **others: Any,
+) -> None:
+    """Label the rows of DATA by rollouts: is the small image enough, or is the original needed?
+
+    DATA is a data set (a .jsonl or .parquet file, a folder; mini is the embedded world) or a YAML
+    file with its options. Each row is answered n times at either look. OUT is itself a data set of
+    format jsonl, with the label of each row: low, high, undecided or failed.
+
+    \b
+    Example:
+      visionthink label mini --set size=20 --model mini-base --out labels.jsonl
+    """  # noqa: D301 - click wants the character that keeps its line breaks
+    check_place(out, resume=resume, retry_failed=retry_failed)
+    rule = Rule.of(n, enough, gap)
+    rollouts = Rollouts(rule, profile, temperature, max_tokens=max_tokens, seed=seed)
+    rollouts.sampling("", "low", 0)  # raises what is wrong before the wait for a model
+    if concurrency < 1:
+        raise UsageError(f"--concurrency must be at least 1; got {concurrency}")
+    judge_options = JudgeOptions(
+        kind=judge_kind, metric=metric, base_url=judge_url, model=judge_model
+    )
+    judge = open_judge(judge_options)
+    names = ("format", "split", "limit", "skip_bad", "sets")
+    options = _data_options(data, **{name: others.pop(name) for name in names})
+    rows = load_rows(options)
+    engine = engine_from(**others)
+    for look in LABEL_LOOKS:
+        profile_for(look, profile or engine.profile or next(iter(PROFILES)))
+    config = {
+        "data": options.model_dump(mode="json", exclude_defaults=True),
+        "model": engine.model,
+        "profile": profile or engine.profile,
+        "n": n,
+        "enough": rule.enough,
+        "gap": rule.gap,
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "seed": seed,
+        "judge": {"kind": judge_kind, "metric": metric, "model": judge_model},
+    }
+    with LabelFile(out, config, resume=resume, retry_failed=retry_failed) as file:
+        left = file.unfinished(rows)
+        resumed = len(rows) - len(left)
+        try:
+            asyncio.run(_label(file, left, engine, judge, rollouts, concurrency))
+        except KeyboardInterrupt:
+            stopped = sum(file.counts().values())
+            click.echo(f"{stopped} of {len(rows)} rows are in {out}; --resume goes on", err=True)
+            raise
+    counts = file.counts()
+    summary = {"out": str(out), "rows": len(rows), **counts, "resumed": resumed}
+    summary["skipped"] = len(rows.bad)
+    click.echo(json.dumps(summary) if as_json else _text(summary))
+    if counts["failed"]:
+        said = f"{counts['failed']} of {len(rows)} rows failed, the first: {file.first_failure()}"
+        if counts["failed"] == len(rows):
+            raise DataError(f"{said}; run them again by --resume --retry-failed")
+        click.echo(said, err=True)
+
+
+async def _label(
+    file: LabelFile,
+    rows: Sequence[Row],
+    engine: Engine,
+    judge: Judge,
+    rollouts: Rollouts,
+    concurrency: int,
+) -> None:
+    with _progress(len(rows)) as done:
+        try:
+            await label_into(
+                file, rows, engine, judge.score, rollouts, concurrency=concurrency, done=done
+            )
+        finally:
+            await engine.close()
+            await judge.close()
+
+
+def _data_options(
+    data: str,
+    *,
+    format: Format | None,
+    split: str | None,
+    limit: int | None,
+    skip_bad: bool,
+    sets: Sequence[str],
+) -> DataOptions:
+    """The options in a YAML file, or of a path, with what the command line says on top."""
+    given = read_yaml(Path(data)) if data.endswith(YAML) else {"path": data}
+    named = {"format": format, "split": split, "limit": limit, "skip_bad": skip_bad or None}
+    given.update({name: value for name, value in named.items() if value is not None})
+    return checked(DataOptions, apply_sets(given, sets), data)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[Labelled], None]]:
+    """A bar on a terminal, else a line now and then; both on standard error."""
+    if sys.stderr.isatty():
+        with click.progressbar(length=total, label="labelling", file=sys.stderr) as bar:
+            yield lambda labelled: bar.update(1)
+        return
+    count, said = 0, time.monotonic()
+
+    def done(labelled: Labelled) -> None:
+        nonlocal count, said
+        count += 1
+        if time.monotonic() - said >= SECONDS_BETWEEN_LINES:
+            said = time.monotonic()
+            click.echo(f"labelled {count} of {total}", err=True)
+
+    yield done
+
+
+def _text(summary: dict[str, Any]) -> str:
+    more = [f"{summary[key]} {key}" for key in ("resumed", "skipped") if summary[key]]
+    return (
+        f"{summary['rows']} rows: {summary['low']} low (the small image is enough), "
+        f"{summary['high']} high (the original is needed), {summary['undecided']} undecided, "
+        f"{summary['failed']} failed{''.join(f', {each}' for each in more)}\n{summary['out']}"
+    )

@@ -1,0 +1,253 @@
+"""The file that labelling leaves: one JSON line for each finished row, itself a JSONL data set.
+
+Beside `labels.jsonl` stand `labels.config.json` (what was asked for, so that going on with anything
+else is refused) and, where rows had images that are not files, the folder `labels-images`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import aclosing
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from visionthink.core.engine import Engine
+from visionthink.core.errors import ImageError, RunError, UsageError
+from visionthink.core.images import DEFAULT_LIMITS
+from visionthink.data.images import ImageRef
+from visionthink.data.labelling import LABELS, Labelled, Rollouts, Score, label_rows
+from visionthink.data.rows import Row
+
+VERSION = 1
+NEEDS_HIGH = {"low": False, "high": True}
+
+
+def check_place(path: Path, *, resume: bool, retry_failed: bool) -> None:
+    """Raise UsageError if `LabelFile` would; cheap, so it can come before loading a model."""
+    if path.exists() and not resume:
+        raise UsageError(f"{str(path)!r} is there already; --resume goes on with it")
+    if retry_failed and not resume:
+        raise UsageError("--retry-failed goes with --resume only")
+
+
+class LabelFile:
+    """Appends finished rows to `path`; a context manager.
+
+    Args:
+        path: the JSONL file.
+        config: what the labels depend on; plain JSON.
+        resume: go on with a file that is there, after a half-written last line is dropped.
+        retry_failed: forget the rows that failed, so that they are run again.
+
+    Raises:
+        UsageError: see `check_place`.
+        RunError: the file is of another config, or cannot be read or written.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        config: Mapping[str, Any],
+        *,
+        resume: bool = False,
+        retry_failed: bool = False,
+    ) -> None:
+        self.path = path
+        self._images = path.with_name(f"{path.stem}-images")
+        self._config = path.with_name(f"{path.stem}.config.json")
+        config = {"version": VERSION, **config}
+        try:
+            check_place(path, resume=resume, retry_failed=retry_failed)
+            if path.exists():
+                self._check_config(config)
+                records = _read(path, retry_failed)
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                _replace(self._config, json.dumps(config, indent=1) + "\n")
+                records = []
+            self._records = {record["id"]: record for record in records}
+            self._file = path.open("ab", buffering=0)
+        except OSError as error:
+            raise RunError(f"cannot write {str(path)!r}: {error.strerror}") from error
+
+    def __enter__(self) -> LabelFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._file.close()
+
+    def unfinished(self, rows: Iterable[Row]) -> list[Row]:
+        """The rows that are still to do.
+
+        Raises:
+            RunError: a finished row is not among `rows`, or reads otherwise there.
+        """
+        left: list[Row] = []
+        strange = set(self._records)
+        for row in rows:
+            record = self._records.get(row.id)
+            if record is None:
+                left.append(row)
+                continue
+            strange.discard(row.id)
+            if (record["question"], record["answer"]) != (row.question, _answer(row)):
+                raise RunError(
+                    f"row {row.id!r} of {str(self.path)!r} is another one in the data: the data "
+                    "changed; take another --out"
+                )
+        if strange:
+            raise RunError(
+                f"row {min(strange)!r} of {str(self.path)!r} is not in the data: the data changed; "
+                "take another --out"
+            )
+        return left
+
+    def add(self, row: Row, labelled: Labelled) -> None:
+        """Append a finished row as one line, and save those of its images that are no files.
+
+        Raises:
+            RunError: the disk is full, or the file cannot be written any more.
+        """
+        try:
+            record = self._record(row, labelled)
+            line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
+            if self._file.write(line) != len(line):
+                raise RunError(f"cannot write {str(self.path)!r}: the disk is full")
+        except OSError as error:
+            raise RunError(f"cannot write {str(self.path)!r}: {error.strerror}") from error
+        self._records[row.id] = record
+
+    def counts(self) -> dict[str, int]:
+        """How many rows of each label the file holds."""
+        found = Counter(record["label"] for record in self._records.values())
+        return {label: found[label] for label in LABELS}
+
+    def first_failure(self) -> str | None:
+        failed = (r["reason"] for r in self._records.values() if r["label"] == "failed")
+        return next(failed, None)
+
+    def _record(self, row: Row, labelled: Labelled) -> dict[str, Any]:
+        known = {key: row.metadata[key] for key in ("family", "kind") if key in row.metadata}
+        counts = {"low": labelled.low, "high": labelled.high}
+        return {
+            "id": row.id,
+            "images": self._image_paths(row),
+            "question": row.question,
+            "answer": _answer(row),
+            **known,
+            "counts": counts,
+            "needs_high": NEEDS_HIGH.get(labelled.label),
+            "label": labelled.label,
+            "reason": labelled.reason,
+        }
+
+    def _image_paths(self, row: Row) -> list[str]:
+        """Paths as `load_rows` reads them: relative in the file's folder, else absolute. Of a
+        failed row none if an image cannot be read.
+        """
+        try:
+            return [self._image_path(row, i, image) for i, image in enumerate(row.images)]
+        except ImageError:
+            return []
+
+    def _image_path(self, row: Row, index: int, image: ImageRef) -> str:
+        folder = self.path.parent.resolve()
+        if image.path is None:
+            data, mime = image.open(DEFAULT_LIMITS).encoded()
+            name = re.sub(r"[^\w.-]+", "_", row.id, flags=re.ASCII)[:60]
+            mark = hashlib.sha256(row.id.encode()).hexdigest()[:8]
+            path = self._images / f"{name}-{mark}-{index}.{mime.removeprefix('image/')}"
+            self._images.mkdir(exist_ok=True)
+            path.write_bytes(data)
+            return f"{self._images.name}/{path.name}"
+        path = Path(image.path).resolve()
+        return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
+
+    def _check_config(self, config: Mapping[str, Any]) -> None:
+        try:
+            before = json.loads(self._config.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"cannot go on with {str(self.path)!r}: {self._config.name} beside it cannot be "
+                "read; take another --out"
+            ) from error
+        old, new = _flat(before), _flat(config)
+        differing = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+        if differing:
+            shown = ", ".join(f"{key} ({old.get(key)!s:.40} before)" for key in differing)
+            raise RunError(
+                f"cannot go on with {str(self.path)!r}: it was made with other options: {shown}; "
+                "give the same ones, or take another --out"
+            )
+
+
+async def label_into(
+    file: LabelFile,
+    rows: Sequence[Row],
+    engine: Engine,
+    score: Score,
+    rollouts: Rollouts,
+    *,
+    concurrency: int = 32,
+    done: Callable[[Labelled], None] = lambda labelled: None,
+) -> None:
+    """Label `rows` (see `label_rows`) and append each to `file` once it is finished."""
+    finished = label_rows(rows, engine, score, rollouts, concurrency=concurrency)
+    async with aclosing(finished):
+        async for row, labelled in finished:
+            file.add(row, labelled)
+            done(labelled)
+
+
+def _answer(row: Row) -> str | list[str]:
+    return list(row.answers) if len(row.answers) > 1 else row.answer
+
+
+def _read(path: Path, retry_failed: bool) -> list[dict[str, Any]]:
+    """The finished rows; a half-written last line and, if asked for, failed rows are taken out."""
+    data = path.read_bytes()
+    whole = data[: data.rfind(b"\n") + 1]
+    records: list[dict[str, Any]] = []
+    for number, line in enumerate(whole.splitlines(), 1):
+        try:
+            record = json.loads(line)
+            _ = record["id"], record["label"], record["question"], record["answer"]
+        except (ValueError, LookupError, TypeError) as error:
+            raise RunError(f"line {number} of {str(path)!r} is no finished row: {error}") from error
+        records.append(record)
+    if retry_failed:
+        records = [record for record in records if record["label"] != "failed"]
+        lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
+        _replace(path, "".join(lines))
+    elif len(whole) < len(data):
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+    return records
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.write_text(text, encoding="utf-8")
+    os.replace(draft, path)
+
+
+def _flat(value: object, name: str = "") -> dict[str, object]:
+    """Leaves of nested objects by their path, as `data.limit`."""
+    if not isinstance(value, Mapping):
+        return {name: value}
+    flat: dict[str, object] = {}
+    for key, inner in value.items():
+        flat.update(_flat(inner, f"{name}.{key}" if name else str(key)))
+    return flat

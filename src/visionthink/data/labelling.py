@@ -1,0 +1,220 @@
+"""Which rows need the original image: found by rollouts at both looks (§3.5 of the paper).
+
+A base model answers each question n times from the half-size view and n times from the original,
+without a chance to request. Always right at both: the small image is enough. Right `gap` times more
+often from the original: it needs the original. Else undecided.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from visionthink.core.engine import Engine
+from visionthink.core.episode import run_episode
+from visionthink.core.errors import EngineError, ImageError, JudgeError, UsageError
+from visionthink.core.types import Example, Look, Sampling
+from visionthink.data.rows import Row
+
+Label = Literal["low", "high", "undecided", "failed"]
+LABELS: tuple[Label, ...] = ("low", "high", "undecided", "failed")
+LABEL_LOOKS: tuple[Look, ...] = ("low", "high")
+
+
+class Scored(Protocol):
+    """A verdict: 1 for right, 0 for wrong."""
+
+    @property
+    def score(self) -> int: ...
+
+
+Score = Callable[[str, str | Sequence[str], str], Awaitable[Scored]]
+"""A judge's `score`: question, accepted answer or answers, prediction. It raises JudgeError."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a row counts as decided.
+
+    Attributes:
+        n: rollouts at each look.
+        enough: right answers at both looks from which the small image is enough.
+        gap: right answers that the original has ahead from which it is needed.
+    """
+
+    n: int = 8
+    enough: int = 8
+    gap: int = 6
+
+    @classmethod
+    def of(cls, n: int = 8, enough: int | None = None, gap: int | None = None) -> Rule:
+        """The paper's rule at n rollouts: all of them right; three quarters of them ahead."""
+        return cls(n, n if enough is None else enough, math.ceil(0.75 * n) if gap is None else gap)
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.n <= 1000:
+            raise UsageError(f"1 to 1000 rollouts a look are wanted; got {self.n}")
+        if not 1 <= self.enough <= self.n:
+            raise UsageError(f"enough must be 1 to n = {self.n}; got {self.enough}")
+        if not self.n - self.enough < self.gap <= self.n:
+            raise UsageError(
+                f"gap must be above n - enough = {self.n - self.enough}, or a row could be both, "
+                f"and at most n = {self.n}; got {self.gap}"
+            )
+
+
+PAPER_RULE = Rule()
+
+
+def label_of(correct_low: int, correct_high: int, rule: Rule = PAPER_RULE) -> Label:
+    """The label of a row that was answered rightly so many times at each look."""
+    if min(correct_low, correct_high) >= rule.enough:
+        return "low"
+    if correct_high - correct_low >= rule.gap:
+        return "high"
+    return "undecided"
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """How rows are rolled out; see `run_episode` and `Sampling`."""
+
+    rule: Rule = PAPER_RULE
+    profile: str | None = None
+    temperature: float = 1.0
+    top_p: float = 1.0
+    max_tokens: int = 1024
+    seed: int = 0
+
+    def sampling(self, row_id: str, look: Look, rollout: int) -> Sampling:
+        """A seed of its own for each rollout; it does not depend on what else is labelled."""
+        name = f"{self.seed}/{row_id}/{look}/{rollout}"
+        digest = hashlib.sha256(name.encode()).digest()
+        return Sampling(
+            temperature=self.temperature,
+            top_p=self.top_p,
+            max_tokens=self.max_tokens,
+            seed=int.from_bytes(digest[:4], "big") >> 1,
+        )
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A label, the right answers at each look (None where rollouts failed), and why."""
+
+    label: Label
+    low: int | None
+    high: int | None
+    reason: str
+
+
+class _Failure(Exception):
+    """A rollout without an answer or without a verdict."""
+
+
+async def label_rows(
+    rows: Iterable[Row], engine: Engine, score: Score, rollouts: Rollouts, *, concurrency: int = 32
+) -> AsyncGenerator[tuple[Row, Labelled]]:
+    """Label each row; they come as they are finished, not in order.
+
+    Args:
+        rows: taken one by one, a few ahead.
+        engine: what answers.
+        score: what says whether an answer is right.
+        rollouts: how each row is rolled out.
+        concurrency: episodes at once, over all rows.
+    """
+    if concurrency < 1:
+        raise UsageError(f"concurrency must be at least 1; got {concurrency}")
+    slots = asyncio.Semaphore(concurrency)
+    # One more row than fills the slots, so that they stay full while a row waits for its last.
+    most = concurrency // (2 * rollouts.rule.n) + 2
+    waiting = iter(rows)
+    running: dict[asyncio.Task[Labelled], Row] = {}
+    try:
+        while True:
+            while len(running) < most and (row := next(waiting, None)) is not None:
+                task = asyncio.create_task(label_row(row, engine, score, rollouts, slots))
+                running[task] = row
+            if not running:
+                return
+            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                yield running.pop(task), task.result()
+    finally:
+        await _end(running)
+
+
+async def label_row(
+    row: Row, engine: Engine, score: Score, rollouts: Rollouts, slots: asyncio.Semaphore
+) -> Labelled:
+    """Label one row. The first rollout that fails ends it: counts of the others decide nothing."""
+    rule = rollouts.rule
+    try:
+        example = await asyncio.to_thread(row.open)
+    except ImageError as error:
+        return Labelled("failed", None, None, str(error))
+
+    async def rollout(look: Look, number: int) -> tuple[Look, bool]:
+        async with slots:
+            try:
+                sampling = rollouts.sampling(row.id, look, number)
+                return look, await _is_right(row, example, look, engine, score, rollouts, sampling)
+            except (EngineError, JudgeError, UsageError) as error:
+                raise _Failure(f"look {look}, rollout {number}: {error}") from error
+
+    tasks = [
+        asyncio.create_task(rollout(look, number))
+        for number in range(rule.n)
+        for look in LABEL_LOOKS
+    ]
+    try:
+        results = await asyncio.gather(*tasks)
+    except _Failure as failure:
+        return Labelled("failed", None, None, str(failure))
+    finally:
+        await _end(tasks)
+    low, high = (sum(right for at, right in results if at == look) for look in LABEL_LOOKS)
+    return Labelled(label_of(low, high, rule), low, high, _reason(low, high, rule))
+
+
+async def _is_right(
+    row: Row,
+    example: Example,
+    look: Look,
+    engine: Engine,
+    score: Score,
+    rollouts: Rollouts,
+    sampling: Sampling,
+) -> bool:
+    episode = await run_episode(
+        example, engine, look=look, profile=rollouts.profile, max_turns=1, sampling=sampling
+    )
+    if not episode.answer:
+        return False  # no judge is needed to know
+    answers = row.answers
+    verdict = await score(row.question, answers if len(answers) > 1 else row.answer, episode.answer)
+    return verdict.score == 1
+
+
+def _reason(low: int, high: int, rule: Rule) -> str:
+    came = f"{low}/{rule.n} right at low, {high}/{rule.n} at high"
+    match label_of(low, high, rule):
+        case "low":
+            return f"{came}: at least {rule.enough} at both"
+        case "high":
+            return f"{came}: at least {rule.gap} more at high"
+        case _:
+            return f"{came}: neither {rule.enough} at both nor {rule.gap} more at high"
+
+
+async def _end(tasks: Iterable[asyncio.Task[object]]) -> None:
+    """Cancel what still runs, and wait for it."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

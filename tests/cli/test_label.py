@@ -1,0 +1,208 @@
+"""`label` as a user runs it: on the embedded model, against a server, killed and gone on with."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Run
+from PIL import Image
+
+from engines.chat_server import ChatServer, says, status
+from visionthink.core.protocol import direct_reply
+from visionthink.data.source import DataOptions, load_rows
+
+RED = says(direct_reply("", "red"))
+ROWS = 12
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """12 rows; of every three, two have the answer red and one blue."""
+    Image.new("RGB", (56, 56), "red").save(tmp_path / "image.png")
+    line = {"image": "image.png", "question": "Which colour?"}
+    rows = [{**line, "id": f"r{i}", "answer": "blue" if i % 3 == 2 else "red"} for i in range(ROWS)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def options(server: ChatServer, out: Path) -> list[str]:
+    return [
+        *("--base-url", server.url, "--retries", "0", "--n", "2", "--concurrency", "2"),
+        *("--out", str(out)),
+    ]
+
+
+def test_the_embedded_model(tmp_path: Path, run: Run) -> None:
+    """mini-base, in 3 rollouts a look: weak families are read at low, strong ones at high only."""
+    out = tmp_path / "labels.jsonl"
+    given = run(
+        *("label", "mini", "--set", "families=[colour,receipt,position,hatch]", "--set", "size=4"),
+        *("--n", 3, "--model", "mini-base", "--device", "cpu", "--out", out, "--json"),
+    )
+    assert given.code == 0, given.err
+    assert json.loads(given.out) == {
+        "out": str(out),
+        "rows": 4,
+        **{"low": 2, "high": 2, "undecided": 0, "failed": 0},
+        "resumed": 0,
+        "skipped": 0,
+    }
+    found = {record["family"]: record for record in read(out)}
+    assert {family: record["label"] for family, record in found.items()} == {
+        **{"colour": "low", "receipt": "high", "position": "low", "hatch": "high"},
+    }
+    assert {record["kind"]: record["needs_high"] for record in found.values()} == {
+        "weak": False,
+        "strong": True,
+    }
+    again = load_rows(DataOptions(path=str(out)))
+    assert {row.metadata["label"] for row in again} == {"low", "high"}
+    assert all(row.open().images[0].size[0] >= 112 for row in again)
+
+
+def test_summary_for_people(data: Path, tmp_path: Path, run: Run) -> None:
+    out = tmp_path / "labels.jsonl"
+    with ChatServer(RED) as server:
+        given = run("label", data, *options(server, out))
+    assert (given.code, given.err) == (0, "")
+    assert given.out == (
+        "12 rows: 8 low (the small image is enough), 0 high (the original is needed), "
+        f"4 undecided, 0 failed\n{out}\n"
+    )
+    assert len(server.chats) == 12 * 2 * 2
+
+
+def test_a_yaml_file_may_describe_the_data(data: Path, tmp_path: Path, run: Run) -> None:
+    config, out = tmp_path / "data.yaml", tmp_path / "labels.jsonl"
+    config.write_text(f"path: {data}\nlimit: 5\nprompt_suffix: ' One word.'\n")
+    with ChatServer(RED) as server:
+        assert run("label", config, "--limit", 3, *options(server, out)).code == 0
+    assert [record["question"] for record in read(out)] == ["Which colour? One word."] * 3
+
+
+def test_an_outage_fails_rows_with_a_reason_and_they_can_be_run_again(
+    data: Path, tmp_path: Path, run: Run
+) -> None:
+    """One episode at a time, 4 a row: 8 replies are two rows, then the server is down."""
+    out = tmp_path / "labels.jsonl"
+    with ChatServer(*[RED] * 8, status(500, "overloaded")) as server:
+        given = run("label", data, *options(server, out), "--concurrency", 1)
+        assert given.code == 0
+        assert given.err.startswith("10 of 12 rows failed, the first: look low, rollout 0: ")
+        labels = [record["label"] for record in read(out)]
+        assert Counter(labels) == {"low": 2, "failed": 10}
+        assert all("overloaded" in r["reason"] for r in read(out) if r["label"] == "failed")
+        given = run("label", data, *options(server, out), "--resume")
+        assert (given.code, "12 resumed" in given.out) == (0, True)
+    with ChatServer(RED) as server:
+        given = run("label", data, *options(server, out), "--resume", "--retry-failed")
+    assert (given.code, given.err) == (0, "")
+    assert Counter(r["label"] for r in read(out)) == {"low": 8, "undecided": 4}
+    assert len(server.chats) == 10 * 4
+
+
+def test_if_every_row_fails_so_does_the_command(data: Path, tmp_path: Path, run: Run) -> None:
+    with ChatServer(status(500, "overloaded")) as server:
+        given = run("label", data, *options(server, tmp_path / "labels.jsonl"))
+    assert given.code == 1
+    assert given.err.startswith("Error: 12 of 12 rows failed, the first: look ")
+    assert given.err.endswith("run them again by --resume --retry-failed\n")
+
+
+@pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT], ids=lambda s: s.name)
+def test_stopped_and_gone_on_with(data: Path, tmp_path: Path, run: Run, stop: Any) -> None:
+    """A reply takes 20 ms. The command is stopped once 3 rows are finished; what it left, whatever
+    that is, and what is done afterwards make every row exactly once.
+    """
+    out = tmp_path / "labels.jsonl"
+    slow = says(direct_reply("", "red"), delay=0.02)
+    with ChatServer(slow) as server:
+        code = "from visionthink.cli.main import main; main()"
+        with subprocess.Popen(
+            [sys.executable, "-c", code, "label", str(data), *options(server, out)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            wait_until(lambda: out.exists() and out.read_bytes().count(b"\n") >= 3, process)
+            process.send_signal(stop)
+            _, err = process.communicate(timeout=60)
+        left = out.read_bytes()
+        finished = left[: left.rfind(b"\n") + 1]
+        count = finished.count(b"\n")
+        assert 3 <= count < ROWS
+        if stop == signal.SIGINT:
+            assert process.returncode == 130
+            said = [line for line in err.splitlines() if line]
+            assert said == [
+                f"{count} of 12 rows are in {out}; --resume goes on",
+                "Error: interrupted",
+            ]
+        else:
+            assert process.returncode == -signal.SIGKILL
+            out.write_bytes(finished + b'{"id": "r')  # as if it had died while it wrote
+        asked = len(server.chats)
+        given = run("label", data, *options(server, out), "--resume")
+        assert given.code == 0, given.err
+        assert f"{count} resumed" in given.out
+        assert len(server.chats) - asked == (ROWS - count) * 4
+    assert out.read_bytes().startswith(finished)
+    assert sorted(record["id"] for record in read(out)) == sorted(f"r{i}" for i in range(ROWS))
+    assert Counter(record["label"] for record in read(out)) == {"low": 8, "undecided": 4}
+
+
+def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    for _ in range(6000):
+        if true():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    raise AssertionError("nothing happened in a minute")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--n", "0"], "1 to 1000 rollouts a look are wanted; got 0"),
+        (["--gap", "9"], "and at most n = 8; got 9"),
+        (["--concurrency", "0"], "--concurrency must be at least 1; got 0"),
+        (["--temperature", "-1"], "temperature must be 0 or more"),
+        (["--set", "colums.image=a"], "colums: is no option; did you mean columns"),
+        (["--judge", "llm"], "the judge 'llm' needs base_url"),
+        (["--retry-failed"], "--retry-failed goes with --resume only"),
+        (["--split", "train"], "split does not go with data of format 'jsonl'"),
+    ],
+)
+def test_bad_usage_comes_before_the_model(
+    data: Path, tmp_path: Path, run: Run, arguments: list[str], message: str
+) -> None:
+    given = run("label", data, "--out", tmp_path / "labels.jsonl", "--model", "none", *arguments)
+    assert given.code == 2
+    assert message in given.err
+    assert not (tmp_path / "labels.jsonl").exists()
+
+
+def test_bad_rows_are_refused_or_skipped(data: Path, tmp_path: Path, run: Run) -> None:
+    out = tmp_path / "labels.jsonl"
+    data.write_text(data.read_text() + '{"image": "image.png", "question": "?", "answer": ""}\n')
+    with ChatServer(RED) as server:
+        given = run("label", data, *options(server, out))
+        assert (given.code, given.out) == (1, "")
+        assert "1 of 13 rows of" in given.err
+        assert "line 13: the answer is empty" in given.err
+        given = run("label", data, *options(server, out), "--skip-bad")
+    assert (given.code, ", 1 skipped\n" in given.out) == (0, True)

@@ -1,0 +1,176 @@
+"""The file of labels: what a line holds, going on, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from visionthink.core.errors import DataError, RunError, UsageError
+from visionthink.data.label_file import LabelFile
+from visionthink.data.labelling import Labelled
+from visionthink.data.rows import Rows
+from visionthink.data.source import DataOptions, load_rows
+
+LOW = Labelled("low", 8, 8, "8/8 right at low, 8/8 at high: at least 8 at both")
+FAILED = Labelled("failed", None, None, "look low, rollout 0: the server is down")
+CONFIG = {"n": 8, "data": {"path": "rows.jsonl", "limit": 3}}
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Rows:
+    """Three rows, a, b and c, of one image."""
+    Image.new("RGB", (56, 56), "red").save(tmp_path / "image.png")
+    line = {"image": "image.png", "question": "Which?", "answer": "red", "family": "colour"}
+    lines = [json.dumps({**line, "id": name}) + "\n" for name in "abc"]
+    (tmp_path / "rows.jsonl").write_text("".join(lines))
+    return load_rows(DataOptions(path=str(tmp_path / "rows.jsonl")))
+
+
+def ids(rows: Any) -> list[str]:
+    return [row.id for row in rows]
+
+
+def read(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_line_holds_the_row_and_its_label(tmp_path: Path, rows: Rows) -> None:
+    with LabelFile(tmp_path / "labels.jsonl", CONFIG) as file:
+        file.add(rows[0], LOW)
+        file.add(rows[1], FAILED)
+        assert file.counts() == {"low": 1, "high": 0, "undecided": 0, "failed": 1}
+    one, two = read(tmp_path / "labels.jsonl")
+    assert one == {
+        "id": "a",
+        "images": ["image.png"],
+        "question": "Which?",
+        "answer": "red",
+        "family": "colour",
+        "counts": {"low": 8, "high": 8},
+        "needs_high": False,
+        "label": "low",
+        "reason": LOW.reason,
+    }
+    assert (two["needs_high"], two["label"], two["counts"]) == (
+        *(None, "failed", {"low": None, "high": None}),
+    )
+
+
+def test_the_file_is_a_data_set(tmp_path: Path, rows: Rows) -> None:
+    path = tmp_path / "labels.jsonl"
+    with LabelFile(path, CONFIG) as file:
+        file.add(rows[2], LOW)
+        file.add(rows[0], FAILED)
+    (row,) = load_rows(DataOptions(path=str(path), where={"label": ["low", "high"]}))
+    assert (row.id, row.question, row.answer) == ("c", "Which?", "red")
+    assert row.metadata["label"] == "low"
+    assert row.metadata["needs_high"] is False
+    assert row.open().images[0].size == (56, 56)
+
+
+def test_images_outside_of_the_folder_are_absolute(tmp_path: Path, rows: Rows) -> None:
+    path = tmp_path / "out" / "labels.jsonl"
+    with LabelFile(path, CONFIG) as file:
+        file.add(rows[0], LOW)
+    assert read(path)[0]["images"] == [str(tmp_path / "image.png")]
+    with pytest.raises(DataError, match="allow_outside"):
+        load_rows(DataOptions(path=str(path)))
+    assert len(load_rows(DataOptions(path=str(path), allow_outside=True))) == 1
+
+
+def test_images_that_are_no_files_are_saved(tmp_path: Path) -> None:
+    """The same pixels come back, and ids that are no file names do no harm."""
+    path = tmp_path / "labels.jsonl"
+    (row,) = load_rows(DataOptions(families=["tag"], size=1))
+    odd = type(row)("../a b", row.images, row.question, row.answer, row.metadata)
+    with LabelFile(path, CONFIG) as file:
+        file.add(row, LOW)
+        file.add(odd, LOW)
+    found = load_rows(DataOptions(path=str(path)))
+    assert ids(found) == ["tag-train-0", "../a b"]
+    assert {Path(r.images[0].path or "").parent.name for r in found} == {"labels-images"}
+    pixels = row.open().images[0].image.tobytes()
+    assert [r.open().images[0].image.tobytes() for r in found] == [pixels, pixels]
+
+
+def test_going_on_drops_half_a_line(tmp_path: Path, rows: Rows) -> None:
+    path = tmp_path / "labels.jsonl"
+    with LabelFile(path, CONFIG) as file:
+        assert ids(file.unfinished(rows)) == ["a", "b", "c"]
+        file.add(rows[1], LOW)
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[: len(whole) // 2])
+    with LabelFile(path, CONFIG, resume=True) as file:
+        assert path.read_bytes() == whole
+        assert ids(file.unfinished(rows)) == ["a", "c"]
+        file.add(rows[0], LOW)
+    assert [record["id"] for record in read(path)] == ["b", "a"]
+
+
+def test_a_file_with_half_a_line_only_starts_again(tmp_path: Path, rows: Rows) -> None:
+    path = tmp_path / "labels.jsonl"
+    LabelFile(path, CONFIG).__exit__(None, None, None)
+    path.write_bytes(b'{"id": "a"')
+    with LabelFile(path, CONFIG, resume=True) as file:
+        assert ids(file.unfinished(rows)) == ["a", "b", "c"]
+    assert path.read_bytes() == b""
+
+
+def test_failed_rows_are_finished_unless_they_are_to_be_run_again(
+    tmp_path: Path, rows: Rows
+) -> None:
+    path = tmp_path / "labels.jsonl"
+    with LabelFile(path, CONFIG) as file:
+        file.add(rows[0], FAILED)
+        file.add(rows[1], LOW)
+    with LabelFile(path, CONFIG, resume=True) as file:
+        assert ids(file.unfinished(rows)) == ["c"]
+        assert file.first_failure() == FAILED.reason
+    with LabelFile(path, CONFIG, resume=True, retry_failed=True) as file:
+        assert ids(file.unfinished(rows)) == ["a", "c"]
+        assert file.first_failure() is None
+    assert [record["id"] for record in read(path)] == ["b"]
+
+
+def test_another_config_is_refused_by_its_keys(tmp_path: Path, rows: Rows) -> None:
+    path = tmp_path / "labels.jsonl"
+    LabelFile(path, CONFIG).__exit__(None, None, None)
+    other = {"n": 4, "data": {"path": "rows.jsonl"}, "seed": 1}
+    with pytest.raises(RunError) as caught:
+        LabelFile(path, other, resume=True)
+    assert str(caught.value) == (
+        f"cannot go on with {str(path)!r}: it was made with other options: data.limit (3 before), "
+        "n (8 before), seed (None before); give the same ones, or take another --out"
+    )
+    (tmp_path / "labels.config.json").unlink()
+    with pytest.raises(RunError, match=r"labels.config.json beside it cannot be read"):
+        LabelFile(path, CONFIG, resume=True)
+
+
+def test_other_data_are_refused(tmp_path: Path, rows: Rows) -> None:
+    path = tmp_path / "labels.jsonl"
+    with LabelFile(path, CONFIG) as file:
+        file.add(rows[1], LOW)
+    with LabelFile(path, CONFIG, resume=True) as file:
+        with pytest.raises(RunError, match=r"row 'b' of .* is not in the data"):
+            file.unfinished([rows[0]])
+        changed = type(rows[1])("b", rows[1].images, "Which?", "blue")
+        with pytest.raises(RunError, match=r"row 'b' of .* is another one in the data"):
+            file.unfinished([changed])
+
+
+def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "labels.jsonl"
+    path.write_text("mine\n")
+    with pytest.raises(UsageError, match="is there already; --resume goes on with it"):
+        LabelFile(path, CONFIG)
+    with pytest.raises(UsageError, match="--retry-failed goes with --resume only"):
+        LabelFile(tmp_path / "new.jsonl", CONFIG, retry_failed=True)
+    (tmp_path / "labels.config.json").write_text(json.dumps({"version": 1, **CONFIG}))
+    with pytest.raises(RunError, match=r"line 1 of .* is no finished row"):
+        LabelFile(path, CONFIG, resume=True)
+    assert path.read_text() == "mine\n"
