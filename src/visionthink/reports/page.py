@@ -45,11 +45,6 @@ MAX_THOUGHT = 700
 """Characters shown beside the images; the folded conversation has them all."""
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
-_STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode("ascii")
-POLICY = (
-    f"default-src 'none'; img-src data:; style-src 'sha256-{_STYLE_HASH}'; "
-    "base-uri 'none'; form-action 'none'"
-)
 DECISIONS = {
     "answer": "\N{CHECK MARK} answers",
     "request": "→ requests the original",
@@ -67,28 +62,42 @@ def save_page(
 
 def episode_page(episodes: Sequence[Episode], title: str = "Episodes") -> str:
     """The page: one card an episode, with its cost and its whole conversation folded below."""
-    cards = "\n".join(_card(episode, at) for at, episode in enumerate(episodes, start=1))
+    cards = "\n".join(card(episode, at) for at, episode in enumerate(episodes, start=1))
+    return document(title, _summary(episodes), cards)
+
+
+def document(title: str, summary: str, main: str, style: str = STYLE) -> str:
+    """A whole page: `summary` and `main` are HTML, `title` is text."""
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="{POLICY}">
+<meta http-equiv="Content-Security-Policy" content="{policy(style)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <title>{_text(title)}</title>
-<style>{STYLE}</style>
+<style>{style}</style>
 </head>
 <body>
 <header>
 <h1 dir="auto">{_text(title)}</h1>
-<p class="muted">{_summary(episodes)}</p>
+<p class="muted">{summary}</p>
 </header>
 <main>
-{cards}
+{main}
 </main>
 </body>
 </html>
 """
+
+
+def policy(style: str = STYLE) -> str:
+    """The Content-Security-Policy: this style sheet and images inside the page, nothing else."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode("ascii")
+    return (
+        f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
 
 
 def _text(text: str) -> str:
@@ -111,7 +120,8 @@ def _summary(episodes: Sequence[Episode]) -> str:
 # One episode
 
 
-def _card(episode: Episode, number: int) -> str:
+def card(episode: Episode, number: int, aside: str = "") -> str:
+    """The HTML of one episode, the `number`-th of its page; `aside` is HTML under its question."""
     told = steps(episode)
     at = next((i for i, step in enumerate(told) if step.delivered), len(told) - 1)
     factor = _factor(episode.example.images)
@@ -131,7 +141,7 @@ def _card(episode: Episode, number: int) -> str:
     return f"""<article aria-labelledby="q{number}">
 <header>
 <h2 id="q{number}" dir="auto">{_text(episode.example.question)}</h2>
-<p class="muted" dir="auto">{_text(facts)}</p>
+<p class="muted" dir="auto">{_text(facts)}</p>{aside}
 </header>
 <div class="flow">
 {first}

@@ -1,0 +1,286 @@
+"""Sample episodes of a run folder as cards: what was seen, said, decided and rewarded.
+
+A record keeps no prompts, so the conversation shown is what the model was shown and what it said.
+Records and their images are hostile: what cannot be read becomes a note in place of the card.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from visionthink.core.errors import VisionThinkError
+from visionthink.core.images import Limits, Picture, open_picture
+from visionthink.core.ledger import Ledger, TurnCost
+from visionthink.core.protocol import PROFILES
+from visionthink.core.records import EPISODE_VERSION
+from visionthink.core.types import LOOKS, Episode, Example, Message, StopReason, Turn, Usage
+from visionthink.reports.page import card
+from visionthink.reports.story import clean, one_line
+from visionthink.reports.training import TrainingRun
+
+LIMITS = Limits(max_bytes=4 * 2**20, max_pixels=4_000_000)
+PARTS = ("accuracy", "format", "control", "total", "advantage")
+_DATA_URL = "data:image/"
+_BLANK = (0xC8, 0xC6, 0xC0)
+_UNKNOWN_PROFILE = "agent"
+_MAX_QUESTION = 90
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A line of `episodes.jsonl` and the run that it is of."""
+
+    run: TrainingRun
+    record: Mapping[str, Any]
+
+
+def samples(run: TrainingRun, most: int) -> list[Sample]:
+    """At most `most` of the run's episodes, evenly spread, the last one among them.
+
+    Raises:
+        RunError: a line of `episodes.jsonl` is broken.
+    """
+    count = sum(1 for _ in run.folder.episodes())
+    few = min(most, count)
+    wanted = {count - 1 - at * count // few for at in range(few)}
+    records = enumerate(run.folder.episodes())
+    return [Sample(run, record) for at, record in records if at in wanted]
+
+
+def gallery(found: Sequence[Sample]) -> str:
+    """The HTML of the samples, each folded under one line, with buttons that choose among them.
+
+    Empty if there are none.
+    """
+    if not found:
+        return ""
+    many = len({sample.run.name for sample in found}) > 1
+    cards = "\n".join(_folded(sample, at, many) for at, sample in enumerate(found, start=1))
+    return f'<section class="gallery">\n{_buttons()}\n{cards}\n</section>'
+
+
+def _buttons() -> str:
+    chosen = "".join(
+        f'<span class="choice">{_radio(name, choices)}</span>' for name, choices in CHOICES.items()
+    )
+    return f'<p class="choices">{chosen}</p>'
+
+
+def _radio(name: str, choices: Sequence[str]) -> str:
+    return "".join(
+        f'<input type="radio" name="{name}" id="only-{choice}"{" checked" if not at else ""}>'
+        f'<label for="only-{choice}">{choice.replace("-", " ")}</label>'
+        for at, choice in enumerate(choices)
+    )
+
+
+CHOICES = {
+    "way": ("any-way", "direct", "requested", "unanswered"),
+    "verdict": ("any-verdict", "right", "wrong"),
+    "kind": ("any-kind", "weak", "strong"),
+}
+"""What can be chosen; the first of each is everything."""
+FILTERS = "\n".join(
+    f".gallery:has(#only-{choice}:checked) .sample:not(.{choice}) {{ display: none; }}"
+    for choices in CHOICES.values()
+    for choice in choices[1:]
+)
+"""The style sheet that does the choosing: no script runs on our pages."""
+
+
+def _folded(sample: Sample, number: int, named: bool) -> str:
+    record = sample.record
+    try:
+        episode, note = episode_of(record, sample.run.folder.path)
+        shown = card(episode, number, f"{_asides(record)}{note}")
+        marks = _marks(record, episode)
+    except (VisionThinkError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+        why = f"{type(error).__name__}: {error}"
+        shown = f'<p class="none">This record cannot be shown: {_text(one_line(why)[:200])}</p>'
+        marks = []
+    step = record.get("step")
+    family = record.get("family")
+    facts = [
+        sample.run.name if named else "",
+        f"step {step}" if isinstance(step, int) else "",
+        family if isinstance(family, str) else "",
+        *marks,
+    ]
+    question = one_line(str(record.get("question", "")))
+    short = question if len(question) <= _MAX_QUESTION else f"{question[: _MAX_QUESTION - 1]}…"
+    return (
+        f'<details class="sample {" ".join(marks)}"><summary>'
+        f'<span class="facts">{_text(", ".join(fact for fact in facts if fact))}</span> '
+        f'<span dir="auto">{_text(short)}</span></summary>\n{shown}\n</details>'
+    )
+
+
+def _marks(record: Mapping[str, Any], episode: Episode) -> list[str]:
+    """The words of `CHOICES` that hold: they are class names, so nothing else may come here."""
+    unanswered = episode.stop_reason is not StopReason.ANSWERED
+    way = "requested" if episode.requested else "unanswered" if unanswered else "direct"
+    accuracy = _reward(record).get("accuracy")
+    verdict = "" if accuracy is None else "right" if accuracy >= 0.5 else "wrong"
+    kind = record.get("kind")
+    known = kind if kind in CHOICES["kind"] else ""
+    return [mark for mark in (way, verdict, known) if mark]
+
+
+def _asides(record: Mapping[str, Any]) -> str:
+    """The right answer and the parts of the reward."""
+    expected = record.get("answer_expected")
+    right = f"<b>{_text(str(expected))}</b>" if expected is not None else "not known"
+    reward = _reward(record)
+    parts = [f"{part} {reward[part]:+.3f}" for part in PARTS if part in reward]
+    told = ", ".join(parts) if parts else "unscored"
+    return (
+        f'<p dir="auto"><span class="label">Right answer</span> {right}</p>'
+        f'<p><span class="label">Reward</span> {told}</p>'
+    )
+
+
+def _reward(record: Mapping[str, Any]) -> dict[str, float]:
+    reward = record.get("reward")
+    if not isinstance(reward, Mapping):
+        return {}
+    return {
+        part: float(reward[part])
+        for part in PARTS
+        if isinstance(reward.get(part), int | float) and not isinstance(reward[part], bool)
+    }
+
+
+def _text(text: str) -> str:
+    return escape(clean(text))
+
+
+# From a record back to an episode
+
+
+def episode_of(record: Mapping[str, Any], folder: Path) -> tuple[Episode, str]:
+    """The episode that a record tells of, and HTML that says what of it was not kept.
+
+    Raises:
+        VisionThinkError, KeyError, TypeError, ValueError: the record is broken.
+    """
+    if record["version"] > EPISODE_VERSION:
+        raise ValueError(f"it is of version {record['version']}: update visionthink")
+    turns = [_turn(turn) for turn in record["turns"]]
+    costs = [TurnCost(**turn["cost"]) for turn in record["turns"]]
+    looks, note = _looks(record, turns, folder)
+    first = looks[0] if looks else ()
+    delivered = next((look for look in looks[1:] if look), ())
+    look = record["look"]
+    if look not in LOOKS:
+        raise ValueError(f"there is no look {str(look)[:40]!r}")
+    tokens = record["ledger"]["visual_tokens"]
+    smaller = look != "high" and tokens["first"] < tokens["vanilla"]
+    originals = delivered or (tuple(map(_doubled, first)) if smaller else first)
+    profile = str(record["profile"])
+    question = str(record["question"])
+    messages: list[Message] = []
+    for at, turn in enumerate(turns):
+        parts = (*looks[at], question) if at == 0 else looks[at]
+        if parts:
+            messages.append(Message("user", parts))
+        messages.append(Message("assistant", (turn.text,)))
+    if profile not in PROFILES:
+        note += f'<p class="muted">Its profile, {_text(profile[:40])}, is not known here.</p>'
+        profile = _UNKNOWN_PROFILE
+    episode = Episode(
+        example=Example(originals, question),
+        look=look,
+        profile=profile,
+        model=str(record["model"]),
+        answer=str(record["answer"]),
+        requested=bool(record["requested"]),
+        stop_reason=StopReason(record["stop_reason"]),
+        format_valid=bool(record["format_valid"]),
+        messages=tuple(messages),
+        turns=tuple(turns),
+        ledger=_ledger(record["ledger"], costs),
+    )
+    return episode, note
+
+
+def _turn(turn: Mapping[str, Any]) -> Turn:
+    outcome = turn["outcome"]
+    if outcome not in ("answer", "request", "malformed"):
+        raise ValueError(f"there is no outcome {str(outcome)[:40]!r}")
+    saw = tuple((int(width), int(height)) for width, height in turn["saw"])
+    return Turn(str(turn["text"]), outcome, saw, Usage(0, 0), str(turn["note"]))
+
+
+def _ledger(ledger: Mapping[str, Any], costs: Sequence[TurnCost]) -> Ledger:
+    tokens = ledger["visual_tokens"]
+    return Ledger(
+        first=int(tokens["first"]),
+        requested=int(tokens["requested"]),
+        vanilla=int(tokens["vanilla"]),
+        turns=tuple(costs),
+        vanilla_prefill_flops=ledger["vanilla_prefill_flops"],
+        vanilla_paper_prefill_flops=ledger["vanilla_paper_prefill_flops"],
+    )
+
+
+def _looks(
+    record: Mapping[str, Any], turns: Sequence[Turn], folder: Path
+) -> tuple[list[tuple[Picture, ...]], str]:
+    """The images that came before each turn, and what is to be said about them.
+
+    Grey areas stand in for images that were not kept.
+    """
+    sizes = [size for turn in turns for size in turn.saw]
+    kept = record.get("images")
+    pictures: list[Picture] = []
+    note = ""
+    if isinstance(kept, list) and len(kept) == len(sizes):
+        try:
+            pictures = [_open(source, folder) for source in kept]
+        except ValueError as error:
+            note = one_line(str(error))[:200]
+    else:
+        note = "what the model saw was not kept"
+    if not pictures:
+        pictures = [_blank(size) for size in sizes]
+    elif [picture.size for picture in pictures] != sizes:
+        real = ", ".join(f"{width} x {height}" for width, height in sizes)
+        note = f"images are kept shrunk; the model saw {real} px"
+    rest = iter(pictures)
+    looks = [tuple(next(rest) for _ in turn.saw) for turn in turns]
+    return looks, f'<p class="muted">{_text(note)}</p>' if note else ""
+
+
+def _open(source: object, folder: Path) -> Picture:
+    """An image of a record: a data URL, or a file inside the run folder."""
+    if not isinstance(source, str):
+        raise ValueError("an image of the record is no text")
+    if source.startswith(_DATA_URL):
+        try:
+            data = base64.b64decode(source.partition(",")[2], validate=True)
+        except binascii.Error as error:
+            raise ValueError("an image of the record is no base64") from error
+        return open_picture(data, LIMITS)
+    path = (folder / source).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise ValueError("an image of the record is outside its run folder")
+    return open_picture(path, LIMITS)
+
+
+def _blank(size: tuple[int, int]) -> Picture:
+    scale = min(1.0, 448 / max(1, *size))
+    width, height = (max(1, round(side * scale)) for side in size)
+    return Picture(Image.new("RGB", (width, height), _BLANK))
+
+
+def _doubled(picture: Picture) -> Picture:
+    """Stands in for the original that was not requested: only its size is used."""
+    return Picture(picture.image.resize((picture.size[0] * 2, picture.size[1] * 2)))

@@ -1,0 +1,505 @@
+"""Plots of training runs, that read as well in grey print and by the colour-blind.
+
+What lines stand for is told by colour, dashes and markers at once; a band is the range over seeds.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from visionthink.core.errors import MissingExtraError
+from visionthink.reports.curves import Histogram, Line, bin_width, line, r_histogram
+from visionthink.reports.training import KINDS, Group, Setting, estimate, is_number, kinds
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MOST_POINTS = 150
+MOST_HEAT_MAPS = 6
+WIDTH = 9.0
+"""Inches."""
+DPI = 150
+
+# Okabe and Ito's colours without the yellow, which white paper swallows; dark and light alternate.
+_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9")
+_DASHES: tuple[Any, ...] = (
+    *("solid", (0, (6, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1.5))),
+    *((0, (9, 2, 2, 2, 2, 2)), (0, (1, 3))),
+)
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_HATCHES = ("", "////", "....", "xxxx")
+_MARKS = 9
+"""Markers a line."""
+_INK, _MUTED, _RULE = "#1f2328", "#5a626b", "#d9d5cb"
+_LOOK: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.titleweight": "bold",
+    "axes.edgecolor": _MUTED,
+    "axes.labelcolor": _MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "text.color": _INK,
+    "xtick.color": _MUTED,
+    "ytick.color": _MUTED,
+    "grid.color": _RULE,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.6,
+    "legend.frameon": False,
+    "hatch.linewidth": 0.6,
+    "svg.hashsalt": "visionthink",  # equal runs give equal files
+}
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawn plot: `name` is its file name without an end, `caption` what it shows."""
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
+    svg: bytes
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """One set of axes: a metric of each group, or metrics of one group by what they are called."""
+
+    title: str
+    metrics: tuple[tuple[str, Group, str], ...]
+    """Label, group, metric."""
+
+
+def plots(groups: Sequence[Group]) -> list[Plot]:
+    """All plots for which the runs have figures.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    width = bin_width(groups, MOST_POINTS)
+    with _paper():
+        found = [*_curve_plots(groups, width), *_heat_maps(groups, width)]
+    return [plot for plot in found if plot is not None]
+
+
+def _curve_plots(groups: Sequence[Group], width: int) -> Iterator[Plot | None]:
+    yield _curves(
+        "request_rate",
+        "How often the original is requested",
+        "Share of sampled episodes that request the original, by the kind of question.",
+        _by_kind(groups, "episode/request_rate"),
+        width,
+        share=True,
+    )
+    yield _curves(
+        "accuracy",
+        "Accuracy",
+        "Share of sampled answers that are right, by the kind of question.",
+        _by_kind(groups, "episode/accuracy") or _by_part(groups, {"reward/accuracy": "all"}),
+        width,
+        share=True,
+    )
+    yield _curves(
+        "held_out",
+        "Held-out questions",
+        "The same on questions that are not trained on.",
+        [
+            *_by_kind(groups, "eval/request_rate", "requests"),
+            *_by_kind(groups, "eval/accuracy", "accuracy"),
+        ],
+        1,
+        share=True,
+    )
+    parts = ("total", "accuracy", "format", "control")
+    yield _curves(
+        "reward",
+        "Reward and its parts",
+        "Mean over all sampled episodes; the control part is the penalty, with its sign.",
+        _by_part(groups, {f"reward/{part}": part for part in parts}),
+        width,
+    )
+    yield _curves(
+        "visual_tokens",
+        "Visual tokens processed, over vanilla",
+        "Visual tokens of the first look and of requested originals, over those of the originals "
+        "alone; 1 is what it costs always to look at the original only.",
+        _by_part(groups, {"cost/visual_token_ratio": ""}),
+        width,
+        level=1.0,
+    )
+    rates = {
+        "episode/malformed_rate": "malformed replies",
+        "episode/overlong_rate": "cut off by the length limit",
+        "episode/unanswered_rate": "without an answer",
+        "episode/zero_variance_rate": "groups without variance",
+        "judge/unscored_rate": "unscored by the judge",
+    }
+    yield _curves(
+        "health",
+        "What goes wrong",
+        "Shares of the sampled episodes, or of the groups of a prompt.",
+        _by_part(groups, rates),
+        width,
+        share=True,
+    )
+    update = ("loss", "kl", "grad_norm", "learning_rate", "entropy")
+    yield _curves(
+        "update",
+        "What the optimiser saw",
+        "Loss, divergence from the reference model, norm of the gradient, learning rate, entropy.",
+        _by_part(groups, {f"train/{part}": part.replace("_", " ") for part in update}),
+        width,
+    )
+    parts = ("rollout", "judge", "update")
+    yield _curves(
+        "time",
+        "Seconds of a step",
+        "Wall clock of drawing episodes, of judging them and of updating the weights.",
+        _by_part(groups, {f"time/{part}_s": part for part in parts}),
+        width,
+    )
+
+
+def _by_kind(groups: Sequence[Group], prefix: str, what: str = "") -> list[_Panel]:
+    """A metric by kind: one panel for one group, else a panel for each kind."""
+    found = kinds(groups, prefix)
+    if len(groups) == 1 and found:
+        metrics = tuple((kind, groups[0], f"{prefix}/kind/{kind}") for kind in found)
+        return [_Panel(what, metrics)]
+    keys = {f"{prefix}/kind/{kind}": KINDS.get(kind, kind) for kind in found} or {prefix: "all"}
+    return _by_part(groups, {k: f"{what}, {title}" if what else title for k, title in keys.items()})
+
+
+def _by_part(groups: Sequence[Group], parts: dict[str, str]) -> list[_Panel]:
+    panels = [
+        _Panel(title, tuple((of.label, of, key) for of in groups if line(of, key)))
+        for key, title in parts.items()
+    ]
+    return [panel for panel in panels if panel.metrics]
+
+
+# Curves
+
+
+def _curves(
+    name: str,
+    title: str,
+    caption: str,
+    panels: Sequence[_Panel],
+    width: int,
+    *,
+    share: bool = False,
+    level: float | None = None,
+) -> Plot | None:
+    if not panels:
+        return None
+    labels = list(dict.fromkeys(label for panel in panels for label, _, _ in panel.metrics))
+    many = max(len(of.runs) for panel in panels for _, of, _ in panel.metrics) > 1
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    with_legend = len(labels) > 1
+    figure, axes = _figure(rows, columns, 2.7 if rows == 1 else 2.2)
+    for at, (panel, ax) in enumerate(zip(panels, axes, strict=False)):
+        for label, of_group, key in panel.metrics:
+            drawn = line(of_group, key, width)
+            assert drawn is not None  # noqa: S101 - a panel has metrics that there are
+            _draw(ax, drawn, labels.index(label), label)
+        ax.set_title(panel.title)
+        _axis(ax, share=share)
+        if level is not None:
+            ax.axhline(level, color=_MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+            ax.set_ylim(bottom=0)
+        if at // columns == rows - 1:
+            ax.set_xlabel("step" if width == 1 else f"step (a point is the mean of {width})")
+    if with_legend:
+        _legend(figure, axes, labels)
+    if many:
+        caption += " Lines are means over seeds, bands reach from the least to the largest."
+    return _finish(figure, axes[len(panels) :], name, title, caption)
+
+
+def _draw(ax: Axes, drawn: Line, style: int, label: str) -> None:
+    colour = _COLOURS[style % len(_COLOURS)]
+    every = max(1, len(drawn.steps) // _MARKS)
+    ax.plot(
+        drawn.steps,
+        drawn.mean,
+        label=label,
+        color=colour,
+        linestyle=_DASHES[(style + style // len(_COLOURS)) % len(_DASHES)],
+        marker=_MARKERS[style % len(_MARKERS)],
+        markersize=4.5,
+        markeredgecolor="white",
+        markeredgewidth=0.5,
+        markevery=(style * every // 3 % every, every),
+        clip_on=False,
+        zorder=3,
+    )
+    if drawn.n > 1:
+        ax.fill_between(drawn.steps, drawn.low, drawn.high, color=colour, alpha=0.18, linewidth=0)
+
+
+def _axis(ax: Axes, *, share: bool) -> None:
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    ax.grid(axis="y")
+    ax.set_axisbelow(True)
+    ax.margins(x=0.02)
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    if share:
+        ax.set_ylim(0, 1)
+        ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+
+
+# Where r lay
+
+
+def _heat_maps(groups: Sequence[Group], width: int) -> Iterator[Plot]:
+    found = [(of, r_histogram(of, width)) for of in groups]
+    held = [(of, histogram) for of, histogram in found if histogram is not None]
+    shown = held[:MOST_HEAT_MAPS]
+    if not shown:
+        return
+    columns = min(2, len(shown))
+    rows = -(-len(shown) // columns)
+    figure, axes = _figure(rows, columns, 2.7 if rows == 1 else 2.2)
+    from matplotlib.ticker import PercentFormatter
+
+    largest = max(max(share) for _, histogram in shown for share in histogram.shares if share)
+    mesh = None
+    for at, ((of_group, histogram), ax) in enumerate(zip(shown, axes, strict=False)):
+        mesh = _heat_map(ax, histogram, largest)
+        name = f"{of_group.label}: " if len(shown) > 1 else ""
+        title = f"{name}undefined in {histogram.undefined:.0%} of groups"
+        ax.set_title(title, fontsize=9, fontweight="normal")
+        theta = _theta(of_group)
+        if theta is not None:
+            _threshold(ax, theta)
+        if at % columns == 0:
+            ax.set_ylabel("r")
+        if at // columns == rows - 1:
+            ax.set_xlabel("step")
+    if mesh is not None:
+        bar = figure.colorbar(mesh, ax=axes[: len(shown)], shrink=0.9, pad=0.02)
+        bar.set_label("share of groups")
+        bar.ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+        bar.outline.set_visible(False)  # type: ignore[operator] - matplotlib's stubs
+    left_out = (
+        f" The first {MOST_HEAT_MAPS} of {len(held)} are shown." if held[len(shown) :] else ""
+    )
+    yield _finish(
+        figure,
+        axes[len(shown) :],
+        "r_histogram",
+        "Where r lay",
+        "r is the share of a prompt's right answers that were given directly; undefined where none "
+        f"was right. The line is the threshold of the control penalty.{left_out}",
+    )
+
+
+def _heat_map(ax: Axes, histogram: Histogram, largest: float) -> Any:
+    import numpy as np
+    from matplotlib.ticker import MaxNLocator
+
+    bins = max(len(shares) for shares in histogram.shares if shares is not None)
+    blank = (float("nan"),) * bins
+    grid = np.array([shares or blank for shares in histogram.shares], dtype=float).T
+    ax.set_facecolor("#e4e1da")  # steps at which r was defined for no group
+    ax.spines[:].set_visible(False)
+    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    return ax.pcolormesh(
+        histogram.edges,
+        np.linspace(0, 1, bins + 1),
+        np.ma.masked_invalid(grid),
+        cmap="Blues",
+        vmin=0,
+        vmax=largest,
+        rasterized=True,  # cells of an SVG show seams
+    )
+
+
+def _theta(of_group: Group) -> float | None:
+    """The threshold of the control penalty, where the runs have a rule that looks at it."""
+    last = {key.rpartition(".")[2]: value for key, value in of_group.runs[0].config.items()}
+    theta: Any = last.get("theta")
+    used = last.get("rule") not in ("none", "search-r1")
+    return float(theta) if used and is_number(theta) else None
+
+
+def _threshold(ax: Axes, theta: float) -> None:
+    ax.axhline(theta, color="white", linewidth=2.4)
+    ax.axhline(theta, color=_INK, linewidth=1.2, linestyle=(0, (4, 2)))
+    ax.annotate(
+        f"θ = {theta:g}",
+        (1, theta),
+        xycoords=("axes fraction", "data"),
+        xytext=(-4, 3),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85},
+    )
+
+
+# A sweep
+
+
+def sweep_plot(settings: Sequence[Setting], key: str) -> Plot | None:
+    """Final request rate and accuracy by kind for each value of a config key: lines where all are
+    numbers, else bars; with standard errors over seeds. None if the runs have neither.
+    """
+    pooled = [Group("", setting.runs) for setting in settings]
+    held_out = all(run.evaluations for setting in settings for run in setting.runs)
+    stem = "eval" if held_out else "episode"
+    rows = [(what, f"{stem}/{what}") for what in ("request_rate", "accuracy")]
+    panels = [(what, prefix, kinds(pooled, prefix)) for what, prefix in rows]
+    panels = [panel for panel in panels if panel[2]]
+    if not panels:
+        return None
+    with _paper():
+        return _sweep(settings, key, panels, held_out)
+
+
+def _sweep(
+    settings: Sequence[Setting],
+    key: str,
+    panels: Sequence[tuple[str, str, Sequence[str]]],
+    held_out: bool,
+) -> Plot:
+    """`panels` hold what is drawn, the metric's prefix, and its kinds."""
+    numeric = len(settings) > 1 and all(is_number(setting.value) for setting in settings)
+    labels = list(dict.fromkeys(kind for _, _, found in panels for kind in found))
+    figure, axes = _figure(1, len(panels), 3.0)
+    for (what, prefix, found), ax in zip(panels, axes, strict=True):
+        draw: Callable[..., None] = _sweep_lines if numeric else _sweep_bars
+        for kind in found:
+            draw(ax, settings, f"{prefix}/kind/{kind}", labels.index(kind), len(labels), kind)
+        ax.set_title(what.replace("_", " "))
+        _axis(ax, share=True)
+        ax.set_ylim(0, 1 if numeric else 1.08)  # bars have their figure above them
+        ax.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+        ax.set_xlabel(key)
+        if numeric:
+            ax.set_xticks([setting.value for setting in settings])
+        else:
+            long = max(len(setting.label) for setting in settings) > 12
+            ax.set_xticks(
+                range(len(settings)),
+                [setting.label for setting in settings],
+                rotation=20 if long else 0,
+                ha="right" if long else "center",
+            )
+    _legend(figure, axes, labels)
+    where = "of the last held-out evaluation" if held_out else "over the last tenth of the steps"
+    return _finish(
+        figure,
+        [],
+        "sweep",
+        f"By {key}",
+        f"Figures {where}, by the kind of question; error bars are standard errors over seeds.",
+    )
+
+
+def _sweep_lines(
+    ax: Axes, settings: Sequence[Setting], key: str, style: int, _of: int, label: str
+) -> None:
+    found = [(setting.value, estimate(setting.runs, key)) for setting in settings]
+    points = [(value, figure) for value, figure in found if figure is not None]
+    ax.errorbar(
+        [value for value, _ in points],
+        [figure.mean for _, figure in points],
+        yerr=[figure.stderr or 0 for _, figure in points],
+        label=label,
+        color=_COLOURS[style % len(_COLOURS)],
+        linestyle=_DASHES[style % len(_DASHES)],
+        marker=_MARKERS[style % len(_MARKERS)],
+        markersize=6,
+        capsize=3,
+        clip_on=False,
+        zorder=3,
+    )
+
+
+def _sweep_bars(
+    ax: Axes, settings: Sequence[Setting], key: str, style: int, of: int, label: str
+) -> None:
+    wide = 0.8 / of
+    found = [(at, estimate(setting.runs, key)) for at, setting in enumerate(settings)]
+    bars = [(at, figure) for at, figure in found if figure is not None]
+    places = [at + (style - (of - 1) / 2) * wide for at, _ in bars]
+    ax.bar(
+        places,
+        [figure.mean for _, figure in bars],
+        width=wide * 0.92,
+        yerr=[figure.stderr or 0 for _, figure in bars],
+        label=label,
+        color=_COLOURS[style % len(_COLOURS)],
+        hatch=_HATCHES[style % len(_HATCHES)],
+        edgecolor="white",
+        linewidth=0,
+        error_kw={"ecolor": _INK, "elinewidth": 1.1, "capsize": 3, "clip_on": False},
+        zorder=2,
+    )
+    for place, (_, figure) in zip(places, bars, strict=True):
+        ax.annotate(
+            f"{figure.mean * 100:.0f}",
+            (place, figure.mean + (figure.stderr or 0)),
+            xytext=(0, 2),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+        )
+
+
+# Paper
+
+
+def _paper() -> AbstractContextManager[None]:
+    """Inside it matplotlib draws as our plots look. Raises MissingExtraError if it is not there."""
+    try:
+        from matplotlib import rc_context
+    except ImportError as error:
+        raise MissingExtraError("drawing plots", "report") from error
+    return rc_context(_LOOK)
+
+
+def _figure(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure and its axes in reading order."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, 0.7 + height * rows), dpi=DPI, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False)
+    return figure, [ax for row in axes for ax in row]
+
+
+def _legend(figure: Figure, axes: Sequence[Axes], labels: Sequence[str]) -> None:
+    handles: dict[str, Any] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    names = [KINDS.get(label, label) for label in labels]
+    figure.legend(
+        [handles[label] for label in labels],
+        names,
+        loc="outside lower left",
+        ncols=max(1, min(len(labels), 130 // (max(map(len, names)) + 9))),
+        handlelength=3.2,
+        frameon=False,
+    )
+
+
+def _finish(figure: Figure, unused: Sequence[Axes], name: str, title: str, caption: str) -> Plot:
+    for ax in unused:
+        ax.set_visible(False)
+    figure.suptitle(title, x=0.005, ha="left", fontsize=12, fontweight="bold")
+    png, svg = io.BytesIO(), io.BytesIO()
+    figure.savefig(png, format="png", metadata={"Software": None})
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    return Plot(name, title, caption, png.getvalue(), svg.getvalue())

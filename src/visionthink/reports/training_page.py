@@ -1,0 +1,136 @@
+"""A report on training runs: plots, one HTML page that needs nothing else, and Markdown."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from visionthink.core.errors import RunError
+from visionthink.reports.gallery import FILTERS, Sample, gallery, samples
+from visionthink.reports.page import STYLE, document
+from visionthink.reports.plots import Plot, plots, sweep_plot
+from visionthink.reports.story import clean, count
+from visionthink.reports.training import Group, Setting, TrainingRun, group, settings
+from visionthink.reports.training_table import (
+    NOTE,
+    SEEDS,
+    Table,
+    family_table,
+    markdown,
+    run_table,
+    sweep_table,
+    sweep_warning,
+)
+
+PAGE, MARKDOWN = "report.html", "report.md"
+EPISODES = 48
+_CSS = (Path(__file__).parent / "training.css").read_text(encoding="utf-8")
+PAGE_STYLE = f"{STYLE}{_CSS}{FILTERS}\n"
+
+Sweep = tuple[str, Sequence[Setting]]
+"""A config key and the runs by its values."""
+
+
+def write_report(
+    runs: Sequence[TrainingRun],
+    out: str | os.PathLike[str],
+    *,
+    by: str | None = None,
+    episodes: int = EPISODES,
+) -> list[Path]:
+    """Write the report into a folder, over the one that is there.
+
+    Args:
+        runs: see `training.read_runs`.
+        out: the folder; made if missing.
+        by: a config key: final figures are also shown for each of its values.
+        episodes: how many sample episodes the page shows at most, of all runs together.
+
+    Returns:
+        The files: the page, the Markdown, and each plot as PNG and SVG.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+        UsageError: a run has no such key.
+        RunError: the episodes of a run are broken, or the folder cannot be written.
+    """
+    groups = group(runs)
+    sweep = (by, settings(runs, by)) if by is not None else None
+    drawn = plots(groups)
+    if sweep is not None and (swept := sweep_plot(sweep[1], sweep[0])) is not None:
+        drawn.insert(0, swept)
+    share = -(-episodes // len(runs))
+    shown = [sample for run in runs for sample in samples(run, share)][:episodes]
+    texts = {
+        PAGE: page(groups, drawn, shown, sweep).encode(),
+        MARKDOWN: markdown(groups, drawn, sweep).encode(),
+    }
+    images = {f"{plot.name}.png": plot.png for plot in drawn}
+    images |= {f"{plot.name}.svg": plot.svg for plot in drawn}
+    folder = Path(out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, data in {**texts, **images}.items():
+            (folder / name).write_bytes(data)
+    except OSError as error:
+        raise RunError(f"cannot write the report into {folder}: {error.strerror}") from error
+    return [folder / name for name in (*texts, *sorted(images))]
+
+
+def page(
+    groups: Sequence[Group],
+    drawn: Sequence[Plot],
+    shown: Sequence[Sample],
+    sweep: Sweep | None = None,
+) -> str:
+    """The HTML page."""
+    runs = [run for of_group in groups for run in of_group.runs]
+    parts = [_table(run_table(groups)), f'<p class="muted">{NOTE}</p>']
+    if any(len(of_group.runs) > 1 for of_group in groups):
+        parts.append(f'<p class="muted">{SEEDS}</p>')
+    if sweep is not None:
+        key, of_key = sweep
+        parts += [_part(f"By {key}"), _table(sweep_table(of_key, key))]
+        if warning := sweep_warning(of_key, key):
+            parts.append(f'<p class="muted">Note: {_text(warning)}.</p>')
+    parts += [_part("Plots"), *(_figure(plot) for plot in drawn)]
+    if (families := family_table(groups)) is not None:
+        parts += [_part("Requests by family"), _table(families)]
+    if shown:
+        parts += [_part("Sample episodes"), gallery(shown)]
+    told = f"{count(len(runs), 'run')}, {count(max(len(run.steps) for run in runs), 'step')}"
+    title = "Training runs" if len(runs) > 1 else f"Training run {runs[0].name}"
+    return document(title, _text(told), "\n".join(parts), PAGE_STYLE)
+
+
+def _text(text: str) -> str:
+    return escape(clean(text))
+
+
+def _part(title: str) -> str:
+    return f'<h2 class="part">{_text(title)}</h2>'
+
+
+def _table(table: Table) -> str:
+    heads, rows = table
+    top = "".join(f'<th scope="col">{_text(head)}</th>' for head in heads)
+    body = "".join(
+        f'<tr><th scope="row">{_text(row[0])}</th>'
+        f"{''.join(f'<td>{_text(cell)}</td>' for cell in row[1:])}</tr>"
+        for row in rows
+    )
+    return (
+        f'<div class="scroll"><table class="figures"><thead><tr>{top}</tr></thead>'
+        f"<tbody>{body}</tbody></table></div>"
+    )
+
+
+def _figure(plot: Plot) -> str:
+    data = base64.b64encode(plot.svg).decode("ascii")
+    return (
+        f'<figure class="plot"><img src="data:image/svg+xml;base64,{data}" '
+        f'alt="{_text(plot.title)}"><figcaption>{_text(plot.caption)}</figcaption></figure>'
+    )

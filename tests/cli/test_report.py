@@ -1,0 +1,111 @@
+"""`visionthink report` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Run
+
+from visionthink.core.runs import RunFolder
+
+RATE = "episode/request_rate/kind/strong"
+
+
+def train(path: Path, rate: float, **config: Any) -> Path:
+    run = RunFolder.create(path, {"reward": {"rule": "paper"}, **config}, environment={})
+    run.append_metrics({"step": 1, "reward/total": 1.0, RATE: 0.5})
+    run.append_metrics({"step": 2, "reward/total": 1.25, RATE: rate})
+    return path
+
+
+def sweep(tmp_path: Path) -> list[Path]:
+    return [
+        train(tmp_path / f"{rule}-{seed}", rate, seed=seed, reward={"rule": rule})
+        for rule, rates in (("paper", (0.75, 0.25)), ("none", (1.0, 1.0)))
+        for seed, rate in enumerate(rates)
+    ]
+
+
+def test_the_table_needs_no_folder(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    given = run("report", train(tmp_path / "a", 0.75))
+    assert (given.code, given.err) == (0, "")
+    assert given.out.splitlines() == [
+        "            requests  reward:",
+        "run  steps  strong %    total",
+        "a        2      75.0    1.250",
+    ]
+
+
+def test_a_report_in_a_folder(run: Run, tmp_path: Path):
+    out = tmp_path / "out"
+    given = run("report", *sweep(tmp_path), "--by", "reward.rule", "--out", out)
+    assert given.code == 0
+    assert given.err == f"report       {out / 'report.html'}\n"
+    assert "\nreward.rule  runs" in given.out
+    names = {path.name for path in out.iterdir()}
+    assert {"report.html", "report.md", "sweep.png", "sweep.svg", "request_rate.svg"} <= names
+
+
+def test_one_object_for_machines(run: Run, tmp_path: Path):
+    """Paper: 0.75 and 0.25, mean 0.5 ± 0.25; none: 1 and 1."""
+    given = run("report", *sweep(tmp_path), "--by", "reward.rule", "--json")
+    assert given.code == 0
+    found = json.loads(given.out)
+    first = found["runs"][0]
+    assert (first["name"], first["steps"], first["last_step"]) == ("paper-0", 2, 2)
+    assert first["figures"]["request_strong"] == 0.75
+    assert first["figures"]["eval_accuracy"] is None
+    assert [of["label"] for of in found["groups"]] == ["rule paper", "rule none"]
+    assert [of["runs"] for of in found["groups"]] == [["paper-0", "paper-1"], ["none-0", "none-1"]]
+    assert found["by"]["key"] == "reward.rule"
+    assert found["by"]["note"] == ""
+    by_value = {of["value"]: of["figures"] for of in found["by"]["values"]}
+    assert by_value["paper"]["request_strong"] == {"mean": 0.5, "stderr": 0.25, "n": 2}
+    assert by_value["none"][RATE] == {"mean": 1.0, "stderr": 0.0, "n": 2}
+    assert found["files"] == []
+
+
+def test_a_sweep_that_varies_more_than_one_thing_says_so(run: Run, tmp_path: Path):
+    runs = [train(tmp_path / at, 0.5, model=at, x=at) for at in ("a", "b")]
+    given = run("report", *runs, "--by", "model")
+    assert (given.code, given.err) == (0, "Note: these runs also differ in x\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        ((), 2, "Missing argument 'RUN...'"),
+        (("none",), 1, "no run folder at none: there is no such folder"),
+        (("a", "--by", "nothing"), 2, "a has no 'nothing'; its keys: reward.rule"),
+        (("a", "--episodes", "-1"), 2, "Invalid value for '--episodes'"),
+        (("a", "--out", "a/config.json"), 2, "is a file"),
+    ],
+)
+def test_what_goes_wrong_is_one_line(
+    run: Run,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...],
+    code: int,
+    message: str,
+):
+    monkeypatch.chdir(tmp_path)
+    train(tmp_path / "a", 0.5)
+    given = run("report", *arguments)
+    assert given.code == code
+    assert message in given.err
+    assert given.err.count("\n") == 1
+
+
+def test_plots_without_their_extra(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = train(tmp_path / "a", 0.5)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    given = run("report", path, "--out", tmp_path / "out")
+    assert given.code == 1
+    assert "pip install 'visionthink[report]'" in given.err
+    assert not (tmp_path / "out").exists()
