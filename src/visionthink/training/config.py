@@ -403,7 +403,7 @@ def grpo_arguments(config: TrainGrpo, out: Path) -> GRPOConfig:
     every = arguments["save_steps"]
     if arguments.get("save_strategy", "steps") == "steps" and every >= 1 and every % plan.updates:
         raise UsageError(
-            f"trainer.save_steps {every} is no multiple of the {plan.updates} updates of a "
+            f"trainer.save_steps {every:g} is no multiple of the {plan.updates} updates of a "
             "generation; a resumed run would answer its prompts anew"
         )
     return _made(GRPOConfig, under_new_names("grpo", arguments))

@@ -108,8 +108,9 @@ def checked(model: type[Model], options: Mapping[str, Any], where: str) -> Model
         names = [str(part) for part in first["loc"] if not str(part).startswith("function-")]
         key = ".".join(names)
         if first["type"] == "extra_forbidden":
-            known = [".".join([*names[:-1], field]) for field in _fields_at(model, names[:-1])]
-            problem = f"is no option{did_you_mean(key, known)}"
+            before = key.removesuffix(names[-1])
+            hint = did_you_mean(names[-1], _fields_at(model, names[:-1]), before)
+            problem = f"is no option{hint}"
         elif first["type"] == "missing":
             problem = "is missing"
         else:
@@ -121,13 +122,17 @@ def checked(model: type[Model], options: Mapping[str, Any], where: str) -> Model
         raise UsageError(f"{where}: {key}: {problem}" if key else f"{where}: {problem}") from error
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """How an error goes on: the nearest known name, or all of them if they are few."""
+def did_you_mean(name: str, known: Iterable[str], before: str = "") -> str:
+    """How an error goes on: the nearest known name, or all of them if they are few.
+
+    `before` is put before each name that is told.
+    """
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     if close:
-        return f"; did you mean {close[0]}?"
-    return f"; wanted one of {', '.join(names)}" if 0 < len(names) <= 20 else ""
+        return f"; did you mean {before}{close[0]}?"
+    told = ", ".join(before + name for name in names)
+    return f"; wanted one of {told}" if 0 < len(names) <= 20 else ""
 
 
 def _fields_at(model: type[BaseModel], names: Sequence[str]) -> list[str]:
