@@ -111,7 +111,7 @@ def test_columns_may_have_other_names(folder: Path) -> None:
 
 def test_metadata_keeps_what_is_small(folder: Path) -> None:
     counts = {"low": 8, "high": 8}
-    more = {"counts": counts, "page": 4, "text": "x" * 1001, "nothing": None, "kind": "multiple"}
+    more = {"counts": counts, "page": 4, "text": "x" * 20_001, "nothing": None, "kind": "multiple"}
     path = write_jsonl(folder / "rows.jsonl", row("images/red.png", **more))
     assert load_rows(DataOptions(path=path))[0].metadata == {"counts": counts, "page": 4}
 

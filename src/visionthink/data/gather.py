@@ -14,7 +14,7 @@ from visionthink.data.options import DataOptions, Kind
 from visionthink.data.rows import BadRow, Row, Rows
 
 KINDS = get_args(Kind)
-MOST_KEPT = 1000
+MOST_KEPT = 20_000
 """Characters of JSON that a further column may have to be kept in the metadata."""
 SHOWN = 3
 
