@@ -103,7 +103,8 @@ def read_hub(options: DataOptions, limits: Limits) -> Rows:
             "check its name and the network, or download it and give its folder"
         ) from error
     found = found if options.split else _split(found, options, name)
-    return _read(found, Path(_files(found)[0]).parent, options, limits, name)
+    cache = next(iter(_files(found)), "")
+    return _read(found, Path(cache).parent, options, limits, name)
 
 
 def _read(found: Any, folder: Path, options: DataOptions, limits: Limits, source: str) -> Rows:
