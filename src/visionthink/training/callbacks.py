@@ -153,7 +153,9 @@ class Evaluation(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step % self._every == 0 or state.global_step >= state.max_steps:
+            due = control.should_log
             self._evaluate()
+            control.should_log = due  # logging figures of ours takes the step's own log off
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step == 0:
@@ -161,7 +163,7 @@ class Evaluation(TrainerCallback):
 
     def _evaluate(self) -> None:
         assert self.trainer is not None  # noqa: S101
-        self.trainer.log(dict(self.trainer.evaluate_rows(self._rows)))
+        self.trainer.evaluate_rows(self._rows)
 
 
 class Interrupt(TrainerCallback):

@@ -92,7 +92,7 @@ def share(flags: Sequence[bool]) -> float:
     return mean([float(flag) for flag in flags])
 
 
-def rollout_metrics(facts: Sequence[Facts], prefix: str = "") -> dict[str, float]:
+def rollout_metrics(facts: Sequence[Facts]) -> dict[str, float]:
     """Shares over episodes, overall and by kind and family. Keys without a value are left out."""
     metrics = {
         "episode/request_rate": share([f.requested for f in facts]),
@@ -113,7 +113,7 @@ def rollout_metrics(facts: Sequence[Facts], prefix: str = "") -> dict[str, float
         for name, found in sorted(parts.items()):
             metrics[f"episode/request_rate/{field}/{name}"] = share([f.requested for f in found])
             metrics[f"episode/accuracy/{field}/{name}"] = _accuracy(found)
-    return {prefix + key: value for key, value in metrics.items() if not math.isnan(value)}
+    return {key: value for key, value in metrics.items() if not math.isnan(value)}
 
 
 def _accuracy(facts: Sequence[Facts]) -> float:

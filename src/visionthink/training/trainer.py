@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
+from transformers import GenerationConfig, PrinterCallback
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -42,6 +43,8 @@ from visionthink.training.packing import Packed, pack_episode
 from visionthink.training.processor import processor_of
 from visionthink.training.resume import ResumesVisionModels
 from visionthink.training.rollout import LockstepEngine, roll_out
+
+SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p")
 
 BROKEN_ROUNDS = 10
 """How often groups whose images cannot be opened are drawn anew before training gives up."""
@@ -150,6 +153,7 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
             processing_class=processor_of(checkpoint),
             **options,
         )
+        self.remove_callback(PrinterCallback)  # the run log shows progress
         self.log_multimodal = False  # it gathers the pixels of all processes, logged or not
         # TRL lays out images that come after the first prompt only where there are tools.
         self.tools = [accuracy]
@@ -209,30 +213,37 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
 
     @contextmanager
     def greedy(self) -> Iterator[None]:
-        """Draw the likeliest token inside this block."""
+        """Draw the likeliest token inside this block, with the model in its evaluation mode."""
+        was_training = self.model.training
+        self.model.eval()
+        kept: Any
         if self.use_vllm:
             kept, self.vllm_generation.temperature = self.vllm_generation.temperature, 0.0
         else:
-            kept, self.generation_config.do_sample = self.generation_config.do_sample, False
+            kept = self.generation_config
+            plain = {k: v for k, v in self.generation_kwargs.items() if k not in SAMPLING_FIELDS}
+            self.generation_config = GenerationConfig(
+                **{**plain, "do_sample": False}, disable_compile=True
+            )
         try:
             yield
         finally:
             if self.use_vllm:
                 self.vllm_generation.temperature = kept
             else:
-                self.generation_config.do_sample = kept
+                self.generation_config = kept
+            self.model.train(was_training)
 
-    def evaluate_rows(self, rows: Sequence[Row]) -> dict[str, float]:
-        """Greedy episodes of held-out rows, shared out among the processes."""
+    def evaluate_rows(self, rows: Sequence[Row]) -> None:
+        """Log figures of greedy episodes of held-out rows, shared out among the processes."""
         mine = range(self.accelerator.process_index, len(rows), self.accelerator.num_processes)
-        was_training = self.model.training
-        self.model.eval()
         with self.greedy():
             episodes = self.roll_out([rows[i].open() for i in mine])
-        self.model.train(was_training)
-        verdicts = asyncio.run(judge_all(episodes, self.judge))
-        local = [facts_of(*fact) for fact in zip(mine, episodes, verdicts, strict=True)]
-        return rollout_metrics(self._gather(local), "eval/")
+            verdicts = asyncio.run(judge_all(episodes, self.judge, self.settings.patience_s))
+            local = [facts_of(*fact) for fact in zip(mine, episodes, verdicts, strict=True)]
+            metrics = rollout_metrics(self._gather(local))
+            # Logged while evaluating, or the metrics of the running step would go with it.
+            self.log({f"eval/{key.removeprefix('episode/')}": v for key, v in metrics.items()})
 
     def _gather(self, values: list[Any]) -> list[Any]:
         """The values of all processes, in the order of their ranks."""
