@@ -48,12 +48,14 @@ def test_final_figures_are_means_over_the_last_tenth(tmp_path: Path):
     assert figures(run) == {
         "request_weak": 0.2,
         "request_strong": None,
+        "request_lucky": None,
         "accuracy": 0.75,
         "format": None,
         "reward": None,
         "visual_token_ratio": None,
         "eval_request_weak": None,
         "eval_request_strong": None,
+        "eval_request_lucky": None,
         "eval_accuracy": None,
     }
 
@@ -73,7 +75,7 @@ def test_what_is_no_number_is_no_figure(tmp_path: Path):
 def test_held_out_figures_are_those_of_the_last_evaluation(tmp_path: Path):
     """Whichever way they are named: an evaluation may log the keys of rollouts below eval/."""
     lines = [
-        {"step": 0, "eval/accuracy": 0.1},
+        {"step": 0, "train/epoch": 0.0, "eval/accuracy": 0.1},
         *rates(0.5, 0.5),
         {"step": 2, "eval/accuracy": 0.9, "eval/episode/request_rate/kind/weak": 0.25},
     ]

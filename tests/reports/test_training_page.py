@@ -151,6 +151,15 @@ def test_a_plot_for_each_figure_that_there_is(tmp_path: Path):
     assert [plot.name for plot in plots(group(bare))] == ["reward"]
 
 
+def test_supervised_training_has_no_episodes(tmp_path: Path):
+    lines = [{"step": 1, "train/loss": 0.5, "time/update_s": 2.0}]
+    runs = read_runs([write_run(tmp_path / "sft", lines)])
+    assert [plot.name for plot in plots(group(runs))] == ["update", "time"]
+    assert text_tables(run_table(group(runs))) == "run  steps\nsft      1".replace("run", "\nrun")
+    files = write_report(runs, tmp_path / "out")
+    check_page(ReportWalk(files[0].read_text("utf-8")))
+
+
 def test_many_groups_with_seeds_that_stop_early(tmp_path: Path):
     runs = read_runs(
         [

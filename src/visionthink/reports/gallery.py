@@ -24,7 +24,7 @@ from visionthink.core.records import EPISODE_VERSION
 from visionthink.core.types import LOOKS, Episode, Example, Message, StopReason, Turn, Usage
 from visionthink.reports.page import card
 from visionthink.reports.story import clean, one_line
-from visionthink.reports.training import TrainingRun
+from visionthink.reports.training import KINDS, TrainingRun
 
 LIMITS = Limits(max_bytes=4 * 2**20, max_pixels=4_000_000)
 PARTS = ("accuracy", "format", "control", "total", "advantage")
@@ -85,7 +85,7 @@ def _radio(name: str, choices: Sequence[str]) -> str:
 CHOICES = {
     "way": ("any-way", "direct", "requested", "unanswered"),
     "verdict": ("any-verdict", "right", "wrong"),
-    "kind": ("any-kind", "weak", "strong"),
+    "kind": ("any-kind", *KINDS),
 }
 """What can be chosen; the first of each is everything."""
 FILTERS = "\n".join(

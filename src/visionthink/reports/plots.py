@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_STEMS = ("episode", "eval")
 MOST_POINTS = 150
 MOST_HEAT_MAPS = 6
 WIDTH = 9.0
@@ -70,7 +71,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class _Panel:
-    """One set of axes: a metric of each group, or metrics of one group by what they are called."""
+    """One set of axes: a metric of each group, or a metric of one group by kind."""
 
     title: str
     metrics: tuple[tuple[str, Group, str], ...]
@@ -90,11 +91,18 @@ def plots(groups: Sequence[Group]) -> list[Plot]:
 
 
 def _curve_plots(groups: Sequence[Group], width: int) -> Iterator[Plot | None]:
+    names = [of.label for of in groups]
+    # A line looks the same in every plot: as its group does, or as its kind if there is one group.
+    prefixes = [f"{stem}/{what}" for stem in _STEMS for what in ("request_rate", "accuracy")]
+    there = {kind: None for prefix in prefixes for kind in kinds(groups, prefix)}
+    by_kind = [*(k for k in KINDS if k in there), *sorted(there.keys() - KINDS.keys())]
+    kinds_or_groups = names if len(groups) > 1 else [*by_kind, *names]
     yield _curves(
         "request_rate",
         "How often the original is requested",
         "Share of sampled episodes that request the original, by the kind of question.",
         _by_kind(groups, "episode/request_rate"),
+        kinds_or_groups,
         width,
         share=True,
     )
@@ -102,7 +110,8 @@ def _curve_plots(groups: Sequence[Group], width: int) -> Iterator[Plot | None]:
         "accuracy",
         "Accuracy",
         "Share of sampled answers that are right, by the kind of question.",
-        _by_kind(groups, "episode/accuracy") or _by_part(groups, {"reward/accuracy": "all"}),
+        _by_kind(groups, "episode/accuracy"),
+        kinds_or_groups,
         width,
         share=True,
     )
@@ -114,6 +123,7 @@ def _curve_plots(groups: Sequence[Group], width: int) -> Iterator[Plot | None]:
             *_by_kind(groups, "eval/request_rate", "requests"),
             *_by_kind(groups, "eval/accuracy", "accuracy"),
         ],
+        kinds_or_groups,
         1,
         share=True,
     )
@@ -123,6 +133,7 @@ def _curve_plots(groups: Sequence[Group], width: int) -> Iterator[Plot | None]:
         "Reward and its parts",
         "Mean over all sampled episodes; the control part is the penalty, with its sign.",
         _by_part(groups, {f"reward/{part}": part for part in parts}),
+        names,
         width,
     )
     yield _curves(
@@ -131,6 +142,7 @@ def _curve_plots(groups: Sequence[Group], width: int) -> Iterator[Plot | None]:
         "Visual tokens of the first look and of requested originals, over those of the originals "
         "alone; 1 is what it costs always to look at the original only.",
         _by_part(groups, {"cost/visual_token_ratio": ""}),
+        names,
         width,
         level=1.0,
     )
@@ -146,6 +158,7 @@ def _curve_plots(groups: Sequence[Group], width: int) -> Iterator[Plot | None]:
         "What goes wrong",
         "Shares of the sampled episodes, or of the groups of a prompt.",
         _by_part(groups, rates),
+        names,
         width,
         share=True,
     )
@@ -155,6 +168,7 @@ def _curve_plots(groups: Sequence[Group], width: int) -> Iterator[Plot | None]:
         "What the optimiser saw",
         "Loss, divergence from the reference model, norm of the gradient, learning rate, entropy.",
         _by_part(groups, {f"train/{part}": part.replace("_", " ") for part in update}),
+        names,
         width,
     )
     parts = ("rollout", "judge", "update")
@@ -163,18 +177,25 @@ def _curve_plots(groups: Sequence[Group], width: int) -> Iterator[Plot | None]:
         "Seconds of a step",
         "Wall clock of drawing episodes, of judging them and of updating the weights.",
         _by_part(groups, {f"time/{part}_s": part for part in parts}),
+        names,
         width,
     )
 
 
 def _by_kind(groups: Sequence[Group], prefix: str, what: str = "") -> list[_Panel]:
-    """A metric by kind: one panel for one group, else a panel for each kind."""
+    """A metric by kind: one panel for one group, else a panel for each kind.
+
+    Where there are no kinds, a panel of the metric over all.
+    """
     found = kinds(groups, prefix)
     if len(groups) == 1 and found:
         metrics = tuple((kind, groups[0], f"{prefix}/kind/{kind}") for kind in found)
         return [_Panel(what, metrics)]
-    keys = {f"{prefix}/kind/{kind}": KINDS.get(kind, kind) for kind in found} or {prefix: "all"}
-    return _by_part(groups, {k: f"{what}, {title}" if what else title for k, title in keys.items()})
+    if what:
+        titles = {f"{prefix}/kind/{kind}": f"{what}, {kind}" for kind in found} or {prefix: what}
+    else:
+        titles = {f"{prefix}/kind/{kind}": KINDS.get(kind, kind) for kind in found} or {prefix: ""}
+    return _by_part(groups, titles)
 
 
 def _by_part(groups: Sequence[Group], parts: dict[str, str]) -> list[_Panel]:
@@ -193,6 +214,7 @@ def _curves(
     title: str,
     caption: str,
     panels: Sequence[_Panel],
+    order: Sequence[str],
     width: int,
     *,
     share: bool = False,
@@ -200,17 +222,17 @@ def _curves(
 ) -> Plot | None:
     if not panels:
         return None
-    labels = list(dict.fromkeys(label for panel in panels for label, _, _ in panel.metrics))
+    found = list(dict.fromkeys(label for panel in panels for label, _, _ in panel.metrics))
+    labels = [label for label in order if label in found]
     many = max(len(of.runs) for panel in panels for _, of, _ in panel.metrics) > 1
-    columns = min(2, len(panels))
+    columns = 2 if len(panels) in (2, 4) else min(3, len(panels))
     rows = -(-len(panels) // columns)
-    with_legend = len(labels) > 1
     figure, axes = _figure(rows, columns, 2.7 if rows == 1 else 2.2)
     for at, (panel, ax) in enumerate(zip(panels, axes, strict=False)):
         for label, of_group, key in panel.metrics:
             drawn = line(of_group, key, width)
             assert drawn is not None  # noqa: S101 - a panel has metrics that there are
-            _draw(ax, drawn, labels.index(label), label)
+            _draw(ax, drawn, order.index(label), label)
         ax.set_title(panel.title)
         _axis(ax, share=share)
         if level is not None:
@@ -218,7 +240,7 @@ def _curves(
             ax.set_ylim(bottom=0)
         if at // columns == rows - 1:
             ax.set_xlabel("step" if width == 1 else f"step (a point is the mean of {width})")
-    if with_legend:
+    if len(order) > 1:
         _legend(figure, axes, labels)
     if many:
         caption += " Lines are means over seeds, bands reach from the least to the largest."
@@ -253,6 +275,9 @@ def _axis(ax: Axes, *, share: bool) -> None:
     ax.set_axisbelow(True)
     ax.margins(x=0.02)
     ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    left, right = ax.get_xlim()
+    if right - left < 1:  # a single step
+        ax.set_xlim(left - 1, right + 1)
     if share:
         ax.set_ylim(0, 1)
         ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))

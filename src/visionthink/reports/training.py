@@ -21,25 +21,30 @@ from visionthink.core.runs import METRICS, RunFolder, flatten
 
 FINAL_SHARE = 0.1
 KINDS = {
-    "weak": "weak (the small image is enough)",
-    "strong": "strong (the original is needed)",
+    "weak": "weak: the small image is enough",
+    "strong": "strong: the original is needed",
+    "lucky": "lucky: needed, but guessable",
 }
 """Kinds of questions in the order in which they are shown, in words; others come after them."""
 
 FIGURES = {
     "request_weak": "episode/request_rate/kind/weak",
     "request_strong": "episode/request_rate/kind/strong",
+    "request_lucky": "episode/request_rate/kind/lucky",
     "accuracy": "reward/accuracy",
     "format": "reward/format",
     "reward": "reward/total",
     "visual_token_ratio": "cost/visual_token_ratio",
     "eval_request_weak": "eval/request_rate/kind/weak",
     "eval_request_strong": "eval/request_rate/kind/strong",
+    "eval_request_lucky": "eval/request_rate/kind/lucky",
     "eval_accuracy": "eval/accuracy",
 }
 """Final figures by the metric that they are of."""
 
 _OF_TRAINING = ("episode/", "reward/", "control/", "judge/", "cost/", "length/", "time/", "train/")
+_BESIDE = {"train/epoch"}
+"""Stands on lines of evaluations as well, and does not make them a step of training."""
 _APART = {
     *("seed", "seeds", "data_seed"),
     *("out", "output_dir", "logging_dir", "run_name", "resume"),
@@ -123,7 +128,7 @@ def _read(path: Path, name: str) -> TrainingRun:
             if key.startswith("eval/"):
                 held_out = evaluations.setdefault(step, {"step": step})
                 held_out[key.replace("eval/episode/", "eval/", 1)] = value
-            elif key.startswith(_OF_TRAINING):
+            elif key.startswith(_OF_TRAINING) and key not in _BESIDE:
                 training.setdefault(step, {"step": step})[key] = value
     if not training:
         what = "an evaluation, not training" if folder.summary else "no step of training yet"

@@ -24,12 +24,14 @@ from visionthink.reports.training import (
 HEADS = {
     "request_weak": "requests weak %",
     "request_strong": "requests strong %",
+    "request_lucky": "requests lucky %",
     "accuracy": "accuracy %",
     "format": "reward: format",
     "reward": "reward: total",
     "visual_token_ratio": "visual tokens %",
     "eval_request_weak": "held-out: requests weak %",
     "eval_request_strong": "held-out: requests strong %",
+    "eval_request_lucky": "held-out: requests lucky %",
     "eval_accuracy": "held-out: accuracy %",
 }
 """Column heads of `FIGURES`."""
@@ -71,7 +73,9 @@ def family_table(groups: Sequence[Group]) -> Table | None:
         ]
         for family in families(groups, prefix)
     ]
-    return (["requests by family, %", *(one_line(of.label) for of in groups)], rows) if rows else None
+    return (
+        (["requests by family, %", *(one_line(of.label) for of in groups)], rows) if rows else None
+    )
 
 
 def sweep_table(settings: Sequence[Setting], key: str) -> Table:
