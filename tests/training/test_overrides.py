@@ -39,6 +39,8 @@ class Outer(BaseModel):
         ("1e6x", "1e6x"),
         ("-3", -3),
         ("true", True),
+        ("no", "no"),  # as in save_strategy
+        ("off", "off"),
         ("null", None),
         ("[1, a]", [1, "a"]),
         ("{a: 1}", {"a": 1}),
