@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -214,6 +216,14 @@ def test_a_resolved_config_loads_again_as_itself(tmp_path: Path, text: str):
     options = resolved(load_config(first))
     second.write_text(yaml.safe_dump(options), encoding="utf-8")
     assert resolved(load_config(second)) == options
+
+
+def test_the_page_describes_every_option():
+    """`docs/training.md` is what scripts/config_reference.py would write."""
+    root = Path(__file__).parents[2]
+    script = root / "scripts" / "config_reference.py"
+    done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 # The batch

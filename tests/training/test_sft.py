@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -479,6 +482,32 @@ def test_a_few_steps_move_the_request_rate(tmp_path: Path):
     folder = train_sft(config, tmp_path / "run", say=quiet)
     assert 0.2 <= before <= 0.8
     assert request_rate(folder, "hatch", 16) >= 0.95
+
+
+def test_two_processes_learn_what_one_does(tmp_path: Path):
+    """The same batches of 4, as 4 or as 2 + 2 conversations; the second process writes nothing."""
+    base = save_qwen2_5_vl(tmp_path / "tiny")
+    same = [f"--set=model.name={base}", "--set=model.device=cpu", "--set=data.size=16"]
+    same += ["--set=mixture={}", "--set=trainer.max_steps=2", "--set=trainer.save_strategy=no"]
+    same += ["--set=trainer.optim=sgd", "--set=trainer.learning_rate=0.1"]
+    started = [[], ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]]
+    for processes, start in enumerate(started, start=1):
+        out = tmp_path / str(processes)
+        batch = f"--set=trainer.per_device_train_batch_size={4 // processes}"
+        verb = ["-m", "visionthink", "train", "sft", "mini-cold-start", f"--out={out}"]
+        done = subprocess.run(
+            [sys.executable, *start, *verb, *same, batch],
+            capture_output=True,
+            text=True,
+            timeout=300,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout == f"{out / 'model'}\n"
+    one, two = weights(tmp_path / "1"), weights(tmp_path / "2")
+    assert all(torch.allclose(one[name], two[name], atol=1e-6) for name in one)
+    before = load_file(base / "model.safetensors")
+    assert any(not torch.allclose(one[name], before[name], atol=1e-5) for name in one)
 
 
 # Resuming

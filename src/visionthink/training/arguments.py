@@ -63,6 +63,7 @@ GRPO_DEFAULTS: dict[str, Any] = {
     "report_to": "none",
     "gradient_checkpointing": False,
     "gradient_checkpointing_kwargs": {"use_reentrant": False},  # frozen embeddings need it
+    "ddp_find_unused_parameters": False,  # every batch has images, so every part is used
 }
 """What the protocol and the paper say where TRL's own default says otherwise, or may come to."""
 
