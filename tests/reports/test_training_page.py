@@ -19,7 +19,8 @@ from visionthink.core.errors import MissingExtraError, RunError
 from visionthink.core.protocol import direct_reply
 from visionthink.reports import page as page_module
 from visionthink.reports.gallery import CHOICES, episode_of, samples
-from visionthink.reports.plots import plots, sweep_plot
+from visionthink.reports.plots import plots
+from visionthink.reports.sweep_plot import sweep_plot
 from visionthink.reports.training import group, read_runs, settings
 from visionthink.reports.training_page import PAGE_STYLE, write_report
 from visionthink.reports.training_table import markdown_table, run_table, text_tables
@@ -173,17 +174,20 @@ def test_many_groups_with_seeds_that_stop_early(tmp_path: Path):
     assert drawn["r_histogram"].caption.endswith("The first 6 of 9 are shown.")
 
 
-@pytest.mark.parametrize("values", [("paper", "none"), (0, 0.2), ("only",)])
+@pytest.mark.parametrize(
+    "values", [("paper", "none"), (0, 0.2), ("only",), ("_hidden", r"$\frac{", "x" * 200)]
+)
 def test_a_sweep(tmp_path: Path, values: tuple[Any, ...]):
     runs = read_runs(
         [
-            write_run(tmp_path / f"{value}-{seed}", ramp(20), seed=seed, reward={"x": value})
-            for value in values
+            write_run(tmp_path / f"{at}-{seed}", ramp(20), seed=seed, reward={"x": value})
+            for at, value in enumerate(values)
             for seed in (0, 1)
         ]
     )
     plot = sweep_plot(settings(runs, "reward.x"), "reward.x")
     assert plot is not None
+    assert {drawn.name for drawn in plots(group(runs))} == PLOTS - {"update"}
     assert plot.caption.startswith("Figures of the last held-out evaluation")
     assert Image.open(io.BytesIO(plot.png)).size[0] == 1350
 

@@ -5,68 +5,35 @@ What lines stand for is told by colour, dashes and markers at once; a band is th
 
 from __future__ import annotations
 
-import io
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from visionthink.core.errors import MissingExtraError
 from visionthink.reports.curves import Histogram, Line, bin_width, line, r_histogram
-from visionthink.reports.training import KINDS, Group, Setting, estimate, is_number, kinds
+from visionthink.reports.plotting import (
+    COLOURS,
+    DASHES,
+    INK,
+    LEAD,
+    MARKERS,
+    MUTED,
+    Plot,
+    add_legend,
+    finish,
+    new_figure,
+    paper,
+    set_axis,
+)
+from visionthink.reports.training import KINDS, Group, is_number, kinds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 _STEMS = ("episode", "eval")
 MOST_POINTS = 150
 MOST_HEAT_MAPS = 6
-WIDTH = 9.0
-"""Inches."""
-DPI = 150
-
-# Okabe and Ito's colours without the yellow, which white paper swallows; dark and light alternate.
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#000000", "#e69f00", "#56b4e9")
-_DASHES: tuple[Any, ...] = (
-    *("solid", (0, (6, 2)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (3, 1.5))),
-    *((0, (9, 2, 2, 2, 2, 2)), (0, (1, 3))),
-)
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_HATCHES = ("", "////", "....", "xxxx")
 _MARKS = 9
 """Markers a line."""
-_INK, _MUTED, _RULE = "#1f2328", "#5a626b", "#d9d5cb"
-_LOOK: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "axes.edgecolor": _MUTED,
-    "axes.labelcolor": _MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.color": _INK,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
-    "grid.color": _RULE,
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.6,
-    "legend.frameon": False,
-    "hatch.linewidth": 0.6,
-    "svg.hashsalt": "visionthink",  # equal runs give equal files
-}
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A drawn plot: `name` is its file name without an end, `caption` what it shows."""
-
-    name: str
-    title: str
-    caption: str
-    png: bytes
-    svg: bytes
 
 
 @dataclass(frozen=True)
@@ -85,7 +52,7 @@ def plots(groups: Sequence[Group]) -> list[Plot]:
         MissingExtraError: matplotlib is not installed.
     """
     width = bin_width(groups, MOST_POINTS)
-    with _paper():
+    with paper():
         found = [*_curve_plots(groups, width), *_heat_maps(groups, width)]
     return [plot for plot in found if plot is not None]
 
@@ -227,36 +194,39 @@ def _curves(
     many = max(len(of.runs) for panel in panels for _, of, _ in panel.metrics) > 1
     columns = 2 if len(panels) in (2, 4) else min(3, len(panels))
     rows = -(-len(panels) // columns)
-    figure, axes = _figure(rows, columns, 2.7 if rows == 1 else 2.2)
+    figure, axes = new_figure(rows, columns, 2.7 if rows == 1 else 2.2)
     for at, (panel, ax) in enumerate(zip(panels, axes, strict=False)):
         for label, of_group, key in panel.metrics:
             drawn = line(of_group, key, width)
             assert drawn is not None  # noqa: S101 - a panel has metrics that there are
             _draw(ax, drawn, order.index(label), label)
         ax.set_title(panel.title)
-        _axis(ax, share=share)
+        set_axis(ax, share=share)
+        left, right = ax.get_xlim()
+        if right - left < 1:  # a single step
+            ax.set_xlim(left - 1, right + 1)
         if level is not None:
-            ax.axhline(level, color=_MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
+            ax.axhline(level, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
             ax.set_ylim(bottom=0)
         if at // columns == rows - 1:
             ax.set_xlabel("step" if width == 1 else f"step (a point is the mean of {width})")
     if len(order) > 1:
-        _legend(figure, axes, labels)
+        add_legend(figure, axes, labels)
     if many:
         caption += " Lines are means over seeds, bands reach from the least to the largest."
-    return _finish(figure, axes[len(panels) :], name, title, caption)
+    return finish(figure, axes[len(panels) :], name, title, caption)
 
 
 def _draw(ax: Axes, drawn: Line, style: int, label: str) -> None:
-    colour = _COLOURS[style % len(_COLOURS)]
+    colour = COLOURS[style % len(COLOURS)]
     every = max(1, len(drawn.steps) // _MARKS)
     ax.plot(
         drawn.steps,
         drawn.mean,
-        label=label,
+        label=f"{LEAD}{label}",
         color=colour,
-        linestyle=_DASHES[(style + style // len(_COLOURS)) % len(_DASHES)],
-        marker=_MARKERS[style % len(_MARKERS)],
+        linestyle=DASHES[(style + style // len(COLOURS)) % len(DASHES)],
+        marker=MARKERS[style % len(MARKERS)],
         markersize=4.5,
         markeredgecolor="white",
         markeredgewidth=0.5,
@@ -266,21 +236,6 @@ def _draw(ax: Axes, drawn: Line, style: int, label: str) -> None:
     )
     if drawn.n > 1:
         ax.fill_between(drawn.steps, drawn.low, drawn.high, color=colour, alpha=0.18, linewidth=0)
-
-
-def _axis(ax: Axes, *, share: bool) -> None:
-    from matplotlib.ticker import MaxNLocator, PercentFormatter
-
-    ax.grid(axis="y")
-    ax.set_axisbelow(True)
-    ax.margins(x=0.02)
-    ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-    left, right = ax.get_xlim()
-    if right - left < 1:  # a single step
-        ax.set_xlim(left - 1, right + 1)
-    if share:
-        ax.set_ylim(0, 1)
-        ax.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
 
 
 # Where r lay
@@ -294,7 +249,7 @@ def _heat_maps(groups: Sequence[Group], width: int) -> Iterator[Plot]:
         return
     columns = min(2, len(shown))
     rows = -(-len(shown) // columns)
-    figure, axes = _figure(rows, columns, 2.7 if rows == 1 else 2.2)
+    figure, axes = new_figure(rows, columns, 2.7 if rows == 1 else 2.2)
     from matplotlib.ticker import PercentFormatter
 
     largest = max(max(share) for _, histogram in shown for share in histogram.shares if share)
@@ -319,7 +274,7 @@ def _heat_maps(groups: Sequence[Group], width: int) -> Iterator[Plot]:
     left_out = (
         f" The first {MOST_HEAT_MAPS} of {len(held)} are shown." if held[len(shown) :] else ""
     )
-    yield _finish(
+    yield finish(
         figure,
         axes[len(shown) :],
         "r_histogram",
@@ -360,7 +315,7 @@ def _theta(of_group: Group) -> float | None:
 
 def _threshold(ax: Axes, theta: float) -> None:
     ax.axhline(theta, color="white", linewidth=2.4)
-    ax.axhline(theta, color=_INK, linewidth=1.2, linestyle=(0, (4, 2)))
+    ax.axhline(theta, color=INK, linewidth=1.2, linestyle=(0, (4, 2)))
     ax.annotate(
         f"θ = {theta:g}",
         (1, theta),
@@ -371,160 +326,3 @@ def _threshold(ax: Axes, theta: float) -> None:
         fontsize=8,
         bbox={"facecolor": "white", "edgecolor": "none", "pad": 1, "alpha": 0.85},
     )
-
-
-# A sweep
-
-
-def sweep_plot(settings: Sequence[Setting], key: str) -> Plot | None:
-    """Final request rate and accuracy by kind for each value of a config key: lines where all are
-    numbers, else bars; with standard errors over seeds. None if the runs have neither.
-    """
-    pooled = [Group("", setting.runs) for setting in settings]
-    held_out = all(run.evaluations for setting in settings for run in setting.runs)
-    stem = "eval" if held_out else "episode"
-    rows = [(what, f"{stem}/{what}") for what in ("request_rate", "accuracy")]
-    panels = [(what, prefix, kinds(pooled, prefix)) for what, prefix in rows]
-    panels = [panel for panel in panels if panel[2]]
-    if not panels:
-        return None
-    with _paper():
-        return _sweep(settings, key, panels, held_out)
-
-
-def _sweep(
-    settings: Sequence[Setting],
-    key: str,
-    panels: Sequence[tuple[str, str, Sequence[str]]],
-    held_out: bool,
-) -> Plot:
-    """`panels` hold what is drawn, the metric's prefix, and its kinds."""
-    numeric = len(settings) > 1 and all(is_number(setting.value) for setting in settings)
-    labels = list(dict.fromkeys(kind for _, _, found in panels for kind in found))
-    figure, axes = _figure(1, len(panels), 3.0)
-    for (what, prefix, found), ax in zip(panels, axes, strict=True):
-        draw: Callable[..., None] = _sweep_lines if numeric else _sweep_bars
-        for kind in found:
-            draw(ax, settings, f"{prefix}/kind/{kind}", labels.index(kind), len(labels), kind)
-        ax.set_title(what.replace("_", " "))
-        _axis(ax, share=True)
-        ax.set_ylim(0, 1 if numeric else 1.08)  # bars have their figure above them
-        ax.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
-        ax.set_xlabel(key)
-        if numeric:
-            ax.set_xticks([setting.value for setting in settings])
-        else:
-            long = max(len(setting.label) for setting in settings) > 12
-            ax.set_xticks(
-                range(len(settings)),
-                [setting.label for setting in settings],
-                rotation=20 if long else 0,
-                ha="right" if long else "center",
-            )
-    _legend(figure, axes, labels)
-    where = "of the last held-out evaluation" if held_out else "over the last tenth of the steps"
-    return _finish(
-        figure,
-        [],
-        "sweep",
-        f"By {key}",
-        f"Figures {where}, by the kind of question; error bars are standard errors over seeds.",
-    )
-
-
-def _sweep_lines(
-    ax: Axes, settings: Sequence[Setting], key: str, style: int, _of: int, label: str
-) -> None:
-    found = [(setting.value, estimate(setting.runs, key)) for setting in settings]
-    points = [(value, figure) for value, figure in found if figure is not None]
-    ax.errorbar(
-        [value for value, _ in points],
-        [figure.mean for _, figure in points],
-        yerr=[figure.stderr or 0 for _, figure in points],
-        label=label,
-        color=_COLOURS[style % len(_COLOURS)],
-        linestyle=_DASHES[style % len(_DASHES)],
-        marker=_MARKERS[style % len(_MARKERS)],
-        markersize=6,
-        capsize=3,
-        clip_on=False,
-        zorder=3,
-    )
-
-
-def _sweep_bars(
-    ax: Axes, settings: Sequence[Setting], key: str, style: int, of: int, label: str
-) -> None:
-    wide = 0.8 / of
-    found = [(at, estimate(setting.runs, key)) for at, setting in enumerate(settings)]
-    bars = [(at, figure) for at, figure in found if figure is not None]
-    places = [at + (style - (of - 1) / 2) * wide for at, _ in bars]
-    ax.bar(
-        places,
-        [figure.mean for _, figure in bars],
-        width=wide * 0.92,
-        yerr=[figure.stderr or 0 for _, figure in bars],
-        label=label,
-        color=_COLOURS[style % len(_COLOURS)],
-        hatch=_HATCHES[style % len(_HATCHES)],
-        edgecolor="white",
-        linewidth=0,
-        error_kw={"ecolor": _INK, "elinewidth": 1.1, "capsize": 3, "clip_on": False},
-        zorder=2,
-    )
-    for place, (_, figure) in zip(places, bars, strict=True):
-        ax.annotate(
-            f"{figure.mean * 100:.0f}",
-            (place, figure.mean + (figure.stderr or 0)),
-            xytext=(0, 2),
-            textcoords="offset points",
-            ha="center",
-            fontsize=8,
-        )
-
-
-# Paper
-
-
-def _paper() -> AbstractContextManager[None]:
-    """Inside it matplotlib draws as our plots look. Raises MissingExtraError if it is not there."""
-    try:
-        from matplotlib import rc_context
-    except ImportError as error:
-        raise MissingExtraError("drawing plots", "report") from error
-    return rc_context(_LOOK)
-
-
-def _figure(rows: int, columns: int, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure and its axes in reading order."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(WIDTH, 0.7 + height * rows), dpi=DPI, layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False)
-    return figure, [ax for row in axes for ax in row]
-
-
-def _legend(figure: Figure, axes: Sequence[Axes], labels: Sequence[str]) -> None:
-    handles: dict[str, Any] = {}
-    for ax in axes:
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    names = [KINDS.get(label, label) for label in labels]
-    figure.legend(
-        [handles[label] for label in labels],
-        names,
-        loc="outside lower left",
-        ncols=max(1, min(len(labels), 130 // (max(map(len, names)) + 9))),
-        handlelength=3.2,
-        frameon=False,
-    )
-
-
-def _finish(figure: Figure, unused: Sequence[Axes], name: str, title: str, caption: str) -> Plot:
-    for ax in unused:
-        ax.set_visible(False)
-    figure.suptitle(title, x=0.005, ha="left", fontsize=12, fontweight="bold")
-    png, svg = io.BytesIO(), io.BytesIO()
-    figure.savefig(png, format="png", metadata={"Software": None})
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
-    return Plot(name, title, caption, png.getvalue(), svg.getvalue())

@@ -11,8 +11,10 @@ from pathlib import Path
 from visionthink.core.errors import RunError
 from visionthink.reports.gallery import FILTERS, Sample, gallery, samples
 from visionthink.reports.page import STYLE, document
-from visionthink.reports.plots import Plot, plots, sweep_plot
+from visionthink.reports.plots import plots
+from visionthink.reports.plotting import Plot
 from visionthink.reports.story import clean, count
+from visionthink.reports.sweep_plot import sweep_plot
 from visionthink.reports.training import Group, Setting, TrainingRun, group, settings
 from visionthink.reports.training_table import (
     NOTE,

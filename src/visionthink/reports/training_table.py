@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from visionthink.reports.plots import Plot
+from visionthink.reports.plotting import Plot
 from visionthink.reports.story import one_line
 from visionthink.reports.training import (
     FIGURES,
