@@ -39,6 +39,7 @@ from visionthink.training.facts import (
     reward_metrics,
     rollout_metrics,
 )
+from visionthink.training.order import EpochOrder
 from visionthink.training.packing import Packed, pack_episode
 from visionthink.training.processor import processor_of
 from visionthink.training.resume import ResumesVisionModels
@@ -293,7 +294,9 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
             if not broken:
                 return rows, [example for row in rows if (example := opened[row]) is not None]
             self._metrics["train"]["data/broken_rows"].append(float(len(broken)))
-            draw = random.Random(f"{self.args.seed}/{self._step}/broken/{round_}/{attempt}")
+            draw = random.Random(
+                f"{self.args.seed}/{self.state.global_step}/broken/{round_}/{attempt}"
+            )
             other = {row: draw.randrange(len(self.rows)) for row in broken}
             rows = [other.get(row, row) for row in rows]
         raise TrainingError(
@@ -303,7 +306,7 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
 
     def _redraw(self, rows: Sequence[int], groups: Sequence[int], round_: int) -> list[int | None]:
         """Rows for all processes, with other questions for `groups`, None elsewhere."""
-        draw = random.Random(f"{self.args.seed}/{self._step}/resample/{round_}")
+        draw = random.Random(f"{self.args.seed}/{self.state.global_step}/resample/{round_}")
         size = self.group_size
         wanted: list[int | None] = [None] * len(rows)
         for group in groups:
@@ -358,6 +361,19 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         )
 
     # TRL's seams
+
+    def _get_train_sampler(self, dataset: Dataset | None = None) -> EpochOrder:
+        """Rows in TRL's order, a generation's prompts `group_size` times each."""
+        args: Any = self.args
+        return EpochOrder(
+            lambda: int(self.state.epoch or 0),
+            data_source=self.train_dataset if dataset is None else dataset,
+            mini_repeat_count=self.num_generations,
+            batch_size=args.generation_batch_size // self.num_generations,
+            repeat_count=self.num_iterations * args.steps_per_generation,
+            shuffle=self.shuffle_dataset,
+            seed=args.seed,
+        )
 
     def _generate_and_score_completions(self, inputs: list[dict[str, Any]]) -> dict[str, Any]:
         rollouts = self.rollouts = self._roll_out_groups([example["row"] for example in inputs])
