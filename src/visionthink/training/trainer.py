@@ -239,7 +239,8 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         """Log figures of greedy episodes of held-out rows, shared out among the processes."""
         mine = range(self.accelerator.process_index, len(rows), self.accelerator.num_processes)
         with self.greedy():
-            episodes = self.roll_out([rows[i].open() for i in mine])
+            # Sharded weights need every process: one without a row of its own answers the first.
+            episodes = self.roll_out([rows[i].open() for i in mine or [0]])[: len(mine)]
             verdicts = asyncio.run(judge_all(episodes, self.judge, self.settings.patience_s))
             local = [facts_of(*fact) for fact in zip(mine, episodes, verdicts, strict=True)]
             metrics = rollout_metrics(self._gather(local))

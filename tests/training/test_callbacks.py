@@ -1,0 +1,235 @@
+"""What the callbacks write, say and ask for, event by event."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from transformers import TrainerControl, TrainerState
+
+from visionthink.core.episode import run_episode
+from visionthink.core.protocol import direct_reply
+from visionthink.core.rewards import GroupScore, Reward
+from visionthink.core.runs import RunFolder
+from visionthink.core.types import Episode
+from visionthink.engines.scripted import ScriptedEngine
+from visionthink.mini.world import make_example
+from visionthink.training.callbacks import Evaluation, Interrupt, RunLog, metrics_line
+from visionthink.training.trainer import Rollouts
+from visionthink.training.watchdog import Watchdog
+
+LOGS = {
+    "loss": 0.25,
+    "epoch": 1.5,
+    "step_time": 2.0,
+    "num_tokens": 99.0,
+    "rewards/accuracy/mean": 0.5,
+    "clip_ratio/low_mean": 0.0,
+    "episode/request_rate": 0.5,
+    "episode/request_variance": 0.2,
+    "reward/total": 1.25,
+    "time/rollout_s": 0.5,
+    "time/judge_s": 0.25,
+}
+
+
+def test_a_line_of_metrics_has_our_names():
+    """Losses below train/, paths as they are; TRL's reward means and clip ratios are left out."""
+    assert metrics_line(3, LOGS) == {
+        "step": 3,
+        "train/loss": 0.25,
+        "train/epoch": 1.5,
+        "episode/request_rate": 0.5,
+        "episode/request_variance": 0.2,
+        "reward/total": 1.25,
+        "time/rollout_s": 0.5,
+        "time/judge_s": 0.25,
+        "time/step_s": 2.0,
+    }
+
+
+def episode(seed: int) -> Episode:
+    engine = ScriptedEngine([direct_reply("seen", f"answer {seed}")])
+    return asyncio.run(run_episode(make_example("colour", seed, "train"), engine, profile="mini"))
+
+
+def rolled_out() -> Any:
+    """Two groups of two; the last episode is unscored."""
+    right, wrong = Reward(1.0, 0.5, 0.1), Reward(0.0, 0.5, 0.0)
+    rollouts = Rollouts(
+        rows=[0, 0, 1, 1],
+        episodes=[episode(seed) for seed in range(4)],
+        facts=[],
+        scores=[GroupScore(0.5, (right, wrong)), GroupScore(None, (wrong, None))],
+        shares=[0.75, -0.75, 0.0, 0.0],
+    )
+    return SimpleNamespace(rollouts=rollouts, last_metrics={"control/r_histogram": [0, 1]})
+
+
+def log_of(tmp_path: Path, said: list[str], **options: Any) -> tuple[RunLog, RunFolder]:
+    run = RunFolder.create(tmp_path / "run", {})
+    log = RunLog(run, said.append, **{"samples": 2, "updates": 2, **options})
+    log.trainer = rolled_out()
+    return log, run
+
+
+def state(step: int, last: int = 10) -> TrainerState:
+    return TrainerState(global_step=step, max_steps=last)
+
+
+def test_a_generation_is_written_and_told(tmp_path: Path):
+    """Time left for updates: 2.0 - 0.5 - 0.25. Of four episodes two are kept, evenly spread."""
+    said: list[str] = []
+    log, run = log_of(tmp_path, said)
+    log.on_train_begin(None, state(0), TrainerControl())
+    log.on_log(None, state(1), TrainerControl(), LOGS)
+    log.on_train_end(None, state(1), TrainerControl())
+    (line,) = run.metrics()
+    assert line["time/update_s"] == 1.25
+    assert line["control/r_histogram"] == [0, 1]
+    assert said == ["step 1/10  reward 1.25  requests 0.50"]
+    kept = list(run.episodes())
+    assert [record["step"] for record in kept] == [1, 1]
+    assert [record["turns"][-1]["text"] for record in kept] == [
+        direct_reply("seen", "answer 0"),
+        direct_reply("seen", "answer 2"),
+    ]
+    assert kept[0]["reward"] == {
+        "accuracy": 1.0,
+        "format": 0.5,
+        "control": 0.1,
+        "total": 1.4,
+        "advantage": 0.75,
+    }
+
+
+def test_an_update_without_a_generation_is_written_and_not_told(tmp_path: Path):
+    said: list[str] = []
+    log, run = log_of(tmp_path, said)
+    log.on_log(None, state(2), TrainerControl(), {"loss": 0.5, "step_time": 1.0})
+    assert run.metrics() == [{"step": 2, "train/loss": 0.5, "time/step_s": 1.0}]
+    assert said == []
+    assert list(run.episodes()) == []
+
+
+def test_the_summary_of_the_end_is_no_line(tmp_path: Path):
+    log, run = log_of(tmp_path, [])
+    log.on_log(None, state(2), TrainerControl(), {"train_runtime": 9.0, "train_loss": 0.1})
+    assert run.metrics() == []
+
+
+def test_no_samples_are_kept_where_none_are_wanted(tmp_path: Path):
+    log, run = log_of(tmp_path, [], samples=0)
+    log.on_log(None, state(1), TrainerControl(), LOGS)
+    assert list(run.episodes()) == []
+
+
+def test_other_processes_write_and_say_nothing():
+    """They have no run folder; the watchdog stops them all the same."""
+    said: list[str] = []
+    log = RunLog(
+        None, said.append, samples=2, updates=1, watchdog=Watchdog(steps=1), stop_on_collapse=True
+    )
+    control = TrainerControl()
+    log.on_log(None, state(1), control, {**LOGS, "episode/request_rate": 1.0})
+    assert control.should_training_stop
+    assert said == []
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_the_watchdog_warns_and_stops_if_asked(tmp_path: Path, stop: bool):
+    said: list[str] = []
+    log, _ = log_of(tmp_path, said, watchdog=Watchdog(steps=1), stop_on_collapse=stop)
+    control = TrainerControl()
+    log.on_log(None, state(1), control, {**LOGS, "episode/request_rate": 0.0})
+    assert said[0].startswith("watchdog: for 1 steps the policy never requests the original")
+    assert (control.should_training_stop, control.should_save) == (stop, stop)
+
+
+def test_evaluation_comes_first_then_at_times_and_last():
+    """Before step 1, at each third step, and at the last; a resumed run does not begin with one."""
+    asked: list[int] = []
+    now = state(0, last=7)
+    evaluation = Evaluation([], every=3)
+    trainer: Any = SimpleNamespace(evaluate_rows=lambda rows: asked.append(now.global_step))
+    evaluation.trainer = trainer
+    evaluation.on_train_begin(None, now, TrainerControl())
+    for step in range(1, 8):
+        now.global_step = step
+        evaluation.on_step_end(None, now, TrainerControl())
+    assert asked == [0, 3, 6, 7]
+    now.global_step = 4
+    evaluation.on_train_begin(None, now, TrainerControl())
+    assert asked == [0, 3, 6, 7]
+
+
+def test_evaluation_leaves_the_log_of_its_step_due():
+    """Logging switches `should_log` off; the step's own metrics still have to come."""
+    control = TrainerControl(should_log=True)
+    evaluation = Evaluation([], every=1)
+
+    def evaluate_rows(rows: Any) -> None:
+        control.should_log = False
+
+    trainer: Any = SimpleNamespace(evaluate_rows=evaluate_rows)
+    evaluation.trainer = trainer
+    evaluation.on_step_end(None, state(1), control)
+    assert control.should_log
+
+
+@pytest.fixture
+def interrupt() -> Iterator[tuple[Interrupt, list[str]]]:
+    """Ready for Ctrl-C, in a process whose handlers come back afterwards."""
+    said: list[str] = []
+    found = Interrupt(2, said.append)
+    trainer: Any = SimpleNamespace(any_process=lambda wanted: wanted)
+    found.trainer = trainer
+    found.on_train_begin(None, state(0), TrainerControl())
+    yield found, said
+    found.restore()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_waits_for_the_end_of_the_generation(
+    interrupt: tuple[Interrupt, list[str]], number: int
+):
+    """A generation is of two updates: step 3 goes on, step 4 saves and stops."""
+    callback, said = interrupt
+    os.kill(os.getpid(), number)
+    assert said == ["stopping after this generation, with a checkpoint; once more to stop at once"]
+    control = TrainerControl()
+    callback.on_step_end(None, state(3), control)
+    assert not control.should_training_stop
+    callback.on_step_end(None, state(4), control)
+    assert (control.should_training_stop, control.should_save) == (True, True)
+    assert callback.stopped
+
+
+def test_a_second_signal_stops_at_once(interrupt: tuple[Interrupt, list[str]]):
+    os.kill(os.getpid(), signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_handlers_come_back_at_the_end():
+    before = signal.getsignal(signal.SIGINT)
+    callback = Interrupt(1, print)
+    callback.on_train_begin(None, state(0), TrainerControl())
+    assert signal.getsignal(signal.SIGINT) != before
+    callback.on_train_end(None, state(1), TrainerControl())
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_lines_are_json(tmp_path: Path):
+    """A figure that is not a number becomes null, so that any reader can read on."""
+    log, run = log_of(tmp_path, [])
+    log.on_log(None, state(1), TrainerControl(), {**LOGS, "loss": float("nan")})
+    (line,) = (run.path / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    assert json.loads(line)["train/loss"] is None
