@@ -145,11 +145,14 @@ def test_other_processes_write_and_say_nothing():
 
 @pytest.mark.parametrize("stop", [False, True])
 def test_the_watchdog_warns_and_stops_if_asked(tmp_path: Path, stop: bool):
+    """A generation is of two updates: it is finished before the run stops with a checkpoint."""
     said: list[str] = []
     log, _ = log_of(tmp_path, said, watchdog=Watchdog(steps=1), stop_on_collapse=stop)
     control = TrainerControl()
     log.on_log(None, state(1), control, {**LOGS, "episode/request_rate": 0.0})
     assert said[0].startswith("watchdog: for 1 steps the policy never requests the original")
+    assert (control.should_training_stop, control.should_save) == (False, False)
+    log.on_step_end(None, state(2), control)
     assert (control.should_training_stop, control.should_save) == (stop, stop)
 
 

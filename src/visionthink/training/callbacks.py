@@ -73,9 +73,8 @@ class RunLog(TrainerCallback):
             )
             if problem is not None:
                 self.collapse = problem
-                control.should_training_stop |= self._stop
-                control.should_save |= self._stop
                 self._tell(f"watchdog: {problem}")
+        self._stop_if_collapsed(state, control)
         if self._run is None or self.trainer is None or "train_runtime" in logs:
             return
         line = metrics_line(state.global_step, logs)
@@ -89,10 +88,19 @@ class RunLog(TrainerCallback):
         self._run.append_metrics(line)
         self._show(state, line, generated)
 
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self._stop_if_collapsed(state, control)
+
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+    def _stop_if_collapsed(self, state: Any, control: Any) -> None:
+        """At the end of a generation, where a checkpoint is exact."""
+        if self._stop and self.collapse is not None and state.global_step % self._updates == 0:
+            control.should_training_stop = True
+            control.should_save = True
 
     def _show(self, state: Any, line: Mapping[str, Any], generated: bool) -> None:
         if not generated:

@@ -14,6 +14,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NoReturn
 
 import torch
@@ -353,9 +354,12 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         if rate <= self.settings.max_unscored_rate:
             return
         saved = ""
-        if self.state.global_step:
-            self._save_checkpoint(self.model, trial=None)
-            saved = f"; checkpoint-{self.state.global_step} is saved"
+        if step := self.state.global_step:
+            # One that is there already was made before this generation drew its random numbers.
+            there = Path(self.args.output_dir or ".", f"checkpoint-{step}", "trainer_state.json")
+            if self.any_process(self.accelerator.is_main_process and not there.exists()):
+                self._save_checkpoint(self.model, trial=None)
+            saved = f"; checkpoint-{step} is saved"
         raise TrainingError(
             f"the judge left {rate:.0%} of the answers unscored, more than "
             f"{self.settings.max_unscored_rate:.0%}{saved}; see to the judge, then --resume"

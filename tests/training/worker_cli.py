@@ -1,6 +1,9 @@
-"""`visionthink` on every process, with a scorer that breaks on the second one in generation three.
+"""`visionthink` on every process.
 
-torchrun --nproc_per_node 2 worker_crash.py train grpo CONFIG --out RUN
+    torchrun --nproc_per_node 2 worker_cli.py train grpo CONFIG --out RUN
+
+With BREAKS=1 a scorer that breaks on the second process in generation three; with what `FSDP2` of
+`launching.py` says, sharded weights.
 """
 
 from __future__ import annotations
@@ -8,6 +11,7 @@ from __future__ import annotations
 import os
 
 import visionthink.judges
+from training.worker import allow_fsdp_on_cpu
 from visionthink.cli.main import main
 from visionthink.judges import Judge, JudgeOptions, open_judge
 from visionthink.judges.judge import Verdict
@@ -32,5 +36,8 @@ def breaking(options: JudgeOptions) -> Judge:
 
 
 if __name__ == "__main__":
-    visionthink.judges.open_judge = breaking
+    if os.environ.get("BREAKS"):
+        visionthink.judges.open_judge = breaking
+    if os.environ.get("ACCELERATE_USE_FSDP") == "true":
+        allow_fsdp_on_cpu()
     main()
