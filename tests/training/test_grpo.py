@@ -1,0 +1,120 @@
+"""`train_grpo` inside this process: what a run leaves, and how it stops by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import TrainerCallback
+
+from training.test_trainer import Exact, arguments, rows_of
+from visionthink.core.errors import JudgeError, RunError, TrainingError
+from visionthink.core.runs import RunFolder
+from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
+from visionthink.judges.judge import Verdict
+from visionthink.training.config import TrainGrpo
+from visionthink.training.grpo import train_grpo
+from visionthink.training.resume import last_checkpoint
+from visionthink.training.trainer import RolloutSettings, VisionThinkTrainer
+
+
+def config(**changes: Any) -> TrainGrpo:
+    """One generation of two groups of four, in two updates."""
+    trainer = {
+        "num_generations": 4,
+        "per_device_train_batch_size": 4,
+        "max_completion_length": 32,
+        "max_steps": 2,
+        "save_steps": 2,
+        "learning_rate": 1e-4,
+        **changes.pop("trainer", {}),
+    }
+    return TrainGrpo.model_validate(
+        {
+            "model": {"name": "mini-base", "device": "cpu"},
+            "data": {"path": "mini", "families": ["colour", "receipt"], "size": 4},
+            "batch": {"prompts": 2, "update_prompts": 1},
+            "judge": {"kind": "rules", "metric": "exact"},
+            "trainer": trainer,
+            **changes,
+        }
+    )
+
+
+def test_what_a_run_leaves(tmp_path: Path):
+    """Two lines of metrics, the first with the generation's figures; four of eight episodes; a
+    checkpoint to resume from, and one to use.
+    """
+    said: list[str] = []
+    settings = config()
+    folder = train_grpo(settings, tmp_path / "run", say=said.append)
+    run = RunFolder.open(tmp_path / "run")
+    assert run.config == settings.model_dump(mode="json")
+    generated, updated = run.metrics()
+    assert (generated["step"], updated["step"]) == (1, 2)
+    assert "reward/total" in generated
+    assert "reward/total" not in updated
+    assert {"train/loss", "train/kl", "train/grad_norm"} <= generated.keys() & updated.keys()
+    assert [episode["step"] for episode in run.episodes()] == [1] * 4
+    assert run.environment["seeds"] == {"train": 0}
+    last = last_checkpoint(tmp_path / "run" / "checkpoints")
+    assert last is not None
+    assert last.name == "checkpoint-2"
+    assert load_checkpoint(folder, device="cpu").profile == "mini"
+    assert said[0] == "training mini-base on 4 questions, 2 prompts of 4 episodes a generation"
+    assert said[1].startswith("step 1/2  reward ")
+    assert said[-1] == f"the trained checkpoint is {folder}"
+
+    with pytest.raises(RunError, match="resume"):
+        train_grpo(settings, tmp_path / "run", say=said.append)
+
+
+def test_the_watchdog_stops_a_run_at_the_end_of_a_generation(tmp_path: Path):
+    """A margin that calls everything pinned: it speaks in the first of the generation's two
+    updates, the second one is still made, and a checkpoint is there although none was due.
+    """
+    settings = config(
+        trainer={"max_steps": 8, "save_steps": 8},
+        watchdog={"steps": 1, "margin": 0.499, "action": "stop"},
+    )
+    with pytest.raises(TrainingError, match=r"stopped by the watchdog: for 1 steps .*checkpoints"):
+        train_grpo(settings, tmp_path / "run", say=lambda _: None)
+    assert [line["step"] for line in RunFolder.open(tmp_path / "run").metrics()] == [1, 2]
+    last = last_checkpoint(tmp_path / "run" / "checkpoints")
+    assert last is not None
+    assert last.name == "checkpoint-2"
+
+
+def test_a_judge_outage_leaves_the_checkpoint_that_is_there_alone(
+    fresh_mini: Checkpoint, tmp_path: Path
+):
+    """The state of its random numbers is that of the generation's end, not of the failed one."""
+
+    class Fails(Exact):
+        asked = 0
+
+        async def score(self, question: str, answer: Any, prediction: str) -> Verdict:
+            self.asked += 1
+            if self.asked > 8:
+                raise JudgeError("the judge is down")
+            return await super().score(question, answer, prediction)
+
+    kept: list[bytes] = []
+    state = tmp_path / "checkpoint-1" / "rng_state.pth"
+
+    class Reads(TrainerCallback):
+        def on_save(self, args: Any, state_: Any, control: Any, **_: Any) -> None:
+            kept.append(state.read_bytes())
+
+    trainer = VisionThinkTrainer(
+        fresh_mini,
+        rows_of(),
+        Fails(),
+        RolloutSettings(patience_s=0),
+        arguments(tmp_path, max_steps=5, save_strategy="steps", save_steps=1),
+        callbacks=[Reads()],
+    )
+    with pytest.raises(TrainingError, match="checkpoint-1 is saved"):
+        trainer.train()
+    assert [state.read_bytes()] == kept
