@@ -36,11 +36,13 @@ check: $(READY)  ## Format, lint, types, generated docs
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/python scripts/cli_reference.py --check
+	$(BIN)/python scripts/config_reference.py --check
 
 format: $(READY)  ## Rewrite what `make check` would complain about
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python scripts/cli_reference.py
+	$(BIN)/python scripts/config_reference.py
 
 bench: $(READY)  ## Speed ratios, measured side by side
 	$(BIN)/python bench/run.py

@@ -10,7 +10,10 @@ from conftest import Run
 
 from visionthink.facade import EMBEDDED
 
-FINDINGS = ["python", "visionthink", "hf", "openai", "mini", "model", "device", "cores"]
+FINDINGS = [
+    *("python", "visionthink", "hf", "openai", "data", "train", "report", "mini"),
+    *("model", "device", "cores"),
+]
 
 
 @pytest.fixture

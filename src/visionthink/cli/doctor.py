@@ -17,6 +17,9 @@ from visionthink.mini import CHECKPOINTS
 EXTRAS = {
     "hf": ("run models on this machine", ("torch", "transformers", "jinja2")),
     "openai": ("ask OpenAI-compatible servers", ("openai",)),
+    "data": ("read Parquet, saved and hub data sets", ("datasets",)),
+    "train": ("train: GRPO and SFT", ("torch", "transformers", "datasets", "trl", "peft")),
+    "report": ("draw plots of runs", ("matplotlib",)),
     "mini": ("remake the embedded model", ("torch", "transformers", "scikit-learn")),
 }
 

@@ -60,8 +60,8 @@ STAGES = (
     Stage("read", 600, 1.5e-3, 1.2e-3, READ_LESSONS, eyes=0.0),
     Stage("see", 900, 1.2e-3, 9e-4, SEE_LESSONS, eyes=0.6),
     Stage("base", 560, 9e-4, 3e-5, BASE_LESSONS, eyes=0.6),
-    Stage("settle", 500, 6e-4, 2e-5, SETTLE_LESSONS, eyes=0.8, checkpoint="mini-base"),
-    Stage("sft", 150, 3e-4, 1e-5, SFT_LESSONS, eyes=0.5, checkpoint="mini-sft"),
+    Stage("settle", 400, 6e-4, 2e-5, SETTLE_LESSONS, eyes=0.8, checkpoint="mini-base"),
+    Stage("sft", 120, 3e-4, 1e-5, SFT_LESSONS, eyes=0.5, checkpoint="mini-sft"),
 )
 
 

@@ -97,6 +97,10 @@ class ModelOptions(Options):
     lora: LoraOptions | None = Field(
         default=None, description="Train adapters; default: all weights."
     )
+    attention: str | None = Field(
+        default=None,
+        description="eager, sdpa, flash_attention_2, …; default: what transformers chooses.",
+    )
     freeze_vision: bool = Field(default=False, description="Leave the vision tower as it is.")
 
     @property

@@ -6,25 +6,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import transformers
+
 from visionthink.core.episode import DEFAULT_PROFILE
 from visionthink.core.errors import TrainingError
 from visionthink.core.protocol import profile_for
-from visionthink.core.runs import RunFolder, describe_environment
 from visionthink.data.source import load_rows
-from visionthink.engines.hf_checkpoint import load_checkpoint
 from visionthink.judges import open_judge
 from visionthink.training.callbacks import Evaluation, Interrupt, RunLog
 from visionthink.training.config import TrainGrpo, batch_plan, grpo_arguments
 from visionthink.training.export import export_checkpoint
-from visionthink.training.resume import last_checkpoint
+from visionthink.training.run import CHECKPOINTS, MODEL, begin, load_model
 from visionthink.training.trainer import RolloutSettings, VisionThinkTrainer
 from visionthink.training.watchdog import Watchdog
-
-MODEL = "model"
-"""Folder of the trained checkpoint inside the run."""
-
-CHECKPOINTS = "checkpoints"
-"""Folder of what `--resume` goes on from."""
 
 
 def train_grpo(
@@ -45,26 +39,15 @@ def train_grpo(
     """
     args = grpo_arguments(config, out / CHECKPOINTS)
     args.disable_tqdm = True  # the run log shows progress
+    transformers.utils.logging.disable_progress_bar()
     main = args.process_index == 0
     voice = say if main else _silence
     rows = load_rows(config.data)
     held_out = load_rows(config.eval.data) if config.eval else None
-    checkpoint = load_checkpoint(
-        config.model.source,
-        device="cpu",  # the trainer places it
-        dtype=config.model.weights_dtype,
-        max_pixels=config.model.max_pixels,
-        trust_remote_code=config.model.trust_remote_code,
-    )
+    checkpoint = load_model(config.model)
     profile = config.profile or checkpoint.profile or DEFAULT_PROFILE
     profile_for(config.look, profile)  # refuses what cannot request
-    run = _run_folder(config, out, resume) if main else None
-    with args.main_process_first(desc="run folder"):
-        last = last_checkpoint(out / CHECKPOINTS) if resume else None
-    if run is not None:
-        run.truncate_metrics_after(0 if last is None else int(last.name.rpartition("-")[2]))
-    if config.model.freeze_vision:
-        checkpoint.model.model.visual.requires_grad_(False)
+    run, last = begin(config, out, resume, main)
 
     plan = batch_plan(config)
     updates = plan.updates
@@ -89,7 +72,7 @@ def train_grpo(
         _settings(config, profile),
         args,
         callbacks=callbacks,
-        peft_config=_adapters(config),
+        peft_config=config.model.lora.build() if config.model.lora else None,
     )
     for callback in callbacks:
         callback.trainer = trainer
@@ -124,33 +107,7 @@ def _settings(config: TrainGrpo, profile: str) -> RolloutSettings:
         resample_rounds=config.resample.max_rounds,
         max_unscored_rate=config.judge_limits.max_unscored_rate,
         patience_s=config.judge_limits.patience_s,
-    )
-
-
-def _run_folder(config: TrainGrpo, out: Path, resume: bool) -> RunFolder:
-    import torch
-
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return RunFolder.create(
-        out,
-        config.model_dump(mode="json"),
-        environment=describe_environment(gpu=gpu, seeds={"train": config.seed}),
-        resume=resume,
-    )
-
-
-def _adapters(config: TrainGrpo) -> Any:
-    lora = config.model.lora
-    if lora is None:
-        return None
-    from peft import LoraConfig
-
-    return LoraConfig(
-        r=lora.r,
-        lora_alpha=lora.alpha,  # pyright: ignore[reportArgumentType] -- fractions work
-        lora_dropout=lora.dropout,
-        target_modules=lora.target_modules,
-        task_type="CAUSAL_LM",
+        rollout_batch=config.rollout_batch,
     )
 
 

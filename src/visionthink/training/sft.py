@@ -17,20 +17,15 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 from transformers.utils import logging
 
 from visionthink.core.protocol import profile_for
-from visionthink.core.runs import RunFolder, describe_environment
+from visionthink.core.runs import RunFolder
 from visionthink.data.source import load_rows
-from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
+from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.training.callbacks import Interrupt, metrics_line
 from visionthink.training.config import LoraOptions, TrainSft, sft_arguments
 from visionthink.training.export import export_checkpoint
-from visionthink.training.resume import ResumesVisionModels, last_checkpoint
+from visionthink.training.resume import ResumesVisionModels
+from visionthink.training.run import CHECKPOINTS, MODEL, begin, load_model
 from visionthink.training.sft_data import IGNORED, Collator, lessons_of
-
-MODEL = "model"
-"""Folder of the trained checkpoint inside the run."""
-
-CHECKPOINTS = "checkpoints"
-"""Folder of what `--resume` goes on from."""
 
 Say = Callable[[str], None]
 
@@ -53,30 +48,21 @@ def train_sft(config: TrainSft, out: Path, resume: bool = False, say: Say = prin
     logging.disable_progress_bar()  # of each file that is saved
     main = args.process_index == 0
     rows = load_rows(config.data)
-    model = config.model
-    checkpoint = load_checkpoint(
-        model.source,
-        device="cpu",  # the trainer places it
-        dtype=model.weights_dtype,
-        max_pixels=model.max_pixels,
-        trust_remote_code=model.trust_remote_code,
-    )
+    checkpoint = load_model(config.model)
     profile = profile_for("auto", config.profile or checkpoint.profile or "agent")
     lessons = lessons_of(
         rows, profile, mixture=config.mixture, thoughts=config.thoughts, seed=config.seed
     )
-    run = _run_folder(config, out, resume) if main else None
-    last = last_checkpoint(out / CHECKPOINTS) if resume else None
+    run, last = begin(config, out, resume, main)
     if run is not None:
-        run.truncate_metrics_after(0 if last is None else int(last.name.rpartition("-")[2]))
         requests = sum(lesson.way == "request" for lesson in lessons)
         say(
-            f"training {model.name} on {len(lessons)} conversations, "
+            f"training {config.model.name} on {len(lessons)} conversations, "
             f"{len(lessons) - requests} direct and {requests} with a request"
         )
     interrupt = Interrupt(1, say if main else _silence)
     trainer = SftTrainer(
-        model=trainable(checkpoint, model.lora, model.freeze_vision),
+        model=trainable(checkpoint, config.model.lora),
         args=args,
         train_dataset=lessons,
         data_collator=Collator(checkpoint, profile, config.tool_turn_loss_weight),
@@ -97,16 +83,13 @@ def train_sft(config: TrainSft, out: Path, resume: bool = False, say: Say = prin
     return folder
 
 
-def trainable(checkpoint: Checkpoint, lora: LoraOptions | None, freeze_vision: bool) -> Any:
-    """The checkpoint's model with what is not to be trained frozen, and adapters put in."""
-    network = checkpoint.model
-    if freeze_vision:
-        network.model.visual.requires_grad_(False)
+def trainable(checkpoint: Checkpoint, lora: LoraOptions | None) -> Any:
+    """The checkpoint's model, with adapters put in if asked."""
     if lora is None:
-        return network
+        return checkpoint.model
     from peft import get_peft_model
 
-    return get_peft_model(network, lora.build())
+    return get_peft_model(checkpoint.model, lora.build())
 
 
 def weighted_loss(
@@ -187,16 +170,6 @@ class SftLog(TrainerCallback):
             f"step {state.global_step}/{state.max_steps} loss {logs['loss']:.4f} "
             f"{seconds:.2f} s/step"
         )
-
-
-def _run_folder(config: TrainSft, out: Path, resume: bool) -> RunFolder:
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    return RunFolder.create(
-        out,
-        config.model_dump(mode="json"),
-        environment=describe_environment(gpu=gpu, seeds={"train": config.seed}),
-        resume=resume,
-    )
 
 
 def _silence(_: str) -> None:
