@@ -10,7 +10,7 @@ PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt $(PI
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench mini mini-bars test-vllm clean
+.PHONY: help demo test test-slow check format bench mini mini-bars test-vllm clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ demo: $(READY)  ## Run the main job on shipped sample images; leaves out/demo.ht
 
 test: $(READY)  ## Run all tests that need no server
 	$(BIN)/pytest
+
+test-slow: $(READY)  ## Train in processes of their own: two of them, sharded, killed and resumed (minutes)
+	$(BIN)/pytest -m slow
 
 check: $(READY)  ## Format, lint, types, generated docs
 	$(BIN)/ruff format --check .

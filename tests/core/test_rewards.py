@@ -95,8 +95,23 @@ def test_theta_is_the_first_value_that_penalises_requests():
 
 
 def test_theta_edge_of_the_released_rule():
-    """r = 1/5.0001 lies under theta 0.2 there: both the direct answer and requests are penalised."""
+    """r = 1/5.0001 lies under theta 0.2: the direct answer is penalised as well as requests."""
     assert controls(RewardRule(name="released", theta=0.2), "D", "H", "H", "H", "H") == [P] * 5
+
+
+@pytest.mark.parametrize(("name", "threshold"), [("paper", 0.2), ("released", 0.2), ("ours", 0.4)])
+def test_theta_is_the_rule_s_own_unless_given(name, threshold):
+    assert RewardRule(name=name).threshold == threshold
+    assert RewardRule(name=name, theta=0.0).threshold == 0.0
+
+
+def test_ours_does_not_mistake_a_policy_that_requests_often():
+    """One direct and 15 requests, all right: by counts r = 1/16, as if the direct answer were luck;
+    by rates r = 1/2, and requesting is what is penalised.
+    """
+    group = ("D", *["H"] * 15)
+    assert controls(RewardRule(name="paper"), *group) == [P] + [0] * 15
+    assert controls(RewardRule(name="ours"), *group) == [0] + [P] * 15
 
 
 def test_theta_zero_never_penalises_direct_answers():

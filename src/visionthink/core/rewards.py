@@ -25,6 +25,8 @@ Way = Literal["direct", "requested", "neither"]
 RuleName = Literal["paper", "released", "none", "search-r1", "ours"]
 RULES: tuple[RuleName, ...] = ("paper", "released", "none", "search-r1", "ours")
 
+DEFAULT_THETA: dict[RuleName, float] = {**dict.fromkeys(RULES, 0.2), "ours": 0.4}
+
 RELEASED_EPSILON = 1e-4  # in the denominator of r in the authors' code
 
 
@@ -45,14 +47,15 @@ class RewardRule:
         name: "paper" is Eq. 5; "released" is what the authors' code does; "none" leaves the penalty
             out; "search-r1" penalises every correct answer after a request; "ours" compares success
             rates in place of counts (see `direct_share`).
-        theta: θ, the share of direct successes below which direct answers count as lucky.
+        theta: θ, the r below which direct answers count as lucky; None is `DEFAULT_THETA` of the
+            rule, since r is a share of counts for some and of rates for "ours".
         penalty: what P_control takes away.
         format_weight: R_format of an episode whose whole format is valid.
         accuracy_weight: R_accuracy of a correct answer.
     """
 
     name: RuleName = "paper"
-    theta: float = 0.2
+    theta: float | None = None
     penalty: float = 0.1
     format_weight: float = 0.5
     accuracy_weight: float = 1.0
@@ -60,12 +63,17 @@ class RewardRule:
     def __post_init__(self) -> None:
         if self.name not in RULES:
             raise UsageError(f"reward rule must be one of {', '.join(RULES)}; got {self.name!r}")
-        if not 0 <= self.theta <= 1:
+        if self.theta is not None and not 0 <= self.theta <= 1:
             raise UsageError(f"theta must be from 0 to 1; got {self.theta}")
         for field in ("penalty", "format_weight", "accuracy_weight"):
             value = getattr(self, field)
             if not 0 <= value < math.inf:
                 raise UsageError(f"{field} must be 0 or more and finite; got {value}")
+
+    @property
+    def threshold(self) -> float:
+        """θ in force."""
+        return DEFAULT_THETA[self.name] if self.theta is None else self.theta
 
 
 @dataclass(frozen=True)
@@ -157,11 +165,11 @@ def _control(member: Member, r: float | None, rule: RewardRule) -> float:
     correct = bool(member.accuracy)
     match rule.name, member.way:
         case ("paper" | "ours", "direct"):
-            penalised = r < rule.theta
+            penalised = r < rule.threshold
         case ("paper" | "ours", _):
-            penalised = r >= rule.theta
+            penalised = r >= rule.threshold
         case ("released", "direct"):
-            penalised = correct and 0 < r < rule.theta
+            penalised = correct and 0 < r < rule.threshold
         case _:  # released and search-r1, after a request; search-r1 leaves direct answers alone
             penalised = correct and member.way == "requested"
     return rule.penalty if penalised else 0.0

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from visionthink.core.rewards import DEFAULT_THETA
 from visionthink.reports.curves import Histogram, Line, bin_width, line, r_histogram
 from visionthink.reports.plotting import (
     COLOURS,
@@ -308,9 +309,13 @@ def _heat_map(ax: Axes, histogram: Histogram, largest: float) -> Any:
 def _theta(of_group: Group) -> float | None:
     """The threshold of the control penalty, where the runs have a rule that looks at it."""
     last = {key.rpartition(".")[2]: value for key, value in of_group.runs[0].config.items()}
+    rule: Any = last.get("rule", "paper")
     theta: Any = last.get("theta")
-    used = last.get("rule") not in ("none", "search-r1")
-    return float(theta) if used and is_number(theta) else None
+    if rule in ("none", "search-r1"):
+        return None
+    if theta is None:
+        theta = DEFAULT_THETA.get(rule)
+    return float(theta) if is_number(theta) else None
 
 
 def _threshold(ax: Axes, theta: float) -> None:

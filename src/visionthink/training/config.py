@@ -132,8 +132,9 @@ class RewardOptions(Options):
         default="paper",
         description="Control term: Eq. 5, the released code's, none, Search-R1's, or ours.",
     )
-    theta: Share = Field(
-        default=0.2, description="Share of direct answers among the correct (Eq. 5)."
+    theta: Share | None = Field(
+        default=None,
+        description="Below this r direct answers count as lucky (Eq. 5); default: 0.2, ours 0.4.",
     )
     penalty: float = Field(default=0.1, ge=0, description="Size of the control term.")
     format_weight: float = Field(default=0.5, ge=0, description="Reward of a valid format.")
