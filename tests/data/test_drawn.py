@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from visionthink.core.errors import UsageError
-from visionthink.data.drawn import spread
+from visionthink.data.drawn import spread, spread_families
 from visionthink.data.source import DataOptions, load_rows
 from visionthink.mini.world import FAMILIES, draw
 
@@ -25,8 +25,10 @@ def test_a_row_is_the_drawing_of_its_family_and_seed() -> None:
 
 
 def test_all_families_in_turn() -> None:
+    """7 weak, 5 strong and 1 lucky family: every 13 rows have each of them once."""
     rows = load_rows(DataOptions(size=26))
-    assert [row.metadata["family"] for row in rows] == [*FAMILIES, *FAMILIES]
+    families = [row.metadata["family"] for row in rows]
+    assert sorted(families[:13]) == sorted(families[13:]) == sorted(FAMILIES)
 
 
 def test_the_same_seed_gives_the_same_rows_and_a_longer_set_starts_alike() -> None:
@@ -70,3 +72,13 @@ def test_weights_are_kept_in_every_beginning() -> None:
 def test_wrong_options(changed: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         load_rows(DataOptions.model_validate(changed))
+
+
+def test_kinds_take_turns_whatever_their_families():
+    """Weak weighs 3 + 3, strong 2 + 2 + 2: half and half, so they alternate, and each kind goes
+    round its own families.
+    """
+    weights = {"colour": 3, "shape": 3, "tag": 2, "hatch": 2, "receipt": 2}
+    assert spread_families(weights, 8) == [
+        *("colour", "tag", "shape", "hatch", "colour", "receipt", "shape", "tag")
+    ]

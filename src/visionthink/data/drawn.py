@@ -88,8 +88,20 @@ def draw_rows(options: DataOptions) -> Rows:
     if not all(0 <= weight < math.inf for weight in weights.values()) or not sum(weights.values()):
         raise UsageError(f"families need weights of 0 or more, one of them above 0; got {weights}")
     size = min(options.size, options.limit or options.size)
-    rows = DrawnRows(spread(weights, size), options.seed * STRIDE, split)
+    rows = DrawnRows(spread_families(weights, size), options.seed * STRIDE, split)
     return Rows(rows, f"the embedded world ({split})")
+
+
+def spread_families(weights: Mapping[str, float], size: int) -> list[str]:
+    """`size` families, kinds first: any few rows in a row are as weak and strong as the whole, and
+    inside each kind its families take turns.
+    """
+    kinds: dict[str, dict[str, float]] = {}
+    for name, weight in weights.items():
+        kinds.setdefault(FAMILIES[name][0], {})[name] = weight
+    shares = {kind: sum(of_kind.values()) for kind, of_kind in kinds.items()}
+    turns = {kind: iter(spread(kinds[kind], size)) for kind, share in shares.items() if share}
+    return [next(turns[kind]) for kind in spread(shares, size)]
 
 
 def spread(weights: Mapping[str, float], size: int) -> list[str]:
