@@ -42,9 +42,8 @@ class Part:
 PARTS: dict[str, Part] = {
     "mini": Part({"mini": ()}, "seed", seeds=3, common=()),
     "rule": Part(
-        {name: (f"reward.rule={name}",) for name in ("none", "search-r1", "paper", "released")},
+        {name: (f"reward.rule={name}",) for name in ("none", "search-r1", "released", "ours")},
         "reward.rule",
-        seeds=2,
     ),
     "theta": Part(
         {f"{t}": ("reward.rule=paper", f"reward.theta={t}") for t in (0.0, 0.15, 0.25, 0.3)},
@@ -53,7 +52,6 @@ PARTS: dict[str, Part] = {
     "lucky": Part(
         {name: (*LUCKY, f"reward.rule={name}") for name in ("paper", "ours")},
         "reward.rule",
-        seeds=2,
     ),
     "cold": Part({"cold": ("model.name={start}",)}, "model.name", start="sft/cold"),
 }
