@@ -3,8 +3,8 @@
     python bench/study.py --out out/study             # trains what is missing, then reports
     python bench/study.py --out out/study --only rule # one part of it
 
-Each run is `visionthink train grpo mini` (or `train sft mini-cold-start`) with a few settings
-changed; it can be stopped and started again at any time. Two runs at a time, one core each.
+Each run is `visionthink train grpo mini` with a few settings changed; it can be stopped and started
+again at any time. Two runs at a time, one core each.
 """
 
 from __future__ import annotations
@@ -27,22 +27,21 @@ LUCKY = ("data.families={colour: 1, shape: 1, presence: 1, weave: 3}",)
 
 @dataclass(frozen=True)
 class Part:
-    """One question: settings by name, on how many seeds, and the config key that tells them apart.
-
-    `start` names the run (part/setting) whose model the runs begin from; default: mini-base.
-    """
+    """One question: settings by name, the config key that tells them apart, and how many seeds."""
 
     settings: dict[str, tuple[str, ...]]
     by: str
     seeds: int = 1
-    start: str = ""
     common: tuple[str, ...] = SHORT
 
 
 PARTS: dict[str, Part] = {
     "mini": Part({"mini": ()}, "seed", seeds=3, common=()),
     "rule": Part(
-        {name: (f"reward.rule={name}",) for name in ("none", "search-r1", "released", "ours")},
+        {
+            name: (f"reward.rule={name}",)
+            for name in ("none", "search-r1", "released", "ours", "paper")
+        },
         "reward.rule",
     ),
     "theta": Part(
@@ -53,7 +52,9 @@ PARTS: dict[str, Part] = {
         {name: (*LUCKY, f"reward.rule={name}") for name in ("paper", "ours")},
         "reward.rule",
     ),
-    "cold": Part({"cold": ("model.name={start}",)}, "model.name", start="sft/cold"),
+    "start": Part(
+        {name: (f"model.name={name}",) for name in ("mini-base", "mini-sft")}, "model.name"
+    ),
 }
 
 
@@ -64,9 +65,8 @@ def commands(part: str, out: Path) -> Iterator[tuple[Path, list[str]]]:
     for name, sets in spec.settings.items():
         for seed in range(spec.seeds):
             folder = out / part / name / f"seed-{seed}"
-            start = str(out / spec.start / "seed-0" / "model")
             given = [*spec.common, *sets, f"seed={seed}", f"data.seed={seed}"]
-            told = [word for each in given for word in ("--set", each.replace("{start}", start))]
+            told = [word for each in given for word in ("--set", each)]
             yield folder, [*program, "grpo", "mini", "--out", str(folder), "--resume", *told]
 
 
@@ -82,13 +82,6 @@ def run(folder: Path, words: list[str]) -> str:
     return f"{folder}: {'done' if code == 0 else f'failed ({code}), see {log}'}"
 
 
-def cold_start(out: Path) -> None:
-    """The supervised model that the cold start begins from, and that Table 8 compares with."""
-    folder = out / "sft" / "cold" / "seed-0"
-    words = [sys.executable, "-m", "visionthink", "train", "sft", "mini-cold-start"]
-    print(run(folder, [*words, "--out", str(folder), "--resume"]), flush=True)
-
-
 def main() -> None:
     """Train what is missing, then report part by part."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
@@ -96,8 +89,6 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--jobs", type=int, default=2)
     options = parser.parse_args()
-    if "cold" in options.only:
-        cold_start(options.out)
     jobs = [job for part in options.only for job in commands(part, options.out)]
     with ThreadPoolExecutor(options.jobs) as pool:
         for line in pool.map(lambda job: run(*job), jobs):
