@@ -1,4 +1,4 @@
-"""A Qwen2.5-VL of about 100 million random parameters: real arithmetic, meaningless words."""
+"""A Qwen2.5-VL of random weights, about 100 million: real arithmetic, meaningless words."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 from visionthink.mini.tokenizer import build_tokenizer
 
 
-def save_bench_model(folder: Path) -> Path:
-    """Write the checkpoint; the same weights each time."""
+def save_bench_model(folder: Path, hidden: int = 768, layers: int = 12) -> Path:
+    """Write the checkpoint; the same weights each time. `hidden` is a multiple of 128."""
     tokenizer = build_tokenizer()
 
     def of(token: str) -> int:
@@ -21,10 +21,10 @@ def save_bench_model(folder: Path) -> Path:
     config = Qwen2_5_VLConfig(
         text_config={
             "vocab_size": len(tokenizer),
-            "hidden_size": 768,
-            "intermediate_size": 2304,
-            "num_hidden_layers": 12,
-            "num_attention_heads": 12,
+            "hidden_size": hidden,
+            "intermediate_size": 3 * hidden,
+            "num_hidden_layers": layers,
+            "num_attention_heads": hidden // 64,
             "num_key_value_heads": 2,
             "max_position_embeddings": 8192,
             "rope_parameters": {
@@ -39,7 +39,7 @@ def save_bench_model(folder: Path) -> Path:
             "hidden_size": 384,
             "intermediate_size": 1024,
             "num_heads": 6,
-            "out_hidden_size": 768,
+            "out_hidden_size": hidden,
             "fullatt_block_indexes": [3, 7],
             "window_size": 112,
         },

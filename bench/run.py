@@ -10,15 +10,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +23,7 @@ import torch
 from PIL import Image
 
 from model import save_bench_model
+from ratio import Ratio, save, show
 from visionthink.core import protocol
 from visionthink.core.episode import run_episode
 from visionthink.core.images import Picture
@@ -40,20 +38,6 @@ SIDE = 1120  # 40 x 40 = 1,600 visual tokens
 DIRECT = protocol.direct_reply("Clear enough.", "red")
 REQUEST = protocol.request_reply("Too small to see.")
 AGAIN = protocol.direct_reply("Clear now.", "red")
-
-
-@dataclass(frozen=True)
-class Ratio:
-    """One line of the table. `bar` is what the ratio must not exceed."""
-
-    name: str
-    values: tuple[float, ...]
-    bar: float
-    limit: float | None = None
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.values)
 
 
 class ScriptedCourse:
@@ -180,19 +164,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("out/bench.json"))
     options = parser.parse_args()
     ratios = [*engine_ratios(options.rounds), help_ratio(4 * options.rounds)]
-    print(f"machine: {platform.machine()} CPU, {torch.get_num_threads()} threads")
-    print(f"{'ratio':<38}{'median':>8}{'range':>16}{'bar':>8}{'FLOPs limit':>14}")
-    for ratio in ratios:
-        span = f"{min(ratio.values):.2f}-{max(ratio.values):.2f}"
-        limit = "" if ratio.limit is None else f"{ratio.limit:.2f}"
-        met = "" if ratio.median <= ratio.bar else "   over the bar"
-        print(f"{ratio.name:<38}{ratio.median:>8.2f}{span:>16}{ratio.bar:>8.2f}{limit:>14}{met}")
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    rows = [
-        {"name": r.name, "median": r.median, "values": r.values, "bar": r.bar, "limit": r.limit}
-        for r in ratios
-    ]
-    options.out.write_text(json.dumps(rows, indent=1) + "\n")
+    show(ratios)
+    save(ratios, options.out)
 
 
 if __name__ == "__main__":
