@@ -49,6 +49,7 @@ format: $(READY)  ## Rewrite what `make check` would complain about
 
 bench: $(READY)  ## Speed ratios, measured side by side
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/train_step.py
 
 mini: $(READY)  ## Remake the embedded world's tokenizer and both checkpoints from nothing (about an hour)
 	$(BIN)/python -m visionthink.mini --out out/mini
