@@ -473,3 +473,26 @@ def test_a_step_changes_the_weights(fresh_mini: Checkpoint, tmp_path: Path, chec
     before = fresh_mini.model.lm_head.weight.detach().clone()
     trainer.train()
     assert not torch.equal(before, fresh_mini.model.lm_head.weight)
+
+
+def test_bfloat16_trains_with_float32_weights(fresh_mini: Checkpoint, tmp_path: Path):
+    """Autocast only: the weights that the optimizer moves stay float32."""
+    trainer = trainer_of(fresh_mini, tmp_path, bf16=True, learning_rate=1e-3)
+    before = fresh_mini.model.lm_head.weight.detach().clone()
+    trainer.train()
+    assert fresh_mini.model.lm_head.weight.dtype is torch.float32
+    assert not torch.equal(before, fresh_mini.model.lm_head.weight)
+
+
+def test_reporters_of_trl_get_our_metrics(
+    fresh_mini: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """TensorBoard's event file has the request rate and the reward of the one step."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "board"))
+    trainer_of(fresh_mini, tmp_path, report_to="tensorboard").train()
+    board = EventAccumulator(str(tmp_path / "board"))
+    board.Reload()
+    tags = board.Tags()["scalars"]
+    assert {"train/episode/request_rate", "train/reward/total"} <= set(tags)
