@@ -51,10 +51,12 @@ bench: $(READY)  ## Speed ratios, measured side by side
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/train_step.py
 
-mini: $(READY)  ## Remake the embedded world's tokenizer and both checkpoints from nothing (about an hour)
+mini: $(READY)  ## Remake the embedded tokenizer and checkpoints from nothing (about an hour and a half)
 	$(BIN)/python -m visionthink.mini --out out/mini
 	cp -r out/mini/mini-base out/mini/mini-sft src/visionthink/mini/checkpoints/
-	$(BIN)/python -m visionthink.mini.samples out/mini/mini-sft src/visionthink/mini/samples
+	$(BIN)/visionthink train grpo mini --out out/mini/grpo --resume
+	cp -r out/mini/grpo/model/. src/visionthink/mini/checkpoints/mini/
+	$(BIN)/python -m visionthink.mini.samples out/mini/grpo/model src/visionthink/mini/samples
 
 mini-bars: $(READY)  ## Measure the embedded checkpoints on unseen samples of every family
 	$(BIN)/python -m visionthink.mini.bars

@@ -48,10 +48,10 @@ def test_ask_works_where_an_event_loop_runs_already(image: Path) -> None:
 def test_embedded_models_go_by_their_names_and_not_by_where_they_are_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    save_qwen2_5_vl(tmp_path / "mini-sft")
+    save_qwen2_5_vl(tmp_path / "mini")
     monkeypatch.setattr("visionthink.facade.CHECKPOINTS", tmp_path)
-    assert open_engine(device="cpu").model == "mini-sft"
-    assert open_engine(tmp_path / "mini-sft", device="cpu").model == str(tmp_path / "mini-sft")
+    assert open_engine(device="cpu").model == "mini"
+    assert open_engine(tmp_path / "mini", device="cpu").model == str(tmp_path / "mini")
 
 
 def test_a_bad_question_is_refused_before_a_model_is_loaded(

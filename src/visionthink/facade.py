@@ -19,7 +19,7 @@ from visionthink.core.types import Episode, Example, Look, Sampling
 from visionthink.mini import CHECKPOINTS, DEFAULT_CHECKPOINT
 
 ENGINES = ("hf", "openai", "scripted")
-EMBEDDED = ("mini-base", "mini-sft")
+EMBEDDED = ("mini", "mini-base", "mini-sft")
 
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | Picture
 
@@ -34,8 +34,8 @@ def open_engine(
     """Make an engine by name; what it needs is imported here and not before.
 
     Args:
-        model: folder or hub id for "hf" (default: the embedded checkpoint; `mini-base` and
-            `mini-sft` name the two that ship), the served name for "openai" (default: the only
+        model: folder or hub id for "hf" (default: the embedded checkpoint; `mini`,
+            `mini-base` and `mini-sft` name those that ship), the served name for "openai" (default: the only
             one), a file with one reply a line for "scripted".
         engine: "hf", "openai" or "scripted"; default: "openai" with a base URL, else "hf".
         base_url: where the OpenAI-compatible server is, such as `http://127.0.0.1:8000/v1`.

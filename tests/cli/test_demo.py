@@ -24,4 +24,4 @@ def test_demo_shows_both_ways_and_leaves_page_and_picture(tmp_path: Path, run: R
 def test_demo_json(tmp_path: Path, run: Run) -> None:
     episodes = json.loads(run("demo", "--out", tmp_path, "--json").out)
     assert {episode["requested"] for episode in episodes} == {True, False}
-    assert {episode["model"] for episode in episodes} == {"mini-sft"}
+    assert {episode["model"] for episode in episodes} == {"mini"}

@@ -28,7 +28,7 @@ def perfect() -> list[Bar]:
 
 def test_perfect_checkpoints_meet_every_bar():
     checks = check(perfect())
-    assert len(checks) == 15
+    assert len(checks) == 22
     assert all(one.met for one in checks)
 
 
@@ -78,4 +78,4 @@ def test_stderr_of_a_share():
     """sqrt(0.9 * 0.1 / 100) = 0.03."""
     bar = replace(perfect()[0], accuracy=0.9)
     assert bar.stderr == pytest.approx(0.03)
-    assert "0.900 ± 0.030" in table([bar, *perfect()[1:]], "mini-sft")
+    assert "0.900 ± 0.030" in table([bar, *perfect()[1:]], "mini")

@@ -7,11 +7,11 @@ import pytest
 
 from visionthink.core.episode import run_episode
 from visionthink.engines.hf import HFEngine
-from visionthink.mini import CHECKPOINTS
+from visionthink.mini import CHECKPOINTS, DEFAULT_CHECKPOINT
 from visionthink.mini.shipped import load_samples
 from visionthink.mini.tokenizer import build_tokenizer
 
-NAMES = ("mini-base", "mini-sft")
+NAMES = ("mini", "mini-base", "mini-sft")
 FILES = {
     "chat_template.jinja",
     "config.json",
@@ -56,7 +56,7 @@ def test_config_agrees_with_the_tokenizer(name):
 
 
 def test_default_answers_the_samples_and_requests_only_for_strong_ones():
-    engine = HFEngine(CHECKPOINTS / "mini-sft", max_batch=1)
+    engine = HFEngine(CHECKPOINTS / DEFAULT_CHECKPOINT, max_batch=1)
     examples = load_samples()
     assert len(examples) >= 6
     for example in examples:

@@ -19,7 +19,7 @@ from visionthink.engines.openai import OpenAIEngine
 from visionthink.mini import CHECKPOINTS
 
 RANDOM = {"random-qwen2.5-vl": save_qwen2_5_vl, "random-qwen3-vl": save_qwen3_vl}
-EMBEDDED = "mini-sft"
+EMBEDDED = "mini"
 
 
 @dataclass(frozen=True)
