@@ -211,6 +211,18 @@ def test_a_place_that_cannot_be_written(file: Path, tmp_path: Path, run: Run) ->
         assert "cannot be written" in given.err
 
 
+def test_only_files_are_replaced(file: Path, tmp_path: Path, run: Run) -> None:
+    """A pipe stands for devices, which root would replace; a link stays a link."""
+    os.mkfifo(tmp_path / "pipe")
+    given = run("judge", file, "--out", tmp_path / "pipe")
+    assert (given.code, given.err.count("\n")) == (2, 1)
+    assert "pipe is no regular file; name a file to write" in given.err
+    (tmp_path / "link").symlink_to(tmp_path / "behind")
+    assert run("judge", file, "--out", tmp_path / "link").code == 0
+    assert (tmp_path / "link").is_symlink()
+    assert len(read(tmp_path / "behind")) == 3
+
+
 def test_an_interruption_leaves_the_old_output_and_the_cache(
     file: Path, tmp_path: Path, run: Run
 ) -> None:

@@ -118,10 +118,11 @@ class Output:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        if path.is_dir():
-            raise UsageError(f"{path} is a folder; name a file to write")
+        self._path = path.resolve()  # what a link points to is replaced, not the link
+        self._part = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
+        if path.exists() and not path.is_file():  # root could replace a device such as /dev/full
+            what = "a folder" if path.is_dir() else "no regular file"
+            raise UsageError(f"{path} is {what}; name a file to write")
         try:
             self._part.touch()
         except OSError as error:
