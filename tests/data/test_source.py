@@ -204,6 +204,8 @@ def test_options_without_effect_are_refused(folder: Path) -> None:
     path = write_jsonl(folder / "rows.jsonl", row("images/red.png"))
     with pytest.raises(UsageError, match="families, size do not go with data of format 'jsonl'"):
         load_rows(DataOptions(path=path, size=3, families=["tag"]))
+    with pytest.raises(UsageError, match=r"leave it out .*--set 'data=\{path: PATH\}' replaces"):
+        load_rows(DataOptions(path=path, size=3))
     with pytest.raises(UsageError, match="kind does not go with data of format 'mini'"):
         load_rows(DataOptions(path="mini", kind="weak"))
     with pytest.raises(UsageError, match="split does not go with data of format 'jsonl'"):

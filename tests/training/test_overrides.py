@@ -96,8 +96,10 @@ def test_a_file_must_hold_a_mapping(tmp_path: Path, text: str):
 def test_a_file_that_is_no_text(tmp_path: Path):
     path = tmp_path / "a.yaml"
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(UsageError, match="cannot read config"):
+    with pytest.raises(UsageError, match=r"cannot read config .*a.yaml': it is not UTF-8$"):
         read_yaml(path)
+    with pytest.raises(UsageError, match=r"': Is a directory$"):
+        read_yaml(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -113,6 +115,7 @@ def test_a_file_that_is_no_text(tmp_path: Path):
             {"name": "x", "inner": {"zzz": 1}},
             "f: inner.zzz: is no option; wanted one of inner.size",
         ),
+        ({"name": "x", "inner": "x"}, "f: inner: wants options, such as {key: value}; got 'x'"),
         ({"name": 3}, "f: name: input should be a valid string; got 3"),
         (
             {"name": "x", "inner": {"size": "big"}},

@@ -105,5 +105,6 @@ def _refuse(options: DataOptions, layout: Format) -> None:
     if wrong:
         raise UsageError(
             f"{', '.join(wrong)} {'does' if len(wrong) == 1 else 'do'} not go with data of format "
-            f"{layout!r}; leave it out"
+            f"{layout!r}; leave {'it' if len(wrong) == 1 else 'them'} out (if a preset says so: "
+            "--set 'data={path: PATH}' replaces all that it says of data)"
         )

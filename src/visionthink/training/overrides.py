@@ -64,7 +64,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read config {str(path)!r}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise UsageError(f"cannot read config {str(path)!r}: {why}") from error
     value = parse_yaml(text, str(path))
     if not isinstance(value, dict):
         raise UsageError(f"{path}: a mapping of options is wanted; got {type(value).__name__}")
@@ -121,6 +122,8 @@ def checked(model: type[Model], options: Mapping[str, Any], where: str) -> Model
             problem = f"is no option{hint}"
         elif first["type"] == "missing":
             problem = "is missing"
+        elif first["type"] in ("model_type", "dict_type"):
+            problem = f"wants options, such as {{key: value}}; got {first['input']!r:.40}"
         else:
             message = first["msg"].removeprefix("Value error, ")
             given = first["input"]
