@@ -60,6 +60,7 @@ def test_a_tiny_run_and_its_resumption(run, tmp_path: Path):
     assert "holds a run already: resume it (--resume)" in again.err
     resumed = run("train", "sft", "mini-cold-start", "--out", out, *TINY, "--resume", "--json")
     assert resumed.code == 0, resumed.err
+    assert "step 3" not in resumed.err
     assert json.loads(resumed.out) == {"checkpoint": str(out / "model")}
     other = run(
         *("train", "sft", "mini-cold-start", "--out", out, *TINY, "--resume"),

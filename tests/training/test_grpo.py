@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from transformers import TrainerCallback
 
 from training.test_trainer import Exact, arguments, rows_of
-from visionthink.core.errors import JudgeError, RunError, TrainingError
+from visionthink.core.errors import JudgeError, RunError, TrainingError, UsageError
 from visionthink.core.runs import RunFolder
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
 from visionthink.judges.judge import Verdict
@@ -68,6 +69,38 @@ def test_what_a_run_leaves(tmp_path: Path):
 
     with pytest.raises(RunError, match="resume"):
         train_grpo(settings, tmp_path / "run", say=said.append)
+
+
+@pytest.mark.parametrize("changes", [{}, {"lora": {"r": 4}}])
+def test_a_finished_run_makes_no_step_more(tmp_path: Path, changes: dict[str, Any]):
+    """Resumed without its model, as after Ctrl-C in the last step: written again, byte by byte."""
+    settings = config(
+        model={"name": "mini-base", "device": "cpu", **changes},
+        trainer={"learning_rate": 1e-2},
+    )
+    folder = train_grpo(settings, tmp_path / "run", say=lambda _: None)
+    before = (folder / "model.safetensors").read_bytes()
+    shutil.rmtree(folder)
+    train_grpo(settings, tmp_path / "run", resume=True, say=lambda _: None)
+    assert (folder / "model.safetensors").read_bytes() == before
+    assert [line["step"] for line in RunFolder.open(tmp_path / "run").metrics()] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"batch": {"prompts": 6, "update_prompts": 3}},
+            r"takes 6 prompts, and the embedded world \(train\) has 4 rows",
+        ),
+        ({"judge": {"kind": "llm"}}, "the judge 'llm' needs base_url"),
+    ],
+)
+def test_a_refused_run_leaves_no_folder(tmp_path: Path, changes: dict[str, Any], message: str):
+    """Or the corrected command would find a run there already."""
+    with pytest.raises(UsageError, match=message):
+        train_grpo(config(**changes), tmp_path / "run", say=lambda _: None)
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_watchdog_stops_a_run_at_the_end_of_a_generation(tmp_path: Path):

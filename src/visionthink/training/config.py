@@ -84,7 +84,7 @@ class ModelOptions(Options):
         default="auto",
         description="Of the weights. auto: bfloat16 under adapters on a GPU, else float32.",
     )
-    device: str = Field(
+    device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="auto, cpu, cuda; each process takes its own GPU."
     )
     max_pixels: Positive | None = Field(

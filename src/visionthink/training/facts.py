@@ -54,11 +54,15 @@ def facts_of(row: int, episode: Episode, accuracy: float | None) -> Facts:
 
 
 async def judge_all(
-    episodes: Sequence[Episode], judge: Judge, patience_s: float = 0.0
+    episodes: Sequence[Episode],
+    judge: Judge,
+    patience_s: float = 0.0,
+    reasons: list[str] | None = None,
 ) -> list[float | None]:
     """Accuracy of every episode; None where the judge failed: an outage is never a wrong answer.
 
-    Failed ones are asked again, less and less often, until `patience_s` seconds have passed.
+    Failed ones are asked again, less and less often, until `patience_s` seconds have passed. Why
+    they failed is added to `reasons`.
     """
     verdicts: dict[int, float] = {}
 
@@ -67,7 +71,9 @@ async def judge_all(
         truth = example.metadata.get("answers") or example.answer or ""
         try:
             verdict = await judge.score(example.question, truth, episodes[index].answer)
-        except JudgeError:
+        except JudgeError as error:
+            if reasons is not None:
+                reasons.append(str(error))
             return
         verdicts[index] = float(verdict.score)
 

@@ -9,14 +9,13 @@ from typing import Any
 import transformers
 
 from visionthink.core.episode import DEFAULT_PROFILE
-from visionthink.core.errors import TrainingError
+from visionthink.core.errors import TrainingError, UsageError
 from visionthink.core.protocol import profile_for
-from visionthink.data.source import load_rows
 from visionthink.judges import open_judge
 from visionthink.training.callbacks import Evaluation, Interrupt, RunLog
 from visionthink.training.config import TrainGrpo, batch_plan, grpo_arguments
 from visionthink.training.export import export_checkpoint
-from visionthink.training.run import CHECKPOINTS, MODEL, begin, load_model
+from visionthink.training.run import CHECKPOINTS, MODEL, begin, load_model, quiet, read_data
 from visionthink.training.trainer import RolloutSettings, VisionThinkTrainer
 from visionthink.training.watchdog import Watchdog
 
@@ -40,16 +39,23 @@ def train_grpo(
     args = grpo_arguments(config, out / CHECKPOINTS)
     args.disable_tqdm = True  # the run log shows progress
     transformers.utils.logging.disable_progress_bar()
+    quiet()
     main = args.process_index == 0
     voice = say if main else _silence
-    rows = load_rows(config.data)
-    held_out = load_rows(config.eval.data) if config.eval else None
+    plan = batch_plan(config)
+    rows = read_data(config.data, voice)
+    held_out = read_data(config.eval.data, voice) if config.eval else None
+    if len(rows) < plan.prompts:  # not one generation: `Trainer` would end without a step
+        raise UsageError(
+            f"a generation takes {plan.prompts} prompts, and {rows.source} has {len(rows)} rows; "
+            "give more, or set batch.prompts and batch.update_prompts lower"
+        )
+    judge = open_judge(config.judge)
     checkpoint = load_model(config.model)
     profile = config.profile or checkpoint.profile or DEFAULT_PROFILE
     profile_for(config.look, profile)  # refuses what cannot request
     run, last = begin(config, out, resume, main)
 
-    plan = batch_plan(config)
     updates = plan.updates
     dog = config.watchdog
     log = RunLog(
@@ -61,7 +67,6 @@ def train_grpo(
         stop_on_collapse=dog.action == "stop",
     )
     interrupt = Interrupt(updates, voice)
-    judge = open_judge(config.judge)
     callbacks: list[Any] = [log, interrupt]
     if config.eval and held_out is not None:
         callbacks.append(Evaluation(held_out[: config.eval.limit], config.eval.every))
@@ -81,7 +86,7 @@ def train_grpo(
         f"{plan.prompts} prompts of {plan.group} episodes a generation"
     )
     try:
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        trainer.train_from(last)
     finally:
         interrupt.restore()
     if interrupt.stopped:

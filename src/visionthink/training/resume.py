@@ -23,8 +23,20 @@ class ResumesVisionModels:
 
     model: Any
     state: Any
+    train: Any
     is_fsdp_enabled: bool
     is_deepspeed_enabled: bool
+
+    def train_from(self, last: Path | None) -> None:
+        """Train, from `last` if there is one. Of a finished run only the weights are taken.
+
+        `Trainer` would make one step more; of sharded weights it still does.
+        """
+        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
+        if last is not None and is_finished(last) and not sharded:
+            self._load_from_checkpoint(str(last))
+        else:
+            self.train(resume_from_checkpoint=str(last) if last else None)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         network = self.model if model is None else model
@@ -77,9 +89,18 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(found)[1] if found else None
 
 
+def is_finished(checkpoint: Path) -> bool:
+    """Whether the run that left this whole checkpoint had no step to go."""
+    state = _state(checkpoint)
+    return state is not None and state["global_step"] >= state["max_steps"]
+
+
 def _is_whole(checkpoint: Path) -> bool:
+    return _state(checkpoint) is not None
+
+
+def _state(checkpoint: Path) -> dict[str, Any] | None:
     try:
-        json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+        return json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return False
-    return True
+        return None

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from visionthink.core.errors import UsageError
 from visionthink.core.runs import RunFolder, describe_environment
+from visionthink.data.rows import Rows
+from visionthink.data.source import DataOptions, load_rows
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
-from visionthink.training.config import ModelOptions, TrainConfig
+from visionthink.training.config import LoraOptions, ModelOptions, TrainConfig
 from visionthink.training.resume import last_checkpoint
 
 MODEL = "model"
@@ -18,8 +24,37 @@ CHECKPOINTS = "checkpoints"
 """Folder of what `--resume` goes on from."""
 
 
+def quiet() -> None:
+    """Silence what users can do nothing about: TRL calls transformers by old names."""
+    warnings.filterwarnings(
+        "ignore", r"`(is_)?gradient_checkpointing\w*` is deprecated", FutureWarning
+    )
+
+
+def read_data(options: DataOptions, say: Callable[[str], None]) -> Rows:
+    """The rows, and a line about those that `skip_bad` left out. Raises as `load_rows` does."""
+    rows = load_rows(options)
+    if rows.bad:
+        first = rows.bad[0]
+        say(
+            f"left out {len(rows.bad)} bad rows of {rows.source}, the first: "
+            f"number {first.number}: {first.reason}"
+        )
+    return rows
+
+
 def load_model(options: ModelOptions) -> Checkpoint:
-    """The checkpoint to train, on the CPU: the trainer places it. Raises CheckpointError."""
+    """The checkpoint to train, on the CPU: the trainer places it.
+
+    Raises:
+        UsageError: no such device, attention, or modules for adapters.
+        CheckpointError: it cannot be loaded.
+    """
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise UsageError(
+            "model.device is cuda, and torch finds no GPU here; set it to auto or cpu, or install "
+            "torch with CUDA"
+        )
     checkpoint = load_checkpoint(
         options.source,
         device="cpu",
@@ -28,10 +63,41 @@ def load_model(options: ModelOptions) -> Checkpoint:
         trust_remote_code=options.trust_remote_code,
     )
     if options.attention is not None:
-        checkpoint.model.set_attn_implementation(options.attention)
+        try:
+            checkpoint.model.set_attn_implementation(options.attention)
+        except (ValueError, ImportError) as error:
+            line = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise UsageError(f"model.attention {options.attention!r}: {line}") from error
+    if options.lora is not None:
+        _check_targets(options.lora, checkpoint.model)
     if options.freeze_vision:
         checkpoint.model.model.visual.requires_grad_(False)
     return checkpoint
+
+
+def _check_targets(lora: LoraOptions, model: torch.nn.Module) -> None:
+    """Raise UsageError where PEFT would find nothing to put adapters on."""
+    wanted = lora.target_modules
+    if wanted == "all-linear":  # PEFT's own word
+        return
+    names = [name for name, _ in model.named_modules()]
+    try:
+        found = any(
+            re.fullmatch(wanted, name)
+            if isinstance(wanted, str)
+            else any(name == end or name.endswith(f".{end}") for end in wanted)
+            for name in names
+        )
+    except re.error as error:
+        raise UsageError(
+            f"model.lora.target_modules {wanted!r} is no regular expression: {error}"
+        ) from error
+    if not found:
+        ends = {name.rpartition(".")[2] for name in names if name.endswith("_proj")}
+        raise UsageError(
+            f"model.lora.target_modules {wanted!r} fits no module of the model; it has "
+            f"{', '.join(sorted(ends)) or 'none that ends in _proj'}"
+        )
 
 
 def begin(

@@ -18,13 +18,12 @@ from transformers.utils import logging
 
 from visionthink.core.protocol import profile_for
 from visionthink.core.runs import RunFolder
-from visionthink.data.source import load_rows
 from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.training.callbacks import Interrupt, metrics_line
 from visionthink.training.config import LoraOptions, TrainSft, sft_arguments
 from visionthink.training.export import export_checkpoint
 from visionthink.training.resume import ResumesVisionModels
-from visionthink.training.run import CHECKPOINTS, MODEL, begin, load_model
+from visionthink.training.run import CHECKPOINTS, MODEL, begin, load_model, quiet, read_data
 from visionthink.training.sft_data import IGNORED, Collator, lessons_of
 
 Say = Callable[[str], None]
@@ -46,8 +45,9 @@ def train_sft(config: TrainSft, out: Path, resume: bool = False, say: Say = prin
     args = sft_arguments(config, out / CHECKPOINTS)
     args.disable_tqdm = True  # the lines of the run show progress
     logging.disable_progress_bar()  # of each file that is saved
+    quiet()
     main = args.process_index == 0
-    rows = load_rows(config.data)
+    rows = read_data(config.data, say if main else _silence)
     checkpoint = load_model(config.model)
     profile = profile_for("auto", config.profile or checkpoint.profile or "agent")
     lessons = lessons_of(
@@ -71,7 +71,7 @@ def train_sft(config: TrainSft, out: Path, resume: bool = False, say: Say = prin
     trainer.remove_callback(PrinterCallback)  # ours writes the lines
     interrupt.trainer = trainer  # pyright: ignore[reportAttributeAccessIssue] -- has any_process
     try:
-        trainer.train(resume_from_checkpoint=str(last) if last else None)
+        trainer.train_from(last)
     finally:
         interrupt.restore()
     if interrupt.stopped:

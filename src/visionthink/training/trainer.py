@@ -141,6 +141,7 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         self.last_metrics: dict[str, Any] = {}
         self._spare_prompt: Prompt | None = None
         self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._judge_failures: list[str] = []
         if args.use_vllm and args.vllm_importance_sampling_correction:
             raise UsageError(
                 "vllm_importance_sampling_correction needs the server's log-probabilities of every "
@@ -326,7 +327,10 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         started = time.perf_counter()
         episodes = self.roll_out(examples)
         rolled = time.perf_counter()
-        verdicts = asyncio.run(judge_all(episodes, self.judge, self.settings.patience_s))
+        self._judge_failures = []
+        verdicts = asyncio.run(
+            judge_all(episodes, self.judge, self.settings.patience_s, self._judge_failures)
+        )
         judged = time.perf_counter()
         self._seconds["time/rollout_s"] += rolled - started
         self._seconds["time/judge_s"] += judged - rolled
@@ -360,9 +364,10 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
             if self.any_process(self.accelerator.is_main_process and not there.exists()):
                 self._save_checkpoint(self.model, trial=None)
             saved = f"; checkpoint-{step} is saved"
+        why = f" ({self._judge_failures[-1]})" if self._judge_failures else ""
         raise TrainingError(
             f"the judge left {rate:.0%} of the answers unscored, more than "
-            f"{self.settings.max_unscored_rate:.0%}{saved}; see to the judge, then --resume"
+            f"{self.settings.max_unscored_rate:.0%}{why}{saved}; see to the judge, then --resume"
         )
 
     # TRL's seams

@@ -1,0 +1,71 @@
+"""What every training run begins with: what it refuses before a folder is there, what it tells."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from PIL import Image
+
+from visionthink.core.errors import UsageError
+from visionthink.data.source import DataOptions
+from visionthink.training.config import ModelOptions
+from visionthink.training.run import load_model, quiet, read_data
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"attention": "foo"}, r"^model.attention 'foo': Specified"),
+        ({"lora": {"target_modules": "foo"}}, r"'foo' fits no module of the model; it has down_pr"),
+        ({"lora": {"target_modules": ["q_prj"]}}, r"\['q_prj'\] fits no module .* q_proj"),
+        ({"lora": {"target_modules": "(foo"}}, r"'\(foo' is no regular expression: missing \)"),
+    ],
+)
+def test_options_that_the_model_cannot_have(options: dict[str, Any], message: str):
+    with pytest.raises(UsageError, match=message):
+        load_model(ModelOptions.model_validate({"device": "cpu", **options}))
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ["q_proj"], r".*language_model.*\.q_proj"])
+def test_adapters_that_find_their_modules(targets: Any):
+    options = {"device": "cpu", "lora": {"target_modules": targets}}
+    assert load_model(ModelOptions.model_validate(options)).model is not None
+
+
+def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch):
+    """Trainer would go on on the CPU without a word."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match=r"model.device is cuda, and torch finds no GPU"):
+        load_model(ModelOptions(device="cuda"))
+
+
+def test_rows_left_out_are_told(tmp_path: Path):
+    """Line 2 of three names an image that is not there."""
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    lines = [
+        {"image": f"{name}.png", "question": "What?", "answer": "this"} for name in ("a", "b", "a")
+    ]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    said: list[str] = []
+    assert len(read_data(DataOptions(path=str(path), skip_bad=True), said.append)) == 2
+    assert said == [
+        f"left out 1 bad rows of {str(path)!r}, the first: number 2: image 'b.png': there is no "
+        "such file"
+    ]
+    assert len(read_data(DataOptions(size=3), said.append)) == 3
+    assert len(said) == 1
+
+
+def test_only_that_warning_is_silenced():
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        quiet()
+        warnings.warn("`is_gradient_checkpointing` is deprecated", FutureWarning, stacklevel=1)
+        warnings.warn("another is deprecated", FutureWarning, stacklevel=1)
+    assert [str(each.message) for each in caught] == ["another is deprecated"]
