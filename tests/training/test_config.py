@@ -61,7 +61,7 @@ def grpo_config(path: Path, *sets: str) -> TrainGrpo:
 
 def test_a_config_is_read_and_set(grpo: Path):
     config = grpo_config(grpo, "reward.rule=released", "trainer.learning_rate=5e-5", "seed=3")
-    assert config.reward.build() == RewardRule("released", 0.2, 0.1, 0.5, 1.0)
+    assert config.reward.build() == RewardRule("released", None, 0.1, 0.5, 1.0)
     assert config.trainer["learning_rate"] == 5e-5
     assert config.seed == 3
     assert config.model.name == "mini-base"
