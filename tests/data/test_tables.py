@@ -62,10 +62,14 @@ def simple(*images: Any, answers: list[str | None] | None = None) -> Dataset:
 # Parquet
 
 
-def test_parquet_with_embedded_images(tmp_path: Path) -> None:
-    """As `datasets` writes it: a struct of bytes and path. Rows are numbered from 0."""
+def test_parquet_with_embedded_images(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As `datasets` writes it: a struct of bytes and path. Rows are numbered from 0. Its progress
+    bar belongs on a terminal.
+    """
     simple(cell(RED), cell(BLUE)).to_parquet(tmp_path / "rows.parquet")
+    capsys.readouterr()
     rows = load_rows(DataOptions(path=str(tmp_path / "rows.parquet")))
+    assert capsys.readouterr().err == ""
     assert [(r.id, r.answer, r.metadata) for r in rows] == [
         ("0", "a0", {"family": "colour"}),
         ("1", "a1", {"family": "colour"}),

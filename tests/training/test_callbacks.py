@@ -70,7 +70,9 @@ def rolled_out() -> Any:
         scores=[GroupScore(0.5, (right, wrong)), GroupScore(None, (wrong, None))],
         shares=[0.75, -0.75, 0.0, 0.0],
     )
-    return SimpleNamespace(rollouts=rollouts, last_metrics={"control/r_histogram": [0, 1]})
+    return SimpleNamespace(
+        rollouts=rollouts, last_metrics={"control/r_histogram": [0, 1]}, broken={}
+    )
 
 
 def log_of(tmp_path: Path, said: list[str], **options: Any) -> tuple[RunLog, RunFolder]:
@@ -82,6 +84,18 @@ def log_of(tmp_path: Path, said: list[str], **options: Any) -> tuple[RunLog, Run
 
 def state(step: int, last: int = 10) -> TrainerState:
     return TrainerState(global_step=step, max_steps=last)
+
+
+def test_broken_rows_are_told_once(tmp_path: Path):
+    said: list[str] = []
+    log, _ = log_of(tmp_path, said)
+    assert log.trainer is not None
+    for step, row in enumerate(("q1", "q1", "q7"), start=1):
+        log.trainer.broken[row] = None
+        log.on_log(None, state(step), TrainerControl(), LOGS)
+    assert [line for line in said if line.startswith("row ")] == [
+        f"row {row!r} cannot be opened: others are drawn in its place" for row in ("q1", "q7")
+    ]
 
 
 def test_a_generation_is_written_and_told(tmp_path: Path):

@@ -405,6 +405,7 @@ def test_rows_that_cannot_be_opened_are_replaced(fresh_mini: Checkpoint, tmp_pat
     batch_of(trainer, [0, 1])
     assert trainer.rollouts is not None
     assert 0 not in trainer.rollouts.rows
+    assert [*trainer.broken] == [trainer.rows[0].id]
     assert trainer.rollouts.rows[4:] == [1] * 4
     assert len(set(trainer.rollouts.rows[:4])) == 1
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -266,7 +267,16 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the libraries' log (of retries, of what failed) back: the error that follows says it."""
+    """Keep the libraries' log (of retries, of what failed) back: the error that follows says it.
+
+    Their progress bars show on a terminal only.
+    """
+    from datasets.utils import are_progress_bars_disabled as are_off
+    from datasets.utils import disable_progress_bars, enable_progress_bars
+
+    hide = not (sys.stderr.isatty() or are_off())
+    if hide:
+        disable_progress_bars()
     loggers = [logging.getLogger(name) for name in ("datasets", "huggingface_hub")]
     before = [logger.level for logger in loggers]
     for logger in loggers:
@@ -274,5 +284,7 @@ def _quiet() -> Iterator[None]:
     try:
         yield
     finally:
+        if hide:
+            enable_progress_bars()
         for logger, level in zip(loggers, before, strict=True):
             logger.setLevel(level)

@@ -57,6 +57,7 @@ class RunLog(TrainerCallback):
         self._watchdog = watchdog
         self._stop = stop_on_collapse
         self._bar: tqdm[Any] | None = None
+        self._told_broken = 0
         self.trainer: VisionThinkTrainer | None = None
         self.collapse: str | None = None
 
@@ -85,6 +86,7 @@ class RunLog(TrainerCallback):
             if "time/step_s" in line:
                 line["time/update_s"] = max(0.0, line["time/step_s"] - busy)
             self._keep_samples(state.global_step)
+            self._tell_broken(self.trainer)
         self._run.append_metrics(line)
         self._show(state, line, generated)
 
@@ -118,6 +120,12 @@ class RunLog(TrainerCallback):
         else:
             told = "  ".join(f"{name} {value}" for name, value in known.items())
             self._tell(f"step {state.global_step}/{state.max_steps}  {told}")
+
+    def _tell_broken(self, trainer: VisionThinkTrainer) -> None:
+        """Each row once."""
+        for row in [*trainer.broken][self._told_broken :]:
+            self._tell(f"row {row!r} cannot be opened: others are drawn in its place")
+        self._told_broken = len(trainer.broken)
 
     def _tell(self, text: str) -> None:
         if self._run is None:

@@ -142,6 +142,7 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         self._spare_prompt: Prompt | None = None
         self._seconds: defaultdict[str, float] = defaultdict(float)
         self._judge_failures: list[str] = []
+        self.broken: dict[str, None] = {}  # ids of rows whose images could not be opened, in order
         if args.use_vllm and args.vllm_importance_sampling_correction:
             raise UsageError(
                 "vllm_importance_sampling_correction needs the server's log-probabilities of every "
@@ -296,6 +297,7 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
             broken = sorted(set(self._gather([r for r in opened if opened[r] is None])))
             if not broken:
                 return rows, [example for row in rows if (example := opened[row]) is not None]
+            self.broken |= dict.fromkeys(self.rows[row].id for row in broken)
             self._metrics["train"]["data/broken_rows"].append(float(len(broken)))
             draw = random.Random(
                 f"{self.args.seed}/{self.state.global_step}/broken/{round_}/{attempt}"
