@@ -54,7 +54,7 @@ bench: $(READY)  ## Speed ratios, measured side by side
 mini: $(READY)  ## Remake the embedded tokenizer and checkpoints from nothing (about an hour and a half)
 	$(BIN)/python -m visionthink.mini --out out/mini
 	cp -r out/mini/mini-base out/mini/mini-sft src/visionthink/mini/checkpoints/
-	$(BIN)/visionthink train grpo mini --out out/mini/grpo --resume
+	$(BIN)/visionthink train grpo mini --set reward.rule=paper --out out/mini/grpo --resume
 	cp -r out/mini/grpo/model/. src/visionthink/mini/checkpoints/mini/
 	$(BIN)/python -m visionthink.mini.samples out/mini/grpo/model src/visionthink/mini/samples
 

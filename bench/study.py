@@ -36,7 +36,12 @@ class Part:
 
 
 PARTS: dict[str, Part] = {
-    "mini": Part({"mini": ()}, "seed", seeds=3, common=()),
+    "mini": Part(
+        {name: (f"reward.rule={name}",) for name in ("ours", "paper")},
+        "reward.rule",
+        seeds=3,
+        common=(),
+    ),
     "rule": Part(
         {
             name: (f"reward.rule={name}",)

@@ -35,8 +35,8 @@ def open_engine(
 
     Args:
         model: folder or hub id for "hf" (default: the embedded checkpoint; `mini`,
-            `mini-base` and `mini-sft` name those that ship), the served name for "openai" (default: the only
-            one), a file with one reply a line for "scripted".
+            `mini-base` and `mini-sft` name those that ship), the served name for "openai" (default:
+            the only one), a file with one reply a line for "scripted".
         engine: "hf", "openai" or "scripted"; default: "openai" with a base URL, else "hf".
         base_url: where the OpenAI-compatible server is, such as `http://127.0.0.1:8000/v1`.
         options: passed on to the engine class.
