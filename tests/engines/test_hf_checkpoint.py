@@ -95,6 +95,7 @@ def test_downloads_show_their_progress_and_loading_does_not(
     seen: list[tuple[bool, bool]] = []
     load = hf_checkpoint._load
     monkeypatch.setattr(hf_checkpoint, "_load", lambda *a: (seen.append(shown()), load(*a))[1])
+    transformers.utils.logging.enable_progress_bar()  # an earlier test's training turns it off
     (hub.enable_progress_bars if wanted else hub.disable_progress_bars)()
     try:
         load_checkpoint(folder, device="cpu")
