@@ -10,7 +10,6 @@ import pytest
 
 from visionthink.cli.main import main
 
-
 # A shell that starts tests in the background has them and their children ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
