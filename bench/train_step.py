@@ -33,7 +33,8 @@ from visionthink.judges import JudgeOptions, open_judge
 from visionthink.mini import CHECKPOINTS
 from visionthink.mini.world import FAMILIES, make_example
 from visionthink.training.arguments import under_new_names
-from visionthink.training.trainer import RolloutSettings, VisionThinkTrainer
+from visionthink.training.generation import RolloutSettings
+from visionthink.training.trainer import VisionThinkTrainer
 
 BAR = 1.15
 PROFILE = "mini"

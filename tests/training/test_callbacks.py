@@ -22,7 +22,7 @@ from visionthink.core.types import Episode
 from visionthink.engines.scripted import ScriptedEngine
 from visionthink.mini.world import make_example
 from visionthink.training.callbacks import Evaluation, Interrupt, RunLog, metrics_line
-from visionthink.training.trainer import Rollouts
+from visionthink.training.generation import Rollouts
 from visionthink.training.watchdog import Watchdog
 
 LOGS = {

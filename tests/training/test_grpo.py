@@ -9,15 +9,15 @@ from typing import Any
 import pytest
 from transformers import TrainerCallback
 
-from training.test_trainer import Exact, arguments, rows_of
-from visionthink.core.errors import JudgeError, RunError, TrainingError, UsageError
+from training.test_trainer import BreaksDown, arguments, rows_of
+from visionthink.core.errors import RunError, TrainingError, UsageError
 from visionthink.core.runs import RunFolder
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
-from visionthink.judges.judge import Verdict
 from visionthink.training.config import TrainGrpo
+from visionthink.training.generation import RolloutSettings
 from visionthink.training.grpo import train_grpo
 from visionthink.training.resume import last_checkpoint
-from visionthink.training.trainer import RolloutSettings, VisionThinkTrainer
+from visionthink.training.trainer import VisionThinkTrainer
 
 
 def config(**changes: Any) -> TrainGrpo:
@@ -124,15 +124,6 @@ def test_a_judge_outage_leaves_the_checkpoint_that_is_there_alone(
 ):
     """The state of its random numbers is that of the generation's end, not of the failed one."""
 
-    class Fails(Exact):
-        asked = 0
-
-        async def score(self, question: str, answer: Any, prediction: str) -> Verdict:
-            self.asked += 1
-            if self.asked > 8:
-                raise JudgeError("the judge is down")
-            return await super().score(question, answer, prediction)
-
     kept: list[bytes] = []
     state = tmp_path / "checkpoint-1" / "rng_state.pth"
 
@@ -143,7 +134,7 @@ def test_a_judge_outage_leaves_the_checkpoint_that_is_there_alone(
     trainer = VisionThinkTrainer(
         fresh_mini,
         rows_of(),
-        Fails(),
+        BreaksDown(8),
         RolloutSettings(patience_s=0),
         arguments(tmp_path, max_steps=5, save_strategy="steps", save_steps=1),
         callbacks=[Reads()],

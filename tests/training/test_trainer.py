@@ -25,7 +25,8 @@ from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.engines.hf_prompt import Prompt
 from visionthink.judges.judge import JudgeStats, Verdict
 from visionthink.mini.world import make_example
-from visionthink.training.trainer import RolloutSettings, VisionThinkTrainer
+from visionthink.training.generation import RolloutSettings
+from visionthink.training.trainer import VisionThinkTrainer
 
 
 class World:
@@ -68,6 +69,20 @@ class Exact:
 
     async def close(self) -> None:
         """Nothing is held."""
+
+
+class BreaksDown(Exact):
+    """Scores the first `count` answers and none after them."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self.left = count
+
+    async def score(self, question: str, answer: str | Sequence[str], prediction: str) -> Verdict:
+        if not self.left:
+            raise JudgeError("the judge is down")
+        self.left -= 1
+        return await super().score(question, answer, prediction)
 
 
 FAMILIES = ("colour", "receipt", "shape", "hatch")
@@ -285,16 +300,7 @@ def test_a_judge_that_is_down_stops_the_run_with_a_checkpoint(
 ):
     """The first generation is scored; from the second on every verdict fails."""
 
-    class Fails(Exact):
-        asked = 0
-
-        async def score(self, question: str, answer: Any, prediction: str) -> Verdict:
-            self.asked += 1
-            if self.asked > 8:
-                raise JudgeError("the judge is down")
-            return await super().score(question, answer, prediction)
-
-    trainer = trainer_of(fresh_mini, tmp_path, judge=Fails(), max_steps=5)
+    trainer = trainer_of(fresh_mini, tmp_path, judge=BreaksDown(8), max_steps=5)
     with pytest.raises(
         TrainingError, match=r"100% of the .*unscored.*judge is down\); checkpoint-1 is saved"
     ):

@@ -27,7 +27,8 @@ from visionthink.engines.hf_checkpoint import load_checkpoint
 from visionthink.engines.hf_prompt import Prompt
 from visionthink.mini import CHECKPOINTS
 from visionthink.training.facts import Facts
-from visionthink.training.trainer import RolloutSettings, VisionThinkTrainer
+from visionthink.training.generation import RolloutSettings
+from visionthink.training.trainer import VisionThinkTrainer
 
 GROUP = 4
 RATE = 0.1

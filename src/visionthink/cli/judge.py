@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
@@ -15,12 +13,11 @@ from typing import Any, get_args
 import click
 from pydantic import ValidationError
 
+from visionthink.cli.progress import progress
 from visionthink.core.errors import UsageError
 from visionthink.judges import Judge, JudgeOptions, open_judge
 from visionthink.judges.options import Kind, Metric
 from visionthink.judges.rows import Judged, Output, judge_rows, read_rows
-
-SECONDS_BETWEEN_LINES = 10.0
 
 
 @click.command()
@@ -85,7 +82,7 @@ def command(
     judge = open_judge(options)
     rows = read_rows(file)
     began = time.monotonic()
-    with Output(out) as output, _progress(len(rows)) as done:
+    with Output(out) as output, progress("judging", "judged", len(rows)) as done:
         judged = asyncio.run(judge_rows(judge, rows, workers=options.concurrency, done=done))
         output.write([each.record() for each in judged])
     summary = _summary(judge, judged, time.monotonic() - began)
@@ -108,25 +105,6 @@ def _options(*, extra_body: str | None, **given: Any) -> JudgeOptions:
         raise UsageError(f"{option}: {first['msg']}; got {first['input']!r:.40}") from None
     except ValueError:
         raise UsageError("--extra-body must be one JSON object") from None
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[], None]]:
-    """A bar on a terminal, else a line now and then; both on standard error."""
-    if sys.stderr.isatty():
-        with click.progressbar(length=total, label="judging", file=sys.stderr) as bar:
-            yield lambda: bar.update(1)
-        return
-    count, said = 0, time.monotonic()
-
-    def done() -> None:
-        nonlocal count, said
-        count += 1
-        if time.monotonic() - said >= SECONDS_BETWEEN_LINES:
-            said = time.monotonic()
-            click.echo(f"judged {count} of {total}", err=True)
-
-    yield done
 
 
 def _summary(judge: Judge, judged: Sequence[Judged], seconds: float) -> dict[str, Any]:

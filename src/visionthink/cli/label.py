@@ -4,27 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 import click
 
 from visionthink.cli.options import engine_from, engine_options
+from visionthink.cli.progress import progress
 from visionthink.core.engine import Engine
 from visionthink.core.errors import DataError, UsageError
 from visionthink.core.protocol import PROFILES, profile_for
 from visionthink.data.label_file import LabelFile, check_place, label_into
-from visionthink.data.labelling import LABEL_LOOKS, Labelled, Rollouts, Rule
+from visionthink.data.labelling import LABEL_LOOKS, Rollouts, Rule
 from visionthink.data.source import DataOptions, Format, Row, load_rows
 from visionthink.judges import Judge, JudgeOptions, open_judge
 from visionthink.judges.options import Kind, Metric
 from visionthink.training.overrides import apply_sets, checked, read_yaml
 
-SECONDS_BETWEEN_LINES = 10.0
 YAML = (".yaml", ".yml")
 
 
@@ -166,10 +163,16 @@ async def _label(
     rollouts: Rollouts,
     concurrency: int,
 ) -> None:
-    with _progress(len(rows)) as done:
+    with progress("labelling", "labelled", len(rows)) as done:
         try:
             await label_into(
-                file, rows, engine, judge.score, rollouts, concurrency=concurrency, done=done
+                file,
+                rows,
+                engine,
+                judge.score,
+                rollouts,
+                concurrency=concurrency,
+                done=lambda _: done(),
             )
         finally:
             await engine.close()
@@ -190,25 +193,6 @@ def _data_options(
     named = {"format": format, "split": split, "limit": limit, "skip_bad": skip_bad or None}
     given.update({name: value for name, value in named.items() if value is not None})
     return checked(DataOptions, apply_sets(given, sets), data)
-
-
-@contextmanager
-def _progress(total: int) -> Iterator[Callable[[Labelled], None]]:
-    """A bar on a terminal, else a line now and then; both on standard error."""
-    if sys.stderr.isatty():
-        with click.progressbar(length=total, label="labelling", file=sys.stderr) as bar:
-            yield lambda labelled: bar.update(1)
-        return
-    count, said = 0, time.monotonic()
-
-    def done(labelled: Labelled) -> None:
-        nonlocal count, said
-        count += 1
-        if time.monotonic() - said >= SECONDS_BETWEEN_LINES:
-            said = time.monotonic()
-            click.echo(f"labelled {count} of {total}", err=True)
-
-    yield done
 
 
 def _text(summary: dict[str, Any]) -> str:

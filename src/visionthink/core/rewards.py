@@ -97,6 +97,11 @@ class GroupScore:
     r: float | None
     rewards: tuple[Reward | None, ...]
 
+    @property
+    def totals(self) -> list[float | None]:
+        """R of each member, as `advantages` and `has_signal` take them."""
+        return [None if reward is None else reward.total for reward in self.rewards]
+
 
 def way_of(episode: Episode) -> Way:
     """How an episode ended. One that was cut off or malformed has not "answered directly"."""

@@ -36,6 +36,14 @@ class ImageRef(Protocol):
         ...
 
 
+def changed(file: str, error: Exception) -> ImageError:
+    """What to raise where a file no longer holds what was found in it at load."""
+    return ImageError(
+        f"cannot read an image from {file!r}: it changed since it was loaded ({error}); load it "
+        "again"
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class FileImage:
     """An image file."""
@@ -65,10 +73,7 @@ class LineImage:
                 file.seek(self.offset)
                 value: Any = json.loads(file.readline())[self.column]
         except (OSError, ValueError, LookupError, TypeError) as error:
-            raise ImageError(
-                f"cannot read an image from {self.file!r}: it changed since it was loaded ({error})"
-                "; load it again"
-            ) from error
+            raise changed(self.file, error) from error
         url = value[self.item] if isinstance(value, list) else value
         return open_picture(data_url_bytes(url), limits)
 

@@ -17,10 +17,10 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
-from visionthink.core.errors import DataError, ImageError, MissingExtraError
+from visionthink.core.errors import DataError, MissingExtraError
 from visionthink.core.images import Limits, Picture, open_picture
 from visionthink.data.gather import Gatherer, Refusal, image_path, image_refusal, make_row
-from visionthink.data.images import FileImage, ImageRef, file_problem, header_problem
+from visionthink.data.images import FileImage, ImageRef, changed, file_problem, header_problem
 from visionthink.data.options import Columns, DataOptions
 from visionthink.data.rows import Row, Rows
 
@@ -50,10 +50,7 @@ class CellImage:
             cell = _items(open_table(self.file).column(self.column)[self.row])[self.item]
             data = _buffer(cell).to_pybytes()
         except (OSError, LookupError, AttributeError, ValueError) as error:
-            raise ImageError(
-                f"cannot read an image from {self.file!r}: it changed since it was loaded ({error})"
-                "; load it again"
-            ) from error
+            raise changed(self.file, error) from error
         return open_picture(data, limits)
 
 

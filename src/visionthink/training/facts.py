@@ -129,14 +129,13 @@ def _accuracy(facts: Sequence[Facts]) -> float:
 def reward_metrics(scores: Sequence[GroupScore]) -> dict[str, float]:
     """Means of the reward's parts over scored episodes, and what the groups were like."""
     rewards = [reward for score in scores for reward in score.rewards if reward is not None]
-    totals = [[r.total if r else None for r in score.rewards] for score in scores]
     shares = [score.r for score in scores if score.r is not None]
     metrics = {
         "reward/accuracy": mean([r.accuracy for r in rewards]),
         "reward/format": mean([r.format for r in rewards]),
         "reward/control": -mean([r.control for r in rewards]),
         "reward/total": mean([r.total for r in rewards]),
-        "episode/zero_variance_rate": share([not has_signal(group) for group in totals]),
+        "episode/zero_variance_rate": share([not has_signal(score.totals) for score in scores]),
         "control/r_mean": mean(shares),
         "control/r_undefined": float(len(scores) - len(shares)),
     }

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-import transformers
 
 from visionthink.core.episode import DEFAULT_PROFILE
 from visionthink.core.errors import TrainingError, UsageError
 from visionthink.core.protocol import profile_for
 from visionthink.judges import open_judge
-from visionthink.training.callbacks import Evaluation, Interrupt, RunLog
+from visionthink.training.callbacks import Evaluation, Interrupt, RunLog, Say
 from visionthink.training.config import TrainGrpo, batch_plan, grpo_arguments
 from visionthink.training.export import export_checkpoint
-from visionthink.training.run import CHECKPOINTS, MODEL, begin, load_model, quiet, read_data
-from visionthink.training.trainer import RolloutSettings, VisionThinkTrainer
+from visionthink.training.generation import RolloutSettings
+from visionthink.training.run import CHECKPOINTS, MODEL, begin, load_model, read_data, voice_of
+from visionthink.training.trainer import VisionThinkTrainer
 from visionthink.training.watchdog import Watchdog
 
 
-def train_grpo(
-    config: TrainGrpo, out: Path, resume: bool = False, say: Callable[[str], None] = print
-) -> Path:
+def train_grpo(config: TrainGrpo, out: Path, resume: bool = False, say: Say = print) -> Path:
     """Train, and leave the checkpoint in `out`/model.
 
     Args:
@@ -37,11 +33,7 @@ def train_grpo(
         KeyboardInterrupt: stopped by the user; a checkpoint is there.
     """
     args = grpo_arguments(config, out / CHECKPOINTS)
-    args.disable_tqdm = True  # the run log shows progress
-    transformers.utils.logging.disable_progress_bar()
-    quiet()
-    main = args.process_index == 0
-    voice = say if main else _silence
+    voice = voice_of(args, say)
     plan = batch_plan(config)
     rows = read_data(config.data, voice)
     held_out = read_data(config.eval.data, voice) if config.eval else None
@@ -54,7 +46,7 @@ def train_grpo(
     checkpoint = load_model(config.model)
     profile = config.profile or checkpoint.profile or DEFAULT_PROFILE
     profile_for(config.look, profile)  # refuses what cannot request
-    run, last = begin(config, out, resume, main)
+    run, last = begin(config, out, resume, args.process_index == 0)
 
     updates = plan.updates
     dog = config.watchdog
@@ -114,7 +106,3 @@ def _settings(config: TrainGrpo, profile: str) -> RolloutSettings:
         patience_s=config.judge_limits.patience_s,
         rollout_batch=config.rollout_batch,
     )
-
-
-def _silence(_: str) -> None:
-    """What processes beside the main one say."""

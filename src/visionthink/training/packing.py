@@ -34,16 +34,14 @@ def pack_episode(episode: Episode, checkpoint: Checkpoint) -> Packed:
     follows; the model did not generate that token, so its mask is 0.
     """
     replies = [i for i, message in enumerate(episode.messages) if message.role == "assistant"]
-    last = build_prompt(episode.messages[: replies[-1]], checkpoint)
-    ids = last.ids + _sampled(episode, replies[-1])
+    prompts = [build_prompt(episode.messages[:index], checkpoint) for index in replies]
+    ids = prompts[-1].ids + _sampled(episode, replies[-1])
     mask = [0] * len(ids)
-    start = 0
-    for index in replies:
-        begin = len(build_prompt(episode.messages[:index], checkpoint).ids)
-        start = start or begin
-        for offset, token in enumerate(_sampled(episode, index)):
-            mask[begin + offset] = int(ids[begin + offset] == token)
-    return Packed(ids[:start], ids[start:], tuple(mask[start:]), last.pictures)
+    for index, prompt in zip(replies, prompts, strict=True):
+        for place, token in enumerate(_sampled(episode, index), start=len(prompt.ids)):
+            mask[place] = int(ids[place] == token)
+    start = len(prompts[0].ids)
+    return Packed(ids[:start], ids[start:], tuple(mask[start:]), prompts[-1].pictures)
 
 
 def _sampled(episode: Episode, index: int) -> tuple[int, ...]:

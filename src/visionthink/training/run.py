@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
+import transformers
+from transformers import TrainingArguments
 
 from visionthink.core.errors import UsageError
 from visionthink.core.runs import RunFolder, describe_environment
 from visionthink.data.rows import Rows
 from visionthink.data.source import DataOptions, load_rows
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
+from visionthink.training.callbacks import Say
 from visionthink.training.config import LoraOptions, ModelOptions, TrainConfig
 from visionthink.training.resume import last_checkpoint
 
@@ -31,7 +33,17 @@ def quiet() -> None:
     )
 
 
-def read_data(options: DataOptions, say: Callable[[str], None]) -> Rows:
+def voice_of(args: TrainingArguments, say: Say) -> Say:
+    """`say` on the main process, silence on the others; the engine's own bars are switched off, for
+    the run log shows progress.
+    """
+    args.disable_tqdm = True
+    transformers.utils.logging.disable_progress_bar()
+    quiet()
+    return say if args.process_index == 0 else lambda _: None
+
+
+def read_data(options: DataOptions, say: Say) -> Rows:
     """The rows, and a line about those that `skip_bad` left out. Raises as `load_rows` does."""
     rows = load_rows(options)
     if rows.bad:

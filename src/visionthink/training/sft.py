@@ -7,26 +7,23 @@ must be exactly those of an episode.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from transformers import PrinterCallback, Trainer, TrainerCallback
-from transformers.utils import logging
 
+from visionthink.core.episode import DEFAULT_PROFILE
 from visionthink.core.protocol import profile_for
 from visionthink.core.runs import RunFolder
 from visionthink.engines.hf_checkpoint import Checkpoint
-from visionthink.training.callbacks import Interrupt, metrics_line
+from visionthink.training.callbacks import Interrupt, Say, metrics_line
 from visionthink.training.config import LoraOptions, TrainSft, sft_arguments
 from visionthink.training.export import export_checkpoint
 from visionthink.training.resume import ResumesVisionModels
-from visionthink.training.run import CHECKPOINTS, MODEL, begin, load_model, quiet, read_data
+from visionthink.training.run import CHECKPOINTS, MODEL, begin, load_model, read_data, voice_of
 from visionthink.training.sft_data import IGNORED, Collator, lessons_of
-
-Say = Callable[[str], None]
 
 
 def train_sft(config: TrainSft, out: Path, resume: bool = False, say: Say = print) -> Path:
@@ -43,30 +40,26 @@ def train_sft(config: TrainSft, out: Path, resume: bool = False, say: Say = prin
         KeyboardInterrupt: stopped by the user; a checkpoint is there.
     """
     args = sft_arguments(config, out / CHECKPOINTS)
-    args.disable_tqdm = True  # the lines of the run show progress
-    logging.disable_progress_bar()  # of each file that is saved
-    quiet()
-    main = args.process_index == 0
-    rows = read_data(config.data, say if main else _silence)
+    voice = voice_of(args, say)
+    rows = read_data(config.data, voice)
     checkpoint = load_model(config.model)
-    profile = profile_for("auto", config.profile or checkpoint.profile or "agent")
+    profile = profile_for("auto", config.profile or checkpoint.profile or DEFAULT_PROFILE)
     lessons = lessons_of(
         rows, profile, mixture=config.mixture, thoughts=config.thoughts, seed=config.seed
     )
-    run, last = begin(config, out, resume, main)
-    if run is not None:
-        requests = sum(lesson.way == "request" for lesson in lessons)
-        say(
-            f"training {config.model.name} on {len(lessons)} conversations, "
-            f"{len(lessons) - requests} direct and {requests} with a request"
-        )
-    interrupt = Interrupt(1, say if main else _silence)
+    run, last = begin(config, out, resume, args.process_index == 0)
+    requests = sum(lesson.way == "request" for lesson in lessons)
+    voice(
+        f"training {config.model.name} on {len(lessons)} conversations, "
+        f"{len(lessons) - requests} direct and {requests} with a request"
+    )
+    interrupt = Interrupt(1, voice)
     trainer = SftTrainer(
         model=trainable(checkpoint, config.model.lora),
         args=args,
         train_dataset=lessons,
         data_collator=Collator(checkpoint, profile, config.tool_turn_loss_weight),
-        callbacks=[SftLog(run, say), interrupt],
+        callbacks=[SftLog(run, voice), interrupt],
     )
     trainer.remove_callback(PrinterCallback)  # ours writes the lines
     interrupt.trainer = trainer  # pyright: ignore[reportAttributeAccessIssue] -- has any_process
@@ -78,8 +71,7 @@ def train_sft(config: TrainSft, out: Path, resume: bool = False, say: Say = prin
         raise KeyboardInterrupt
     folder = out / MODEL
     export_checkpoint(trainer, checkpoint, profile.name, folder)
-    if main:
-        say(f"the trained checkpoint is {folder}")
+    voice(f"the trained checkpoint is {folder}")
     return folder
 
 
@@ -170,7 +162,3 @@ class SftLog(TrainerCallback):
             f"step {state.global_step}/{state.max_steps} loss {logs['loss']:.4f} "
             f"{seconds:.2f} s/step"
         )
-
-
-def _silence(_: str) -> None:
-    """What processes beside the main one say."""

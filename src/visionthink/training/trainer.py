@@ -13,7 +13,6 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -25,8 +24,8 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from visionthink.core.errors import DataError, ImageError, TrainingError, UsageError
-from visionthink.core.rewards import GroupScore, RewardRule, advantages, has_signal, score_group
-from visionthink.core.types import Episode, Example, Look, Sampling
+from visionthink.core.rewards import advantages, has_signal, score_group
+from visionthink.core.types import Episode, Example, Sampling
 from visionthink.data.rows import Row
 from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.engines.hf_prompt import Prompt, pixels
@@ -39,7 +38,9 @@ from visionthink.training.facts import (
     request_variance,
     reward_metrics,
     rollout_metrics,
+    share,
 )
+from visionthink.training.generation import Rollouts, RolloutSettings
 from visionthink.training.order import EpochOrder
 from visionthink.training.packing import Packed, pack_episode
 from visionthink.training.processor import processor_of
@@ -50,49 +51,6 @@ SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p")
 
 BROKEN_ROUNDS = 10
 """How often groups whose images cannot be opened are drawn anew before training gives up."""
-
-
-@dataclass(frozen=True)
-class RolloutSettings:
-    """How episodes are made and rewarded.
-
-    Attributes:
-        rule: the control penalty.
-        advantage_floor: added to the standard deviation of a group, see `rewards.advantages`.
-        resample_rounds: how often groups without reward variance are drawn anew; 0 keeps them.
-        max_unscored_rate: a larger share of unscored episodes stops the run.
-        patience_s: how long a judge that fails is asked again.
-        rollout_batch: replies generated at once on a process; None: all of them.
-    """
-
-    look: Look = "auto"
-    profile: str | None = None
-    max_turns: int = 2
-    rule: RewardRule = field(default_factory=RewardRule)
-    advantage_floor: float = 1e-4
-    resample_rounds: int = 0
-    max_unscored_rate: float = 0.2
-    patience_s: float = 60.0
-    rollout_batch: int | None = None
-
-
-@dataclass
-class Rollouts:
-    """One generation batch of this process, and the facts of all processes.
-
-    Attributes:
-        rows: places in the data set, N on this process.
-        episodes: N.
-        facts: of all N x processes episodes, groups contiguous; the same on every process.
-        scores: of all groups.
-        shares: the advantages of all episodes.
-    """
-
-    rows: list[int]
-    episodes: list[Episode]
-    facts: list[Facts]
-    scores: list[GroupScore] = field(default_factory=list)
-    shares: list[float] = field(default_factory=list)
 
 
 def accuracy(**_: Any) -> NoReturn:
@@ -244,9 +202,7 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         with self.greedy():
             # Sharded weights need every process: one without a row of its own answers the first.
             episodes = self.roll_out([rows[i].open() for i in mine or [0]])[: len(mine)]
-            verdicts = asyncio.run(judge_all(episodes, self.judge, self.settings.patience_s))
-            local = [facts_of(*fact) for fact in zip(mine, episodes, verdicts, strict=True)]
-            metrics = rollout_metrics(self._gather(local))
+            metrics = rollout_metrics(self._gather(self._judged(mine, episodes)))
             # Logged while evaluating, or the metrics of the running step would go with it.
             self.log({f"eval/{key.removeprefix('episode/')}": v for key, v in metrics.items()})
 
@@ -266,10 +222,10 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         fresh = 0
         for round_ in range(1, self.settings.resample_rounds + 1):
             size = self.group_size
-            dull = [i for i, score in enumerate(rollouts.scores) if not _teaches(score)]
+            dull = [i for i, score in enumerate(rollouts.scores) if not has_signal(score.totals)]
             if not dull:
                 break
-            wanted = self._redraw(self._gather(rollouts.rows), dull, round_)
+            wanted = self._redraw(len(rollouts.facts), dull, round_)
             mine = self._mine(wanted, len(rows))
             again = [i for i, row in enumerate(mine) if row is not None]
             opened, examples = self._open([row for row in mine if row is not None], round_)
@@ -309,11 +265,11 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
             f"(row {self.rows[broken[0]].id!r} for one)"
         )
 
-    def _redraw(self, rows: Sequence[int], groups: Sequence[int], round_: int) -> list[int | None]:
-        """Rows for all processes, with other questions for `groups`, None elsewhere."""
+    def _redraw(self, count: int, groups: Sequence[int], round_: int) -> list[int | None]:
+        """`count` rows, for all processes: other questions for `groups`, None elsewhere."""
         draw = random.Random(f"{self.args.seed}/{self.state.global_step}/resample/{round_}")
         size = self.group_size
-        wanted: list[int | None] = [None] * len(rows)
+        wanted: list[int | None] = [None] * count
         for group in groups:
             wanted[group * size : (group + 1) * size] = [draw.randrange(len(self.rows))] * size
         return wanted
@@ -329,15 +285,18 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         started = time.perf_counter()
         episodes = self.roll_out(examples)
         rolled = time.perf_counter()
+        facts = self._judged(rows, episodes)
+        self._seconds["time/rollout_s"] += rolled - started
+        self._seconds["time/judge_s"] += time.perf_counter() - rolled
+        return episodes, self._gather(facts)
+
+    def _judged(self, rows: Sequence[int], episodes: Sequence[Episode]) -> list[Facts]:
+        """Facts of this process's episodes; why the judge failed is kept for `_check_judge`."""
         self._judge_failures = []
         verdicts = asyncio.run(
             judge_all(episodes, self.judge, self.settings.patience_s, self._judge_failures)
         )
-        judged = time.perf_counter()
-        self._seconds["time/rollout_s"] += rolled - started
-        self._seconds["time/judge_s"] += judged - rolled
-        local = [facts_of(*fact) for fact in zip(rows, episodes, verdicts, strict=True)]
-        return episodes, self._gather(local)
+        return [facts_of(*fact) for fact in zip(rows, episodes, verdicts, strict=True)]
 
     def _groups(self, facts: Sequence[Facts]) -> list[Sequence[Facts]]:
         size = self.group_size
@@ -351,12 +310,12 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         ]
         floor = self.settings.advantage_floor
         rollouts.shares = [
-            share for score in rollouts.scores for share in advantages(_totals(score), floor)
+            each for score in rollouts.scores for each in advantages(score.totals, floor)
         ]
 
     def _check_judge(self, rollouts: Rollouts) -> None:
         """Stop with a checkpoint when the judge fails too often (nothing was learnt from it)."""
-        rate = rollout_metrics(rollouts.facts)["judge/unscored_rate"]
+        rate = share([fact.member.accuracy is None for fact in rollouts.facts])
         if rate <= self.settings.max_unscored_rate:
             return
         saved = ""
@@ -451,14 +410,6 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         for key, value in scalars.items():
             self._metrics["train"][key].append(value)
         self.last_metrics = {**scalars, "control/r_histogram": r_histogram(rollouts.scores)}
-
-
-def _totals(score: GroupScore) -> list[float | None]:
-    return [reward.total if reward else None for reward in score.rewards]
-
-
-def _teaches(score: GroupScore) -> bool:
-    return has_signal(_totals(score))
 
 
 def _questions(rows: Sequence[Row]) -> Dataset:
