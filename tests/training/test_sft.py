@@ -391,6 +391,8 @@ def test_the_exported_checkpoint_is_complete(tmp_path: Path):
         assert (folder / name).is_file()
     exported = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert exported.get("use_cache", True) is True
+    named = (folder / "tokenizer_config.json").read_text(encoding="utf-8")
+    assert "processor_class" not in named  # ours would be found nowhere else
     assert said[0] == "training mini-base on 16 conversations, 9 direct and 7 with a request"
     assert said[-1] == f"the trained checkpoint is {folder}"
 
@@ -401,6 +403,8 @@ def test_export_replaces_what_was_there(tiny: Checkpoint, tmp_path: Path):
     export_checkpoint(trainer_of(tiny, tmp_path / "out"), tiny, "agent", tmp_path / "model")
     assert not (tmp_path / "model" / "old").exists()
     assert load_checkpoint(tmp_path / "model", device="cpu").profile == "agent"
+    modes = {file.stat().st_mode for file in (tmp_path / "model").iterdir()}
+    assert len(modes) == 1  # safetensors keeps its files to their owner
 
 
 def test_adapters_are_saved_alone_and_merged(tmp_path: Path):

@@ -5,7 +5,7 @@
     ├── ImageError          an image cannot be used                              (exit code 1)
     ├── MissingExtraError   an optional dependency is not installed              (exit code 1)
     ├── DataError           rows of a data set cannot be used                    (exit code 1)
-    ├── RunError            a run folder cannot be read, written or resumed      (exit code 1)
+    ├── RunError            a run or result cannot be read, written or resumed   (exit code 1)
     ├── TrainingError       training cannot start, or had to stop                (exit code 1)
     ├── JudgeError          a judge gave no verdict                              (exit code 1)
     └── EngineError         a model could not reply                              (exit code 1)
@@ -53,7 +53,7 @@ class DataError(VisionThinkError, ValueError):
 
 
 class RunError(VisionThinkError, RuntimeError):
-    """A run folder cannot be read, written or resumed."""
+    """A run folder, or a file of results, cannot be read, written or resumed."""
 
 
 class TrainingError(VisionThinkError, RuntimeError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from visionthink.core.errors import DataError, JudgeError, UsageError
+from visionthink.core.errors import DataError, JudgeError, RunError, UsageError
 from visionthink.judges.judge import Judge, Verdict
 
 FIELDS = ("id", "question", "answer", "prediction")
@@ -114,7 +114,8 @@ class Output:
     Opened before the work starts, so that a path that cannot be written costs no verdict.
 
     Raises:
-        UsageError: it cannot be written.
+        UsageError: it is no file.
+        RunError: it cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -126,16 +127,19 @@ class Output:
         try:
             self._part.touch()
         except OSError as error:
-            raise UsageError(f"{path} cannot be written: {error.strerror}") from error
+            raise RunError(f"{path} cannot be written: {error.strerror}") from error
 
     def write(self, records: Sequence[dict[str, Any]]) -> None:
-        """Write all records and put the file in its place."""
-        with self._part.open("w", encoding="utf-8") as file:
-            for record in records:
-                file.write(_line(record))
-            file.flush()
-            os.fsync(file.fileno())
-        self._part.replace(self._path)
+        """Write all records and put the file in its place. Raises RunError."""
+        try:
+            with self._part.open("w", encoding="utf-8") as file:
+                for record in records:
+                    file.write(_line(record))
+                file.flush()
+                os.fsync(file.fileno())
+            self._part.replace(self._path)
+        except OSError as error:
+            raise RunError(f"{self._path} cannot be written: {error.strerror}") from error
 
     def __enter__(self) -> Output:
         return self

@@ -16,8 +16,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     # Drawing multiplies small matrices while two cores train: more threads only get in the way.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+    import torch
+
     from visionthink.mini.recipe import run_recipe
 
+    torch.set_num_threads(1)
+    torch.set_float32_matmul_precision("medium")  # bfloat16 products, twice as quick on a CPU
     run_recipe(options.out)
 
 

@@ -95,6 +95,7 @@ def image_processor_config() -> dict[str, Any]:
     """What `preprocessor_config.json` says: no enlargement of half views, a bound on originals."""
     return {
         "image_processor_type": "Qwen2VLImageProcessor",
+        "processor_class": "Qwen2_5_VLProcessor",
         "do_convert_rgb": True,
         "do_resize": True,
         "do_rescale": True,

@@ -145,8 +145,6 @@ def train_stage(
 
 def run_recipe(out: Path, say: Say = print, stages: tuple[Stage, ...] = STAGES) -> None:
     """Make the tokenizer and both checkpoints in `out`; goes on after an interruption."""
-    torch.set_num_threads(1)
-    torch.set_float32_matmul_precision("medium")  # bfloat16 products, twice as quick on a CPU
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = build_tokenizer()
     packer = Packer(tokenizer)

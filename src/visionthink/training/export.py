@@ -53,12 +53,20 @@ def export_checkpoint(trainer: Any, source: Checkpoint, profile: str, out: Path)
             source.tokenizer.save_pretrained(partial)
             _save_input_files(source, partial)
             _write_json(partial / "visionthink.json", {"profile": profile})
+            _share(partial)
             if out.exists():
                 shutil.rmtree(out)
             partial.rename(out)
         except OSError as error:
             raise TrainingError(f"cannot write the checkpoint {out}: {error}") from error
     accelerator.wait_for_everyone()
+
+
+def _share(folder: Path) -> None:
+    """Give weights, which safetensors keeps to their owner, the permissions of the other files."""
+    mode = (folder / "visionthink.json").stat().st_mode & 0o777
+    for file in folder.rglob("*.safetensors"):
+        file.chmod(mode)
 
 
 def _merge(network: Any, source: Checkpoint, out: Path) -> None:

@@ -23,6 +23,13 @@ class VisionProcessor(ProcessorMixin):
         """Any image processor and tokenizer will do: a checkpoint's own were loaded already."""
         return type(argument)
 
+    def save_pretrained(self, *args: Any, **kwargs: Any) -> Any:
+        """Save; the tokenizer goes on naming the processor of its checkpoint, not this one."""
+        named = self.tokenizer._processor_class
+        files = super().save_pretrained(*args, **kwargs)
+        self.tokenizer._set_processor_class(named)
+        return files
+
 
 def processor_of(checkpoint: Checkpoint) -> VisionProcessor:
     """The processor of a loaded checkpoint; prompts are padded on the left, as generation needs."""
