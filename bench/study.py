@@ -27,21 +27,20 @@ LUCKY = ("data.families={colour: 1, shape: 1, presence: 1, weave: 3}",)
 
 @dataclass(frozen=True)
 class Part:
-    """One question: settings by name, the config key that tells them apart, and how many seeds."""
+    """One question: settings by name, the config key that tells them apart, and how many seeds.
+
+    `beside` names runs of other parts that the report shows as well.
+    """
 
     settings: dict[str, tuple[str, ...]]
     by: str
     seeds: int = 1
     common: tuple[str, ...] = SHORT
+    beside: tuple[str, ...] = ()
 
 
 PARTS: dict[str, Part] = {
-    "mini": Part(
-        {name: (f"reward.rule={name}",) for name in ("ours", "paper")},
-        "reward.rule",
-        seeds=3,
-        common=(),
-    ),
+    "mini": Part({"ours": ("reward.rule=ours",)}, "reward.rule", seeds=3, common=()),
     "rule": Part(
         {
             name: (f"reward.rule={name}",)
@@ -50,16 +49,17 @@ PARTS: dict[str, Part] = {
         "reward.rule",
     ),
     "theta": Part(
-        {f"{t}": ("reward.rule=paper", f"reward.theta={t}") for t in (0.0, 0.15, 0.25, 0.3)},
+        {
+            f"{theta}": ("reward.rule=paper", f"reward.theta={theta}")
+            for theta in (0.0, 0.15, 0.2, 0.25, 0.3)
+        },
         "reward.theta",
     ),
     "lucky": Part(
         {name: (*LUCKY, f"reward.rule={name}") for name in ("paper", "ours")},
         "reward.rule",
     ),
-    "start": Part(
-        {name: (f"model.name={name}",) for name in ("mini-base", "mini-sft")}, "model.name"
-    ),
+    "start": Part({"mini-sft": ("model.name=mini-sft",)}, "model.name", beside=("rule/ours",)),
 }
 
 
@@ -99,7 +99,9 @@ def main() -> None:
         for line in pool.map(lambda job: run(*job), jobs):
             print(line, flush=True)
     for part in options.only:
-        folders = [str(folder) for folder, _ in commands(part, options.out)]
+        own = [folder for folder, _ in commands(part, options.out)]
+        others = [run for name in PARTS[part].beside for run in (options.out / name).glob("seed-*")]
+        folders = [str(folder) for folder in [*own, *others] if (folder / "model").is_dir()]
         report = [sys.executable, "-m", "visionthink", "report", *folders]
         report += ["--out", str(options.out / part / "report"), "--by", PARTS[part].by]
         subprocess.run(report, check=True)  # noqa: S603
