@@ -12,10 +12,9 @@ from training_runs import write_run
 from visionthink.core.errors import RunError, UsageError
 from visionthink.core.runs import RunFolder
 from visionthink.reports.curves import bin_width, line, r_histogram
+from visionthink.reports.grouping import Estimate, differing
 from visionthink.reports.training import (
-    Estimate,
     TrainingRun,
-    differing,
     estimate,
     families,
     figures,

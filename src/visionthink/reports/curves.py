@@ -8,7 +8,8 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from visionthink.reports.training import Group, is_number
+from visionthink.reports.grouping import is_number
+from visionthink.reports.training import Group
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from visionthink.core.rewards import DEFAULT_THETA
 from visionthink.reports.curves import Histogram, Line, bin_width, line, r_histogram
+from visionthink.reports.grouping import is_number
 from visionthink.reports.plotting import (
     COLOURS,
     DASHES,
@@ -25,7 +26,7 @@ from visionthink.reports.plotting import (
     paper,
     set_axis,
 )
-from visionthink.reports.training import KINDS, Group, is_number, kinds
+from visionthink.reports.training import KINDS, Group, kinds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from visionthink.reports.grouping import is_number
 from visionthink.reports.plotting import (
     COLOURS,
     DASHES,
@@ -18,7 +19,7 @@ from visionthink.reports.plotting import (
     paper,
     set_axis,
 )
-from visionthink.reports.training import Group, Setting, estimate, is_number, kinds
+from visionthink.reports.training import Group, Setting, estimate, kinds
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,10 +7,8 @@ and places make a *group*.
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,15 @@ from typing import Any
 
 from visionthink.core.errors import RunError, UsageError
 from visionthink.core.runs import METRICS, RunFolder, flatten
+from visionthink.reports.grouping import (
+    Estimate,
+    is_number,
+    mean,
+    names,
+    over_runs,
+    together,
+    value_text,
+)
 
 FINAL_SHARE = 0.1
 KINDS = {
@@ -45,12 +52,6 @@ FIGURES = {
 _OF_TRAINING = ("episode/", "reward/", "control/", "judge/", "cost/", "length/", "time/", "train/")
 _BESIDE = {"train/epoch"}
 """Stands on lines of evaluations as well, and does not make them a step of training."""
-_APART = {
-    *("seed", "seeds", "data_seed"),
-    *("out", "output_dir", "logging_dir", "run_name", "resume"),
-}
-"""Last parts of config keys in which the runs of a group may differ."""
-_LABEL = 44
 
 
 @dataclass(frozen=True)
@@ -94,15 +95,6 @@ class Group:
         return set[str]().union(*(run.keys for run in self.runs))
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over `n` runs and its standard error, which a single run does not have."""
-
-    mean: float
-    stderr: float | None
-    n: int
-
-
 def read_runs(paths: Sequence[str | os.PathLike[str]]) -> list[TrainingRun]:
     """Read run folders; one named twice counts once.
 
@@ -112,7 +104,7 @@ def read_runs(paths: Sequence[str | os.PathLike[str]]) -> list[TrainingRun]:
     folders = list({Path(path).resolve(): Path(path) for path in paths}.items())
     return [
         _read(given, name)
-        for (_, given), name in zip(folders, _names([full for full, _ in folders]), strict=True)
+        for (_, given), name in zip(folders, names([full for full, _ in folders]), strict=True)
     ]
 
 
@@ -142,65 +134,12 @@ def _read(path: Path, name: str) -> TrainingRun:
     )
 
 
-def _names(paths: Sequence[Path]) -> list[str]:
-    """The last parts of paths, as many as make them differ."""
-    for count in range(1, max((len(path.parts) for path in paths), default=1) + 1):
-        names = ["/".join(path.parts[-count:]) for path in paths]
-        if len(set(names)) == len(names):
-            return names
-    return [str(path) for path in paths]
-
-
 # Groups
 
 
 def group(runs: Sequence[TrainingRun]) -> list[Group]:
     """Groups in the order of their first runs, named by what they differ in."""
-    found: dict[str, list[TrainingRun]] = {}
-    for run in runs:
-        found.setdefault(json.dumps(_essence(run), sort_keys=True), []).append(run)
-    members = [tuple(of_group) for of_group in found.values()]
-    labels = _labels(members)
-    return [Group(label, of_group) for label, of_group in zip(labels, members, strict=True)]
-
-
-def _essence(run: TrainingRun) -> dict[str, Any]:
-    return {k: v for k, v in run.config.items() if k.rpartition(".")[2] not in _APART}
-
-
-def differing(runs: Iterable[TrainingRun]) -> list[str]:
-    """Config keys, seeds and places apart, in which the runs differ."""
-    configs = [_essence(run) for run in runs]
-    keys = sorted({key for config in configs for key in config})
-    return [key for key in keys if len({_value(config, key) for config in configs}) > 1]
-
-
-def _labels(members: Sequence[Sequence[TrainingRun]]) -> list[str]:
-    firsts = [of_group[0] for of_group in members]
-    keys = differing(firsts)
-    said = [
-        ", ".join(f"{key.rpartition('.')[2]} {_value(run.config, key)}" for key in keys)
-        for run in firsts
-    ]
-    if len(firsts) == 1 or len(set(said)) < len(said) or max(map(len, said)) > _LABEL:
-        said = [_common([run.name for run in of_group]) for of_group in members]
-    if len(set(said)) < len(said):
-        said = [run.name for run in firsts]
-    return said
-
-
-def _common(names: Sequence[str]) -> str:
-    """What the names begin with, without the number or seed that tells them apart."""
-    if len(names) == 1:
-        return names[0]
-    first, last = min(names), max(names)
-    same = next((n for n in range(len(first)) if first[n] != last[n : n + 1]), len(first))
-    return re.sub(r"[-_./ ]+(seed|s)?\d*$|\d+$", "", first[:same]) or names[0]
-
-
-def _value(config: Mapping[str, Any], key: str) -> str:
-    value = config.get(key)
-    return value if isinstance(value, str) else json.dumps(value)
+    return [Group(label, of_group) for label, of_group in together(runs)]
 
 
 def kinds(groups: Iterable[Group], prefix: str) -> list[str]:
@@ -229,19 +168,8 @@ def figures(run: TrainingRun) -> dict[str, float | None]:
 
 def estimate(of_group: Iterable[TrainingRun], key: str) -> Estimate | None:
     """The final value of a metric over runs; None if none of them has one."""
-    values = [value for value in (run.final(key) for run in of_group) if value is not None]
-    average = mean(values)
-    if average is None:
-        return None
-    n = len(values)
-    if n == 1:
-        return Estimate(average, None, 1)
-    variance = math.fsum((value - average) ** 2 for value in values) / (n - 1)
-    return Estimate(average, math.sqrt(variance / n), n)
-
-
-def mean(values: Sequence[float]) -> float | None:
-    return math.fsum(values) / len(values) if values else None
+    values = (run.final(key) for run in of_group)
+    return over_runs([value for value in values if value is not None])
 
 
 @dataclass(frozen=True)
@@ -253,7 +181,7 @@ class Setting:
 
     @property
     def label(self) -> str:
-        return _value({"": self.value}, "")
+        return value_text({"": self.value}, "")
 
 
 def settings(runs: Sequence[TrainingRun], key: str) -> list[Setting]:
@@ -269,7 +197,7 @@ def settings(runs: Sequence[TrainingRun], key: str) -> list[Setting]:
                 f"--by wants a config key of every run, and {run.name} has no {key!r}; "
                 f"its keys: {_listed(run.config, key)}"
             )
-        found.setdefault(_value(run.config, key), []).append(run)
+        found.setdefault(value_text(run.config, key), []).append(run)
     settings = [Setting(of[0].config[key], tuple(of)) for of in found.values()]
     if all(is_number(setting.value) for setting in settings):
         settings.sort(key=lambda setting: setting.value)
@@ -281,7 +209,3 @@ def _listed(config: Mapping[str, Any], key: str) -> str:
     parts = set(key.split("."))
     near = sorted(config, key=lambda have: (not parts & set(have.split(".")), have))
     return ", ".join(near[:8]) + (", …" if len(near) > 8 else "")
-
-
-def is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

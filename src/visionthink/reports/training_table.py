@@ -6,15 +6,14 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from visionthink.reports.grouping import Estimate, differing
 from visionthink.reports.plotting import Plot
 from visionthink.reports.story import one_line
 from visionthink.reports.training import (
     FIGURES,
-    Estimate,
     Group,
     Setting,
     TrainingRun,
-    differing,
     estimate,
     families,
     figures,
