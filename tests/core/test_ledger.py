@@ -276,11 +276,11 @@ def test_flops_are_those_that_torch_counts(make: Any, routers: int):
     transformers = pytest.importorskip("transformers")
     from torch.utils.flop_counter import FlopCounterMode
 
-    from visionthink.engines.hf_checkpoint import model_shape
+    from visionthink.core.shapes import model_shape
 
     torch.manual_seed(0)
     model = make(transformers).eval()
-    shape = model_shape(model.config)
+    shape = model_shape(model.config.to_dict())
 
     def flops(call: Any, **inputs: Any) -> tuple[int, Any]:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,9 @@ from typing import Any
 
 from visionthink.core.errors import CheckpointError, MissingExtraError, UsageError
 from visionthink.core.images import Grid
-from visionthink.core.ledger import ModelShape, VisionShape
+from visionthink.core.ledger import ModelShape
 from visionthink.core.protocol import PROFILES
+from visionthink.core.shapes import check_family, model_shape
 
 try:
     import huggingface_hub
@@ -26,7 +27,6 @@ try:
 except ImportError as error:
     raise MissingExtraError("the hf engine", "hf") from error
 
-FAMILIES = ("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe")
 DTYPES = ("auto", "float32", "bfloat16", "float16")
 
 
@@ -112,7 +112,7 @@ def load_checkpoint(
             min_pixels=processor.size["shortest_edge"],
             max_pixels=processor.size["longest_edge"],
         ),
-        shape=model_shape(config),
+        shape=model_shape(config.to_dict()),
         image_id=config.image_token_id,
         turn_id=tokenizer.convert_tokens_to_ids("<|im_start|>"),
         stop_ids=_stop_ids(network, tokenizer),
@@ -125,10 +125,7 @@ def load_checkpoint(
 def _load(name: str, dtype: torch.dtype, options: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
     """Configuration, tokenizer, image processor and network, as transformers reads them."""
     config = transformers.AutoConfig.from_pretrained(name, **options)
-    if config.model_type not in FAMILIES:
-        raise CheckpointError(
-            f"model {name!r} is of type {config.model_type!r}; wanted one of {', '.join(FAMILIES)}"
-        )
+    check_family(config.to_dict(), name)
     tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)
     processor = transformers.AutoImageProcessor.from_pretrained(name, backend="pil", **options)
     network = transformers.AutoModelForImageTextToText.from_pretrained(
@@ -247,47 +244,3 @@ def _named_profile(name: str) -> str | None:
             f"{path} names profile {profile!r}; wanted one of {', '.join(PROFILES)}"
         )
     return profile
-
-
-def model_shape(config: Any) -> ModelShape:
-    """The sizes that FLOPs depend on, from a transformers configuration; no weights needed."""
-    text, vision = config.get_text_config(), config.vision_config
-    mlp = text.intermediate_size
-    if getattr(text, "num_experts_per_tok", None):
-        mlp = text.num_experts_per_tok * text.moe_intermediate_size
-    qwen2_5 = config.model_type == "qwen2_5_vl"
-    patch = _side(vision.patch_size)
-    vision_hidden = vision.embed_dim if config.model_type == "qwen2_vl" else vision.hidden_size
-    deepstack: Sequence[int] = getattr(vision, "deepstack_visual_indexes", ())
-    return ModelShape(
-        layers=text.num_hidden_layers,
-        hidden=text.hidden_size,
-        heads=text.num_attention_heads,
-        kv_heads=text.num_key_value_heads,
-        head_dim=getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads,
-        mlp=mlp,
-        vocabulary=text.vocab_size,
-        vision=VisionShape(
-            depth=vision.depth,
-            hidden=vision_hidden,
-            mlp=_vision_mlp(config),
-            mlp_matrices=3 if qwen2_5 else 2,
-            patch_values=vision.in_channels * _side(vision.temporal_patch_size) * patch * patch,
-            merge=vision.spatial_merge_size,
-            out=text.hidden_size,
-            mergers=1 + len(deepstack),
-            window=vision.window_size // (patch * vision.spatial_merge_size) if qwen2_5 else None,
-            full_blocks=len(vision.fullatt_block_indexes) if qwen2_5 else 0,
-        ),
-    )
-
-
-def _vision_mlp(config: Any) -> int:
-    vision = config.vision_config
-    if config.model_type == "qwen2_vl":
-        return int(vision.embed_dim * vision.mlp_ratio)
-    return vision.intermediate_size
-
-
-def _side(value: int | Sequence[int]) -> int:
-    return value if isinstance(value, int) else value[-1]

@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
-from visionthink.core.errors import CheckpointError, UsageError
-from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid
+from visionthink.core.errors import UsageError
+from visionthink.core.images import Grid
 from visionthink.core.ledger import ModelShape
-from visionthink.engines.hf_checkpoint import FAMILIES, model_shape
+from visionthink.core.shapes import check_family, grid_of, known_models, model_shape
 from visionthink.training.config import ModelOptions
 from visionthink.training.export import PREPROCESSOR, source_file
-
-SHAPES = Path(__file__).parent / "shapes.json"
-"""What the published config.json of each model in our presets says about sizes."""
 
 
 @dataclass(frozen=True)
@@ -59,43 +54,24 @@ def model_sizes(options: ModelOptions) -> Sizes:
             network = get_peft_model(network, options.lora.build())
         adapters = sum(parameter.numel() for parameter in network.parameters()) - parameters
     trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    return Sizes(parameters, trainable, adapters, model_shape(config), grid)
+    return Sizes(parameters, trainable, adapters, model_shape(config.to_dict()), grid)
 
 
 def _config(options: ModelOptions) -> tuple[Any, Grid]:
+    """The transformers configuration and the grid; from the table, transformers fills the rest."""
     path = source_file(options.source, "config.json")
-    if path is not None:
-        config = transformers.AutoConfig.from_pretrained(path.parent)
-        if config.model_type not in FAMILIES:
-            raise CheckpointError(
-                f"model {options.name!r} is of type {config.model_type!r}; wanted one of "
-                f"{', '.join(FAMILIES)}"
+    if path is None:
+        known = known_models()
+        if options.name not in known:
+            raise UsageError(
+                f"the sizes of model {options.name!r} are not known here: give a folder, or one of "
+                f"{', '.join(known)}, or download its config.json first"
             )
-        return config, _grid(config, source_file(options.source, PREPROCESSOR), options.max_pixels)
-    shapes = json.loads(SHAPES.read_text(encoding="utf-8"))
-    if options.name not in shapes:
-        raise UsageError(
-            f"the sizes of model {options.name!r} are not known here: give a folder, or one of "
-            f"{', '.join(shapes)}, or download its config.json first"
-        )
-    known = dict(shapes[options.name])
-    config = transformers.CONFIG_MAPPING[known.pop("model_type")](**known)
-    return config, _grid(config, None, options.max_pixels)
-
-
-def _grid(config: Any, preprocessor: Path | None, max_pixels: int | None) -> Grid:
-    """As the image processor cuts; without its file, as the published ones of the family do."""
-    published = QWEN3_VL if config.model_type.startswith("qwen3") else QWEN2_5_VL
-    held: Mapping[str, Any] = {}
-    if preprocessor is not None:
-        held = json.loads(preprocessor.read_text(encoding="utf-8"))
-    size = held.get("size") or {}
-    vision = config.vision_config
-    return Grid(
-        cell=vision.patch_size * vision.spatial_merge_size,
-        min_pixels=size.get("shortest_edge") or held.get("min_pixels") or published.min_pixels,
-        max_pixels=max_pixels
-        or size.get("longest_edge")
-        or held.get("max_pixels")
-        or published.max_pixels,
-    )
+        sizes = dict(known[options.name])
+        config = transformers.CONFIG_MAPPING[sizes.pop("model_type")](**sizes)
+        return config, grid_of(config.to_dict(), None, options.max_pixels)
+    config = transformers.AutoConfig.from_pretrained(path.parent)
+    check_family(config.to_dict(), options.name)
+    file = source_file(options.source, PREPROCESSOR)
+    preprocessor = None if file is None else json.loads(file.read_text(encoding="utf-8"))
+    return config, grid_of(config.to_dict(), preprocessor, options.max_pixels)

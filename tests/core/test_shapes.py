@@ -1,0 +1,104 @@
+"""Sizes from configurations: what the table holds, and what a config.json says or lacks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from visionthink.core.errors import CheckpointError
+from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid
+from visionthink.core.ledger import ModelShape, VisionShape
+from visionthink.core.shapes import (
+    check_family,
+    grid_of,
+    known_models,
+    matrix_parameters,
+    model_shape,
+)
+
+PUBLISHED = {
+    "Qwen/Qwen2.5-VL-3B-Instruct": 3_754_622_976,
+    "Qwen/Qwen2.5-VL-7B-Instruct": 8_292_166_656,
+    "Qwen/Qwen2.5-VL-32B-Instruct": 33_452_718_336,
+    "Qwen/Qwen2.5-VL-72B-Instruct": 73_410_777_344,
+    "Qwen/Qwen3-VL-2B-Instruct": 2_127_532_032,
+    "Qwen/Qwen3-VL-4B-Instruct": 4_437_815_808,
+    "Qwen/Qwen3-VL-8B-Instruct": 8_767_123_696,
+    "Qwen/Qwen3-VL-30B-A3B-Instruct": 31_070_754_032,
+    "Qwen/Qwen3-VL-32B-Instruct": 33_357_390_064,
+}
+"""Totals of the safetensors files, as the hub shows them; biases and norms included."""
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_matrices_are_nearly_all_of_the_published_parameters(name: str):
+    missing = 1 - matrix_parameters(known_models()[name]) / PUBLISHED[name]
+    assert 0 < missing < 0.0003
+
+
+def test_nothing_else_is_known():
+    assert set(known_models()) == set(PUBLISHED)
+
+
+TINY: dict[str, Any] = {
+    "model_type": "qwen2_5_vl",
+    "text_config": {
+        "hidden_size": 6,
+        "intermediate_size": 5,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "vocab_size": 7,
+    },
+    "vision_config": {
+        "depth": 4,
+        "hidden_size": 8,
+        "intermediate_size": 9,
+        "patch_size": 2,
+        "temporal_patch_size": 2,
+        "spatial_merge_size": 2,
+        "window_size": 12,
+        "fullatt_block_indexes": [1, 3],
+    },
+}
+
+
+def test_a_small_configuration():
+    """Heads of 6/2 = 3; patches of 3 x 2 x 2 x 2 = 24 values; windows of 12/(2*2) = 3 cells.
+
+    Language model: 2*7*6 = 84 embeddings, a layer 6*(2*2 + 2*1)*3 + 3*6*5 = 108 + 90, three 594.
+    Tower: 24*8 = 192, a block 4*64 + 3*72 = 472, four 1888, merger 32*(32 + 6) = 1216.
+    """
+    vision = VisionShape(4, 8, 9, 3, 24, 2, 6, mergers=1, window=3, full_blocks=2)
+    assert model_shape(TINY) == ModelShape(3, 6, 2, 1, 3, 5, 7, vision)
+    assert matrix_parameters(TINY) == 84 + 594 + 192 + 1888 + 1216
+    tied = {**TINY, "tie_word_embeddings": True}
+    assert matrix_parameters(tied) == matrix_parameters(TINY) - 42
+
+
+def test_older_files_hold_the_language_model_at_their_top():
+    flat = {**TINY, **TINY["text_config"]}
+    del flat["text_config"]
+    assert model_shape(flat) == model_shape(TINY)
+    assert matrix_parameters(flat) == matrix_parameters(TINY)
+
+
+def test_grids():
+    """The file beside the weights says most, the family the rest, and max_pixels overrides."""
+    known = known_models()
+    assert grid_of(known["Qwen/Qwen2.5-VL-7B-Instruct"], None) == QWEN2_5_VL
+    assert grid_of(known["Qwen/Qwen3-VL-2B-Instruct"], None) == QWEN3_VL
+    assert grid_of(TINY, {"min_pixels": 10, "max_pixels": 20}) == Grid(4, 10, 20)
+    held = {"size": {"shortest_edge": 11, "longest_edge": 22}, "min_pixels": 10}
+    assert grid_of(TINY, held) == Grid(4, 11, 22)
+    assert grid_of(TINY, held, max_pixels=15).max_pixels == 15
+
+
+def test_what_is_missing():
+    with pytest.raises(KeyError, match="vocab_size"):
+        text = {k: v for k, v in TINY["text_config"].items() if k != "vocab_size"}
+        model_shape({**TINY, "text_config": text})
+    check_family(TINY, "tiny")
+    with pytest.raises(CheckpointError, match="model 'x' is of type None; wanted one of qwen2_vl"):
+        check_family({}, "x")
