@@ -15,6 +15,7 @@ from visionthink.core.errors import VisionThinkError
 
 VERBS = {
     "ask": "Ask a question about an image, with as few visual tokens as it needs.",
+    "eval": "Compare policies on questions: accuracy, tokens, FLOPs, time; or estimate a saving.",
     "train": "Train a model: sft from labelled rows, grpo from rewards.",
     "label": "Find out by rollouts which rows of a data set need the original image.",
     "judge": "Score predictions in a file, by rules or by asking a model.",

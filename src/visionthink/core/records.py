@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from visionthink.core.images import Picture
-from visionthink.core.types import Episode
+from visionthink.core.types import Episode, Example
 
 EPISODE_VERSION = 1
 LONGEST_SIDE = 448
@@ -65,21 +65,76 @@ def sample_record(
     were delivered, the originals; the turns' `saw` tell how many belong to each turn and how large
     they were.
     """
-    example = episode.example
-    longest = max((max(picture.size) for picture in example.images), default=1)
-    factor = min(1.0, LONGEST_SIDE / longest)
-    seen = [picture for message in episode.messages for picture in message.images]
     return {
         **episode_record(episode),
         "step": step,
+        **_asked(episode.example),
+        "reward": dict(reward) if reward is not None else None,
+        "images": _seen(episode),
+    }
+
+
+EPISODE_FIELDS = (
+    *("answer", "requested", "stop_reason", "format_valid", "look", "profile", "model"),
+    *("turns", "ledger"),
+)
+
+
+def scored_record(
+    example: Example,
+    episode: Episode | None,
+    *,
+    suite: str,
+    policy: str,
+    score: float | None,
+    by: str | None,
+    error: str | None,
+    seconds: float,
+    images: bool = False,
+) -> dict[str, Any]:
+    """A line of an evaluation's `episodes.jsonl`: one sample of a suite under one policy.
+
+    Args:
+        example: what was asked; its images are not looked at.
+        episode: what came of it; None if there is none, and its fields are null then.
+        suite, policy: what the sample belongs to; with the example's id they name the line.
+        score: 0 to 1; None where there is an error.
+        by: what gave the score.
+        error: why the sample does not count.
+        seconds: wall clock of the episode, with the wait for a place in the batch.
+        images: keep those that the model saw, as in `sample_record`.
+    """
+    said = dict.fromkeys(EPISODE_FIELDS) if episode is None else episode_record(episode)
+    return {
+        "version": EPISODE_VERSION,
+        **said,
+        "suite": suite,
+        "policy": policy,
+        **_asked(example),
+        "score": score,
+        "by": by,
+        "error": error,
+        "seconds": round(seconds, 6),
+        **({"images": _seen(episode)} if images and episode is not None else {}),
+    }
+
+
+def _asked(example: Example) -> dict[str, Any]:
+    return {
         "id": example.id,
         "family": example.metadata.get("family"),
         "kind": example.metadata.get("kind"),
         "question": example.question,
         "answer_expected": example.answer,
-        "reward": dict(reward) if reward is not None else None,
-        "images": [_data_url(picture, factor) for picture in seen],
     }
+
+
+def _seen(episode: Episode) -> list[str]:
+    """Data URLs of all images of an episode, all shrunk by the factor that its largest needs."""
+    longest = max((max(picture.size) for picture in episode.example.images), default=1)
+    factor = min(1.0, LONGEST_SIDE / longest)
+    seen = [picture for message in episode.messages for picture in message.images]
+    return [_data_url(picture, factor) for picture in seen]
 
 
 def _data_url(picture: Picture, factor: float) -> str:

@@ -1,0 +1,222 @@
+"""`visionthink eval SUITE...`: policies side by side on the same questions."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+
+from visionthink.cli.options import engine_from, engine_options
+from visionthink.cli.progress import progress
+from visionthink.core.engine import Engine
+from visionthink.core.errors import RunError
+from visionthink.core.runs import RunFolder, describe_environment
+from visionthink.evaluation.estimate import ESTIMATED, estimate_text, estimates
+from visionthink.evaluation.metrics import METRICS
+from visionthink.evaluation.policies import DEFAULT_POLICIES, Derived, Policy, parse_policies
+from visionthink.evaluation.runner import Settings, Work, evaluate
+from visionthink.evaluation.suites import Suite, load_suites, with_judging
+from visionthink.evaluation.summary import Sample, summarise
+from visionthink.evaluation.table import summary_text
+from visionthink.judges.options import Kind
+
+
+@click.command()
+@click.argument("suites", nargs=-1, required=True, metavar="SUITE...")
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    metavar="POLICY",
+    help="Who answers; may be repeated. high, low, auto, random:0.3, oracle, fastv:…, sparsevlm:…, "
+    f"visionzip:…, auto+visionzip:…, or auto:PROFILE. [default: {', '.join(DEFAULT_POLICIES)}]",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="RUN",
+    help="Folder for the run: every episode, and summary.json.",
+)
+@click.option("--limit", type=click.IntRange(min=1), help="The first so many rows of each suite.")
+@click.option(
+    "--set",
+    "sets",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="An option of the suites, such as columns.answer=label. May be repeated.",
+)
+@click.option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Of what mini draws, of sampling, of random:p and of the bootstrap.",
+)
+@click.option("--temperature", type=float, default=0.0, show_default=True, help="0 is greedy.")
+@click.option("--max-turns", type=int, default=2, show_default=True)
+@click.option("--max-tokens", type=int, default=1024, show_default=True, help="Per reply.")
+@click.option("--concurrency", type=int, default=16, show_default=True, help="Episodes at once.")
+@click.option(
+    "--gallery",
+    type=int,
+    default=2,
+    show_default=True,
+    help="Samples of each suite and family whose images are kept.",
+)
+@click.option(
+    "--max-failures",
+    type=click.IntRange(min=0),
+    default=5,
+    show_default=True,
+    help="Stop after so many failures of model or judge in a row; 0: never.",
+)
+@engine_options
+@click.option(
+    "--judge",
+    "judge_kind",
+    type=click.Choice(get_args(Kind)),
+    help="What says whether an answer is right. [default: as the suite says, else rules]",
+)
+@click.option(
+    "--metric",
+    metavar="NAME",
+    help=f"What scores answers: {', '.join(METRICS)}. [default: as the suite says, else auto]",
+)
+@click.option("--judge-url", metavar="URL", help="Server of the judging model, up to its /v1.")
+@click.option("--judge-model", metavar="NAME", help="Name the judging model is served under.")
+@click.option("--resume", is_flag=True, help="Go on with RUN where it stopped.")
+@click.option(
+    "--estimate",
+    is_flag=True,
+    help="Tell from low and high what requests could save on these questions, before any training.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON instead.")
+def command(
+    suites: tuple[str, ...],
+    policies: tuple[str, ...],
+    out: Path | None,
+    limit: int | None,
+    sets: tuple[str, ...],
+    seed: int,
+    temperature: float,
+    max_turns: int,
+    max_tokens: int,
+    concurrency: int,
+    gallery: int,
+    max_failures: int,
+    judge_kind: Kind | None,
+    metric: str | None,
+    judge_url: str | None,
+    judge_model: str | None,
+    resume: bool,
+    estimate: bool,
+    as_json: bool,
+    **engine: Any,
+) -> None:
+    """Answer the questions of each SUITE under each policy, and compare accuracy and cost.
+
+    SUITE is mini (the embedded world; mini:receipt one family of it, mini:500 at least 500
+    questions a family), a data set (a .jsonl or .parquet file, a folder), or a YAML file that
+    describes one. docs/evaluation.md says what each figure counts.
+
+    \b
+    Examples:
+      visionthink eval mini --policy high --policy low --policy auto --out runs/mini
+      visionthink eval photos.jsonl --estimate
+    """  # noqa: D301 - click wants the character that keeps its line breaks
+    if estimate and policies:
+        raise click.UsageError("--estimate chooses its policies itself: leave --policy out")
+    if out is None and (resume or not estimate):
+        raise click.UsageError("--out RUN is wanted: the folder that the run leaves its files in")
+    settings = Settings(
+        max_turns=max_turns,
+        max_tokens=max_tokens,
+        temperature=temperature,
+        seed=seed,
+        concurrency=concurrency,
+        gallery=gallery,
+        max_failures=max_failures,
+    )
+    chosen = parse_policies(ESTIMATED if estimate else policies)
+    judging = with_judging(judge_kind, metric, judge_url, judge_model)
+    loaded = load_suites(suites, sets=sets, limit=limit, seed=seed, judging=judging)
+    model = engine_from(**engine)
+    for policy in chosen:
+        if isinstance(policy, Policy):
+            policy.check(model)
+    with tempfile.TemporaryDirectory() as scratch:
+        run = RunFolder.create(
+            out or Path(scratch) / "run",
+            _config(loaded, chosen, model, settings, engine),
+            environment=describe_environment(seeds={"seed": seed}),
+            resume=resume,
+        )
+        rows, samples = _run(run, loaded, chosen, model, settings)
+    failed = [sample for sample in samples if sample.score is None]
+    if estimate:
+        told = estimates(samples, [suite.name for suite in loaded])
+        click.echo(json.dumps(told) if as_json else estimate_text(told))
+    else:
+        click.echo(json.dumps(rows) if as_json else summary_text(rows))
+    if failed:
+        said = (
+            f"{len(failed)} of {len(samples)} episodes have no score, the first: {failed[0].error}"
+        )
+        if len(failed) == len(samples):
+            raise RunError(said)
+        click.echo(said, err=True)
+    if out is not None:
+        click.echo(f"run          {out}", err=True)
+
+
+def _config(
+    suites: Sequence[Suite],
+    policies: Sequence[Policy | Derived],
+    model: Engine,
+    settings: Settings,
+    engine: dict[str, Any],
+) -> dict[str, Any]:
+    """What the results depend on; a run goes on with the same only."""
+    given = ("engine", "device", "dtype", "max_pixels", "grid")
+    return {
+        "suites": {
+            suite.name: suite.options.model_dump(mode="json", exclude_defaults=True)
+            for suite in suites
+        },
+        "policies": [policy.name for policy in policies],
+        "model": model.model,
+        "profile": model.profile,
+        **{key: engine[key] for key in given if engine[key] is not None},
+        **asdict(settings),
+    }
+
+
+def _run(
+    run: RunFolder,
+    suites: Sequence[Suite],
+    policies: Sequence[Policy | Derived],
+    model: Engine,
+    settings: Settings,
+) -> tuple[list[dict[str, Any]], list[Sample]]:
+    """Do what is left of the run; the rows of its summary, and what they are made of."""
+    work = Work.of(run, suites, policies)
+    try:
+        with progress("evaluating", "evaluated", work.total) as done:
+            asyncio.run(evaluate(work, model, settings, done))
+    except KeyboardInterrupt:
+        count = sum(1 for _ in run.episodes())
+        click.echo(f"{count} episodes are in {run.path}; --resume goes on", err=True)
+        raise
+    samples = [Sample.of(record) for record in run.episodes()]
+    metrics = {suite.name: suite.options.scored_by for suite in suites}
+    rows = summarise(
+        samples, metrics, policies, concurrency=settings.concurrency, seed=settings.seed
+    )
+    run.write_summary(rows)
+    return rows, samples

@@ -1,0 +1,199 @@
+"""What requests could save on one's own questions: told from `low` and `high`, before any training.
+
+Each question falls into one of four: right at both looks, at the original only (it needs a
+request), at the small image only (chance, as a rule), at neither. Three numbers follow:
+
+- the *ceiling*: requests for exactly those that need it; no model can do better;
+- the *careful* model: requests wherever the small image is not enough for it, also where the
+  original will not help, since it cannot know that;
+- the *break-even* request rate, 1 - (tokens of the small image / tokens of the original): a request
+  costs the original on top of the small image, so beyond it originals alone are cheaper.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from visionthink.evaluation.statistics import paired_bootstrap
+from visionthink.evaluation.suites import ALL
+from visionthink.evaluation.summary import Sample
+from visionthink.evaluation.table import aligned, percent
+
+ESTIMATED = ("high", "low")
+RIGHT = 0.5
+"""Scores from here on count as right, where a metric gives shares."""
+ENOUGH = 0.01
+"""A loss of accuracy that the small image alone may have and still do."""
+
+Pair = tuple[Sample, Sample]
+"""A question at low and at high."""
+
+
+def estimates(samples: Iterable[Sample], suites: Sequence[str]) -> list[dict[str, Any]]:
+    """One object for each suite and family that has a question scored at both looks."""
+    found: dict[str, dict[str, dict[str, Sample]]] = {suite: {} for suite in suites}
+    for sample in samples:
+        found[sample.suite].setdefault(sample.id, {})[sample.policy] = sample
+    rows: list[dict[str, Any]] = []
+    for suite, of_id in found.items():
+        every = [(of["low"], of["high"]) for of in of_id.values() if {"low", "high"} <= set(of)]
+        pairs = [pair for pair in every if all(sample.score is not None for sample in pair)]
+        families = dict.fromkeys(low.family for low, _ in pairs if low.family is not None)
+        for family in (*families, ALL):
+            chosen = [pair for pair in pairs if family in (ALL, pair[0].family)]
+            if chosen:
+                left = sum(family in (ALL, low.family) for low, _ in every) - len(chosen)
+                rows.append({"suite": suite, "family": family, **estimate(chosen), "errors": left})
+    return rows
+
+
+def estimate(pairs: Sequence[Pair]) -> dict[str, Any]:
+    """The four counts, and what looks and requests come to on these questions."""
+    rights = [(_right(low), _right(high)) for low, high in pairs]
+    needed = [not low and high for low, high in rights]
+    careful = [not low for low, _ in rights]
+    small = _cost(pairs, [False] * len(pairs))
+    return {
+        "n": len(pairs),
+        "both": rights.count((True, True)),
+        "only_high": rights.count((False, True)),
+        "only_low": rights.count((True, False)),
+        "neither": rights.count((False, False)),
+        "accuracy_high": sum(high for _, high in rights) / len(pairs),
+        "accuracy_low": sum(low for low, _ in rights) / len(pairs),
+        "accuracy_ceiling": sum(low or high for low, high in rights) / len(pairs),
+        "low_vs_high": _interval(rights),
+        "low": small,
+        "ceiling": _cost(pairs, needed),
+        "careful": _cost(pairs, careful),
+        "break_even": 1 - small["visual_token_ratio"],
+    }
+
+
+def verdict(row: Mapping[str, Any]) -> str:
+    """What follows from an estimate, in one sentence."""
+    ceiling, careful = (row[key]["visual_token_ratio"] for key in ("ceiling", "careful"))
+    if row["accuracy_high"] - row["accuracy_low"] <= ENOUGH:
+        saved = percent(1 - row["low"]["visual_token_ratio"])
+        return (
+            "The small image alone is as good here: look low saves "
+            f"{saved} of the visual tokens, without any training."
+        )
+    if careful < 1:
+        return (
+            f"Worth training: a model that learns when to request can save {percent(1 - careful)} "
+            f"to {percent(1 - ceiling)} of the visual tokens and lose nothing."
+        )
+    if ceiling < 1:
+        return (
+            f"Doubtful: at best {percent(1 - ceiling)} of the visual tokens are saved, but a model "
+            "that requests whenever it cannot answer costs more than the originals do; a better "
+            "model first, or easier questions."
+        )
+    return (
+        f"Not worth it: {percent(row['ceiling']['request_rate'])} of the questions need the "
+        f"original, more than the break-even of {percent(row['break_even'])}; show originals."
+    )
+
+
+def estimate_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The estimates in words and tables, suite by suite."""
+    if not rows:
+        return "no question was scored at both looks"
+    suites = dict.fromkeys(row["suite"] for row in rows)
+    return "\n\n".join(_suite([row for row in rows if row["suite"] == name]) for name in suites)
+
+
+def _right(sample: Sample) -> bool:
+    return sample.score is not None and sample.score >= RIGHT
+
+
+def _interval(rights: Sequence[tuple[bool, bool]]) -> dict[str, float] | None:
+    found = paired_bootstrap([float(low) - float(high) for low, high in rights])
+    return None if found is None else asdict(found)
+
+
+def _cost(pairs: Sequence[Pair], requests: Sequence[bool]) -> dict[str, float]:
+    """The small image for all, the original on top where requested; over originals for all."""
+    tokens = sum(
+        low.tokens[0] + (high.tokens[0] if asks else 0)
+        for (low, high), asks in zip(pairs, requests, strict=True)
+    )
+    seconds = sum(
+        low.seconds + (high.seconds if asks else 0)
+        for (low, high), asks in zip(pairs, requests, strict=True)
+    )
+    return {
+        "request_rate": sum(requests) / len(pairs),
+        "visual_token_ratio": tokens / sum(high.tokens[0] for _, high in pairs),
+        "seconds_ratio": seconds / max(1e-9, sum(high.seconds for _, high in pairs)),
+    }
+
+
+def _suite(rows: Sequence[Mapping[str, Any]]) -> str:
+    row = rows[-1]
+    n = row["n"]
+
+    def count(key: str) -> str:
+        return f"{row[key]} ({percent(row[key] / n)})"
+
+    def line(name: str, accuracy: str, cost: Mapping[str, float] | None) -> list[str]:
+        shares = (cost["visual_token_ratio"], cost["seconds_ratio"]) if cost else (1.0, 1.0)
+        asks = percent(cost["request_rate"]) if cost and cost["request_rate"] else "-"
+        return [name, asks, percent(row[accuracy]), *map(percent, shares)]
+
+    left = f"; {row['errors']} more have errors" if row["errors"] else ""
+    parts = [
+        f"{row['suite']}: {n} questions, answered from the small image (low) and from the original "
+        f"(high){left}",
+        aligned(
+            [
+                ["", "high right", "high wrong"],
+                ["low right", count("both"), count("only_low")],
+                ["low wrong", count("only_high"), count("neither")],
+            ]
+        ),
+        aligned(
+            [
+                ["", "requests", "accuracy", "visual tokens", "time"],
+                line("the original always (high)", "accuracy_high", None),
+                line("the small image always (low)", "accuracy_low", row["low"]),
+                line("requests where needed (ceiling)", "accuracy_ceiling", row["ceiling"]),
+                line("requests where low is wrong (careful)", "accuracy_ceiling", row["careful"]),
+            ]
+        ),
+        _notes(row),
+    ]
+    if len(rows) > 1:
+        heads = ["family", "n", "both right", "only high", "only low", "neither", "ceiling tokens"]
+        lines = [
+            [
+                each["family"],
+                *(str(each[k]) for k in ("n", "both", "only_high", "only_low", "neither")),
+                percent(each["ceiling"]["visual_token_ratio"]),
+            ]
+            for each in rows[:-1]
+        ]
+        parts.append(aligned([heads, *lines]))
+    return "\n\n".join(parts)
+
+
+def _notes(row: Mapping[str, Any]) -> str:
+    lines = [verdict(row)]
+    if (versus := row["low_vs_high"]) is not None:
+        lines.append(
+            f"low less high: {100 * versus['difference']:+.1f} points "
+            f"(95 %: {100 * versus['low']:+.1f} to {100 * versus['high']:+.1f})."
+        )
+    lines.append(
+        f"Break-even: up to a request rate of {percent(row['break_even'])} requests cost fewer "
+        "visual tokens than originals always."
+    )
+    if row["only_low"]:
+        lines.append(
+            f"{row['only_low']} right at low only are chance, as a rule; about as many of the "
+            f"{row['only_high']} right at high only may be."
+        )
+    return "\n".join(lines)

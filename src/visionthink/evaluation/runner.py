@@ -1,0 +1,284 @@
+"""The runner: asks every question of every suite under every policy, and keeps each episode.
+
+One line for each suite, policy and sample is appended to the run folder once it is finished. After
+a kill the lines that are there stay, and only what is missing is asked. Policies run one after the
+other, so that their seconds can be compared.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from visionthink.core.engine import Engine
+from visionthink.core.episode import run_episode
+from visionthink.core.errors import (
+    EngineError,
+    ImageError,
+    JudgeError,
+    RunError,
+    UsageError,
+    VisionThinkError,
+)
+from visionthink.core.records import scored_record
+from visionthink.core.runs import EPISODES, RunFolder
+from visionthink.core.types import Episode, Example, Sampling
+from visionthink.data.rows import Row
+from visionthink.evaluation.derived import derive
+from visionthink.evaluation.metrics import Score
+from visionthink.evaluation.policies import Derived, Policy
+from visionthink.evaluation.suites import Suite
+
+Key = tuple[str, str, str]
+"""Suite, policy, id of the sample."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How episodes are run; see `run_episode` and `Sampling`.
+
+    Attributes:
+        seed: of sampling and of the lots of `random:p`.
+        concurrency: episodes at once.
+        gallery: of the first so many samples of each suite and family the images are kept.
+        max_failures: so many episodes in a row without reply or verdict end the run; 0: none do.
+    """
+
+    max_turns: int = 2
+    max_tokens: int = 1024
+    temperature: float = 0.0
+    seed: int = 0
+    concurrency: int = 16
+    gallery: int = 2
+    max_failures: int = 5
+
+    def __post_init__(self) -> None:
+        for name, least in (("max_turns", 1), ("concurrency", 1), ("gallery", 0)):
+            if getattr(self, name) < least:
+                option = name.replace("_", "-")
+                raise UsageError(f"--{option} must be at least {least}; got {getattr(self, name)}")
+        self.sampling("")
+
+    def sampling(self, sample: str) -> Sampling:
+        """A seed of its own for each sample; it does not depend on what else is asked."""
+        digest = hashlib.sha256(f"{self.seed}/{sample}".encode()).digest()
+        return Sampling(
+            temperature=self.temperature,
+            max_tokens=self.max_tokens,
+            seed=int.from_bytes(digest[:4], "big") >> 1,
+        )
+
+
+@dataclass
+class Work:
+    """What is left to do: `missing` rows of each suite under each policy that asks the model."""
+
+    run: RunFolder
+    suites: Sequence[Suite]
+    policies: Sequence[Policy | Derived]
+    finished: set[Key]
+    missing: list[tuple[Suite, Policy, list[Row]]] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.missing = [
+            (
+                suite,
+                policy,
+                [r for r in suite.rows if (suite.name, policy.name, r.id) not in self.finished],
+            )
+            for suite in self.suites
+            for policy in self.policies
+            if isinstance(policy, Policy)
+        ]
+
+    @classmethod
+    def of(
+        cls, run: RunFolder, suites: Sequence[Suite], policies: Sequence[Policy | Derived]
+    ) -> Work:
+        """What a run folder lacks.
+
+        Raises:
+            RunError: it holds a line that is not of these suites and policies, or one twice.
+        """
+        asked = {(suite.name, row.id): row for suite in suites for row in suite.rows}
+        names = {policy.name for policy in policies}
+        finished: set[Key] = set()
+        for number, record in enumerate(run.episodes(), 1):
+            key = _key(record)
+            row = asked.get((key[0], key[2]))
+            told = (record.get("question"), record.get("answer_expected"))
+            where = f"line {number} of {run.path / EPISODES}"
+            if row is None or key[1] not in names or told != (row.question, row.answer):
+                raise RunError(
+                    f"{where} is of a question that is not asked now (suite {key[0]}, policy "
+                    f"{key[1]}, id {key[2]}): the data changed; name a new folder"
+                )
+            if key in finished:
+                raise RunError(f"{where} repeats suite {key[0]}, policy {key[1]}, id {key[2]}")
+            finished.add(key)
+        return cls(run, suites, policies, finished)
+
+    @property
+    def total(self) -> int:
+        return sum(len(rows) for _, _, rows in self.missing)
+
+
+def _key(record: dict[str, Any]) -> Key:
+    return str(record.get("suite")), str(record.get("policy")), str(record.get("id"))
+
+
+async def evaluate(
+    work: Work,
+    engine: Engine,
+    settings: Settings,
+    done: Callable[[], None] = lambda: None,
+) -> None:
+    """Do what is left; `done` is called after each episode. The engine and the judges are closed.
+
+    A sample whose image, episode or verdict fails gets a line with the reason and no score.
+
+    Raises:
+        EngineError, JudgeError: so many failed in a row that the model or the judge must be down.
+            Those get no line: they are asked again when the run goes on.
+        RunError: the run folder cannot be written.
+    """
+    try:
+        for suite in work.suites:
+            for of, policy, rows in work.missing:
+                if of is suite and rows:
+                    asked = _Asked(work.run, suite, policy, policy.engine(engine), settings)
+                    await asked.all(rows, done)
+            _derive(work, suite, settings.seed)
+    finally:
+        await engine.close()
+        for suite in work.suites:
+            await suite.scorer.close()
+
+
+class _Asked:
+    """The rows of one suite under one policy."""
+
+    def __init__(
+        self,
+        run: RunFolder,
+        suite: Suite,
+        policy: Policy,
+        engine: Engine,
+        settings: Settings,
+    ) -> None:
+        self._run, self._suite, self._policy = run, suite, policy
+        self._engine, self._settings = engine, settings
+        self._shown = first_of_families(suite.rows, settings.gallery)
+        self._held: list[dict[str, Any]] = []
+
+    async def all(self, rows: Iterable[Row], done: Callable[[], None]) -> None:
+        waiting = iter(rows)
+
+        async def work() -> None:
+            for row in waiting:
+                self._keep(*await self._one(row))
+                done()
+
+        tasks = [asyncio.create_task(work()) for _ in range(self._settings.concurrency)]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        self._release()
+
+    async def _one(self, row: Row) -> tuple[dict[str, Any], VisionThinkError | None]:
+        """The record of a row, and the error if it has one."""
+        began = time.perf_counter()
+        episode: Episode | None = None
+        score: Score | None = None
+        error: VisionThinkError | None = None
+        seconds = 0.0
+        try:
+            example = await asyncio.to_thread(row.open)
+            began = time.perf_counter()
+            episode = await run_episode(
+                example,
+                self._engine,
+                look=self._policy.look,
+                profile=self._policy.profile,
+                max_turns=self._settings.max_turns,
+                sampling=self._settings.sampling(row.id),
+            )
+            seconds = time.perf_counter() - began
+            score = await self._suite.scorer.score(row.question, row.answers, episode.answer)
+        except (ImageError, EngineError, JudgeError, UsageError) as failure:
+            seconds = seconds or time.perf_counter() - began
+            error = failure
+        record = scored_record(
+            Example((), row.question, row.answer, row.id, row.metadata),
+            episode,
+            suite=self._suite.name,
+            policy=self._policy.name,
+            score=None if score is None else score.value,
+            by=None if score is None else score.by,
+            error=None if error is None else str(error),
+            seconds=seconds,
+            images=row.id in self._shown,
+        )
+        return record, error
+
+    def _keep(self, record: dict[str, Any], error: VisionThinkError | None) -> None:
+        """Write a finished line. Failures that may be an outage wait until something succeeds."""
+        if not isinstance(error, EngineError | JudgeError):
+            if error is None:
+                self._release()
+            self._run.append_episode(record)
+            return
+        self._held.append(record)
+        if len(self._held) == self._settings.max_failures:
+            raise type(error)(
+                f"{len(self._held)} episodes in a row failed (suite {self._suite.name}, policy "
+                f"{self._policy.name}), the last: {error}; --resume goes on once that is mended, "
+                "--max-failures 0 goes on whatever fails"
+            ) from error
+
+    def _release(self) -> None:
+        for record in self._held:
+            self._run.append_episode(record)
+        self._held.clear()
+
+
+def first_of_families(rows: Iterable[Row], count: int) -> set[str]:
+    """The ids of the first `count` rows of each family."""
+    seen: Counter[object] = Counter()
+    ids: set[str] = set()
+    for row in rows:
+        family = row.metadata.get("family")
+        if seen[family] < count:
+            ids.add(row.id)
+        seen[family] += 1
+    return ids
+
+
+def _derive(work: Work, suite: Suite, seed: int) -> None:
+    """Append the lines of the policies that are made of `low` and `high`."""
+    derived = [policy for policy in work.policies if isinstance(policy, Derived)]
+    missing = {
+        (policy.name, row.id)
+        for policy in derived
+        for row in suite.rows
+        if (suite.name, policy.name, row.id) not in work.finished
+    }
+    if not missing:
+        return
+    found: dict[Key, dict[str, Any]] = {}
+    for record in work.run.episodes():
+        if record["suite"] == suite.name and record["policy"] in ("low", "high"):
+            found[_key(record)] = record
+    for policy in derived:
+        for row in suite.rows:
+            if (policy.name, row.id) in missing:
+                low, high = (found[suite.name, look, row.id] for look in ("low", "high"))
+                work.run.append_episode(derive(policy, low, high, seed))

@@ -1,0 +1,222 @@
+"""Suites: what is asked. The embedded world, a YAML file, or a data set as it is.
+
+mini                the mix of weak and strong families, 70 : 30; the lucky one is left apart
+mini:receipt,tag    these families, equally often; also mini:weak, mini:strong, mini:lucky
+mini:500            at least 500 questions of each family; likewise mini:receipt:500
+charts.yaml         options of a data set, and how answers are scored
+charts/test.jsonl   a data set with the columns image, question and answer
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import model_validator
+
+from visionthink.core.errors import DataError, UsageError
+from visionthink.data.drawn import spread_families
+from visionthink.data.settings import apply_sets, checked, did_you_mean, read_yaml
+from visionthink.data.source import DataOptions, Rows, load_rows
+from visionthink.evaluation.metrics import METRICS, MetricName, Scorer, said_yes
+from visionthink.judges import JudgeOptions
+from visionthink.judges.options import Kind
+from visionthink.judges.options import Metric as RulesMetric
+from visionthink.mini.world import FAMILIES
+
+MIX = {"weak": 0.7, "strong": 0.3}
+MINI = "mini"
+MINI_SIZE = 1000
+MINI_SEED = 1
+"""Seed 0 of the test drawings is what trainings look at while they go on."""
+YAML = (".yaml", ".yml")
+ALL = "all"
+
+
+class SuiteOptions(DataOptions, extra="forbid", frozen=True):
+    """A data set and how answers to it are scored; see `data.options` for the other options.
+
+    Attributes:
+        name: what results call it; default: the name of its file.
+        metric: what scores answers; default: judge where a judge is given, else auto.
+        judge: what the metric judge asks.
+    """
+
+    name: str | None = None
+    metric: MetricName | None = None
+    judge: JudgeOptions | None = None
+
+    @model_validator(mode="after")
+    def _fits(self) -> SuiteOptions:
+        if self.judge is not None and self.metric not in (None, "judge"):
+            raise ValueError(
+                f"metric {self.metric} leaves a judge nothing to say: leave metric or judge out "
+                "(what a judge's rules compare by is judge.metric)"
+            )
+        return self
+
+    @property
+    def scored_by(self) -> MetricName:
+        return self.metric or ("auto" if self.judge is None else "judge")
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A suite as it is run: its rows have ids of their own."""
+
+    name: str
+    options: SuiteOptions
+    rows: Rows
+    scorer: Scorer
+
+
+def with_judging(
+    kind: Kind | None, metric: str | None, url: str | None, model: str | None
+) -> dict[str, Any]:
+    """Options of suites that say how answers are scored, from those of the command line.
+
+    Raises:
+        UsageError: they do not go together.
+    """
+    if metric is not None and metric not in METRICS:
+        raise UsageError(f"there is no metric {metric!r}{did_you_mean(metric, METRICS)}")
+    if kind in ("llm", "cascade"):
+        judge: dict[str, Any] = {"kind": kind, "base_url": url, "model": model}
+        if metric not in (None, "judge"):
+            if kind == "llm" or metric not in get_args(RulesMetric):
+                raise UsageError(f"--metric {metric} does not go with --judge {kind}")
+            judge["metric"] = metric
+        return {"metric": "judge", "judge": judge}
+    if url is not None or model is not None:
+        raise UsageError("--judge-url and --judge-model go with --judge llm or cascade")
+    if metric == "judge":
+        raise UsageError("--metric judge wants --judge llm or cascade")
+    if kind is None and metric is None:
+        return {}
+    return {"metric": metric or "auto", "judge": None}
+
+
+def load_suites(
+    specs: Sequence[str],
+    *,
+    sets: Sequence[str] = (),
+    limit: int | None = None,
+    seed: int = 0,
+    judging: Mapping[str, Any] | None = None,
+) -> list[Suite]:
+    """Read the suites; what is given beside them counts for each, over what its file says.
+
+    Args:
+        specs: see the module docstring.
+        sets: further options, `columns.answer=label`.
+        limit: the first so many rows of each suite.
+        seed: of the drawings of the embedded world.
+        judging: see `with_judging`.
+
+    Raises:
+        UsageError: there is no such suite, family or metric, or two suites have one name.
+        DataError: a data set cannot be used; see `data.source.load_rows`.
+    """
+    suites: list[Suite] = []
+    for spec in specs:
+        options = {**_options(spec, seed), **(judging or {})}
+        if limit is not None:
+            options["limit"] = limit
+        suite = _load(spec, checked(SuiteOptions, apply_sets(options, sets), spec))
+        if suite.name in [other.name for other in suites]:
+            raise UsageError(
+                f"two suites are called {suite.name!r}; give one another name by a YAML file with "
+                "name and path"
+            )
+        suites.append(suite)
+    return suites
+
+
+def _options(spec: str, seed: int) -> dict[str, Any]:
+    if spec == MINI or spec.startswith(f"{MINI}:"):
+        return {"path": MINI, "split": "test", "seed": MINI_SEED + seed, **_mini(spec)}
+    path = Path(spec)
+    if path.suffix.lower() in YAML:
+        if not path.exists():
+            raise UsageError(f"there is no suite {spec!r}: no such file")
+        options = read_yaml(path)
+        name = options.get("metric")
+        if isinstance(name, str) and name not in METRICS:
+            raise UsageError(f"{spec}: there is no metric {name!r}{did_you_mean(name, METRICS)}")
+        return {"name": path.stem, **options}
+    if not path.exists():
+        raise UsageError(
+            f"there is no suite {spec!r}: neither {MINI} nor {MINI}:FAMILY, a YAML file, nor a "
+            "data set; one of the hub is named in a YAML file with format: hub"
+        )
+    return {"name": path.stem if path.is_file() else path.resolve().name, "path": spec}
+
+
+def _mini(spec: str) -> dict[str, Any]:
+    """Name, families and size of a suite of the embedded world."""
+    _, *parts = spec.split(":")
+    each = int(parts.pop()) if parts and parts[-1].isdecimal() else None
+    if len(parts) > 1 or each == 0:
+        raise UsageError(
+            f"suite {spec!r} is not of the form {MINI}, {MINI}:FAMILY,…, {MINI}:500 or "
+            f"{MINI}:FAMILY,…:500"
+        )
+    if not parts:
+        shares = {
+            kind: share / sum(of == kind for of, _ in FAMILIES.values())
+            for kind, share in MIX.items()
+        }
+        weights = {name: shares[kind] for name, (kind, _) in FAMILIES.items() if kind in shares}
+    else:
+        weights = {name: 1.0 for part in parts[0].split(",") for name in _families(part)}
+    size = MINI_SIZE if each is None else _size(weights, each)
+    return {"name": ":".join([MINI, *parts]), "families": weights, "size": size}
+
+
+def _families(name: str) -> list[str]:
+    of_kind = [family for family, (kind, _) in FAMILIES.items() if kind == name]
+    if not of_kind and name not in FAMILIES:
+        kinds = {kind for kind, _ in FAMILIES.values()}
+        raise UsageError(
+            f"there is no family {name!r} in the embedded world"
+            f"{did_you_mean(name, [*FAMILIES, *kinds])}"
+        )
+    return of_kind or [name]
+
+
+def _size(weights: dict[str, float], each: int) -> int:
+    """The least number of rows in which every family comes `each` times, within one of it."""
+    size = math.ceil(each * sum(weights.values()) / min(weights.values()))
+    while min(Counter(spread_families(weights, size)).values()) < each:
+        size += 1
+    return size
+
+
+def _load(spec: str, options: SuiteOptions) -> Suite:
+    rows = load_rows(options)
+    name = options.name or Path(options.path or spec).stem
+    ids = {row.id for row in rows}
+    for row in rows:
+        first, mark, number = row.id.rpartition("#")
+        if mark and number.isdecimal() and first in ids:
+            raise DataError(
+                f"suite {name!r}: the id {first!r} stands in row {number} again; results are told "
+                "by ids, so make them differ, or let rows be called by their numbers: "
+                "--set columns.id=none"
+            )
+    if any(row.metadata.get("family") == ALL for row in rows):
+        raise DataError(
+            f"suite {name!r}: a family is called {ALL!r}, as the sum of all is; rename it"
+        )
+    if options.scored_by == "yes_no":
+        odd = next((row for row in rows if all(said_yes(a) is None for a in row.answers)), None)
+        if odd is not None:
+            raise DataError(
+                f"suite {name!r}: metric yes_no wants the answers yes and no; row {odd.id!r} has "
+                f"{odd.answer!r:.40}"
+            )
+    return Suite(name, options, rows, Scorer(options.scored_by, options.judge))

@@ -1,0 +1,188 @@
+"""What a run came to: one row for each suite, family and policy, and one for all families.
+
+`n` samples count, `errors` do not: they are in no mean. The row "all" is the mean over samples
+(micro); its `macro_accuracy` is the mean over families. What each figure counts:
+
+    accuracy             mean score; `stderr` its standard error
+    request_rate         share of samples for which the original was delivered after a request
+    visual_token_ratio   visual tokens that the model ran over (first look + original where it was
+                         requested), summed, over those of the originals, summed
+    ..._replaced         the same, the original in place of the first look where it was requested
+    seconds_per_sample   wall clock: mean seconds of an episode over the episodes at once
+    flops_ratio          prefill FLOPs, vision tower included, over those of the originals alone
+    paper_flops_ratio    the same by the paper's formula (§2.2)
+    prompt_tokens, completion_tokens    means per sample, all turns
+    vs_high              accuracy minus that of the first policy that sees the plain originals, on
+                         samples that both have, with the 95 % interval of a paired bootstrap
+    f1                   of the answer yes, where the metric is yes_no
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from visionthink.evaluation.metrics import MetricName, said_yes
+from visionthink.evaluation.policies import Derived, Policy
+from visionthink.evaluation.statistics import f1, mean, paired_bootstrap, stderr
+from visionthink.evaluation.suites import ALL
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What a summary needs of a line of `episodes.jsonl`; `score` is None where it has an error.
+
+    `tokens` are visual ones: first look, requested, vanilla. `flops` and `paper_flops` are prefill
+    and vanilla, None where the model's sizes are not known.
+    """
+
+    suite: str
+    policy: str
+    id: str
+    family: str | None
+    kind: str | None
+    score: float | None
+    truth: str = ""
+    answer: str = ""
+    requested: bool = False
+    tokens: tuple[int, int, int] = (0, 0, 0)
+    texts: tuple[int, int] = (0, 0)
+    flops: tuple[int, int] | None = None
+    paper_flops: tuple[int, int] | None = None
+    seconds: float = 0.0
+    error: str | None = None
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> Sample:
+        named = {key: record[key] for key in ("suite", "policy", "id", "family", "kind", "score")}
+        if record["score"] is None:
+            return cls(**named, error=record["error"])
+        ledger = record["ledger"]
+        visual = ledger["visual_tokens"]
+        return cls(
+            **named,
+            truth=record["answer_expected"],
+            answer=record["answer"],
+            requested=record["requested"],
+            tokens=(visual["first"], visual["requested"], visual["vanilla"]),
+            texts=(ledger["prompt_tokens"], ledger["completion_tokens"]),
+            flops=_known(ledger["prefill_flops"], ledger["vanilla_prefill_flops"]),
+            paper_flops=_known(
+                ledger["paper_prefill_flops"], ledger["vanilla_paper_prefill_flops"]
+            ),
+            seconds=record["seconds"],
+        )
+
+
+def _known(spent: int | None, vanilla: int | None) -> tuple[int, int] | None:
+    return None if spent is None or vanilla is None else (spent, vanilla)
+
+
+def summarise(
+    samples: Iterable[Sample],
+    metrics: Mapping[str, MetricName],
+    policies: Sequence[Policy | Derived],
+    *,
+    concurrency: int = 1,
+    seed: int = 0,
+) -> list[dict[str, Any]]:
+    """The rows of `summary.json`.
+
+    Args:
+        samples: of all suites, families and policies.
+        metrics: the suites, in order, and what scored them.
+        policies: in order.
+        concurrency: episodes that ran at once.
+        seed: of the bootstrap.
+    """
+    found: dict[str, dict[str, list[Sample]]] = {
+        suite: {policy.name: [] for policy in policies} for suite in metrics
+    }
+    for sample in samples:
+        found[sample.suite][sample.policy].append(sample)
+    high = next((p.name for p in policies if isinstance(p, Policy) and p.is_vanilla), None)
+    rows: list[dict[str, Any]] = []
+    for suite, of_policy in found.items():
+        families = dict.fromkeys(
+            sample.family for of in of_policy.values() for sample in of if sample.family is not None
+        )
+        for family in (*families, ALL):
+            baseline = _scores(of_policy[high], family) if high is not None else {}
+            for policy, of in of_policy.items():
+                if chosen := [s for s in of if family in (ALL, s.family)]:
+                    row = _row(chosen, suite, family, policy, min(concurrency, len(of)))
+                    row["vs_high"] = None
+                    if policy != high:
+                        row["vs_high"] = _versus(_scores(chosen, family), baseline, seed)
+                    if metrics[suite] == "yes_no":
+                        row["f1"] = _f1(chosen)
+                    if family == ALL and families:
+                        parts = [mean(list(_scores(chosen, each).values())) for each in families]
+                        row["macro_accuracy"] = mean([part for part in parts if part is not None])
+                    rows.append(row)
+    return rows
+
+
+def _row(
+    samples: Sequence[Sample], suite: str, family: str, policy: str, at_once: int
+) -> dict[str, Any]:
+    good = [sample for sample in samples if sample.score is not None]
+    scores = [sample.score for sample in good if sample.score is not None]
+    kinds = {sample.kind for sample in samples}
+
+    def average(of: Callable[[Sample], float]) -> float | None:
+        return mean([of(sample) for sample in good])
+
+    seconds = average(lambda sample: sample.seconds)
+    return {
+        "suite": suite,
+        "family": family,
+        "kind": kinds.pop() if len(kinds) == 1 else None,
+        "policy": policy,
+        "n": len(good),
+        "errors": len(samples) - len(good),
+        "accuracy": mean(scores),
+        "stderr": stderr(scores),
+        "request_rate": average(lambda sample: sample.requested),
+        "visual_token_ratio": _ratio((s.tokens[0] + s.tokens[1], s.tokens[2]) for s in good),
+        "seconds_per_sample": None if seconds is None else seconds / at_once,
+        "flops_ratio": _ratio(sample.flops for sample in good),
+        "visual_token_ratio_replaced": _ratio(
+            (s.tokens[1] or s.tokens[0], s.tokens[2]) for s in good
+        ),
+        "paper_flops_ratio": _ratio(sample.paper_flops for sample in good),
+        "prompt_tokens": average(lambda sample: sample.texts[0]),
+        "completion_tokens": average(lambda sample: sample.texts[1]),
+    }
+
+
+def _ratio(pairs: Iterable[tuple[int, int] | None]) -> float | None:
+    """The sum of the first over that of the second; None where one is not known, or of nothing."""
+    spent, vanilla = 0, 0
+    for pair in pairs:
+        if pair is None:
+            return None
+        spent, vanilla = spent + pair[0], vanilla + pair[1]
+    return spent / vanilla if vanilla else None
+
+
+def _scores(samples: Iterable[Sample], family: str) -> dict[str, float]:
+    """Scores by the sample's id."""
+    return {s.id: s.score for s in samples if s.score is not None and family in (ALL, s.family)}
+
+
+def _versus(
+    scores: Mapping[str, float], baseline: Mapping[str, float], seed: int
+) -> dict[str, float] | None:
+    pairs = [score - baseline[sample] for sample, score in scores.items() if sample in baseline]
+    interval = paired_bootstrap(pairs, seed)
+    return None if interval is None else asdict(interval)
+
+
+def _f1(samples: Iterable[Sample]) -> float | None:
+    return f1(
+        (said_yes(sample.truth) is True, said_yes(sample.answer))
+        for sample in samples
+        if sample.score is not None
+    )

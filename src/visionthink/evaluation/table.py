@@ -1,0 +1,93 @@
+"""A summary as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from visionthink.evaluation.suites import ALL
+
+Row = Mapping[str, Any]
+GAP = "  "
+HEADS = (
+    *("policy", "n", "accuracy", "less high", "95 %", "requests", "visual tokens"),
+    *("FLOPs", "s/sample", "errors"),
+)
+
+
+def summary_text(rows: Sequence[Row]) -> str:
+    """For each suite the policies side by side and, where there are families, one line each."""
+    suites = dict.fromkeys(row["suite"] for row in rows)
+    return "\n\n".join(_suite([row for row in rows if row["suite"] == name]) for name in suites)
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Columns under each other, the first to the left, the others to the right; empty ones go."""
+    columns = [column for column in zip(*lines, strict=True) if any(column[1:])]
+    widths = [max(map(len, column)) for column in columns]
+    return "\n".join(
+        GAP.join(
+            cell.ljust(width) if at == 0 else cell.rjust(width)
+            for at, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in zip(*columns, strict=True)
+    )
+
+
+def percent(value: float | None) -> str:
+    return "" if value is None else f"{100 * value:.1f} %"
+
+
+def _suite(rows: Sequence[Row]) -> str:
+    name = rows[0]["suite"]
+    whole = [row for row in rows if row["family"] == ALL]
+    parts = [f"{name}\n{aligned([HEADS, *(_cells(row) for row in whole)])}"]
+    families = dict.fromkeys(row["family"] for row in rows if row["family"] != ALL)
+    if families:
+        policies = [row["policy"] for row in whole]
+        some = {p for p in policies if any(_requests(rows, p, f) > 0 for f in families)}
+        heads = ["family", "kind"]
+        for policy in policies:
+            heads += [policy, "requests"] if policy in some else [policy]
+        lines = [_family(rows, family, policies, some) for family in families]
+        parts.append(f"{name}, accuracy by family\n{aligned([heads, *lines])}")
+    return "\n\n".join(parts)
+
+
+def _cells(row: Row) -> list[str]:
+    versus = row["vs_high"] or {}
+    return [
+        row["policy"],
+        str(row["n"]),
+        _accuracy(row),
+        f"{versus['difference']:+.3f}" if versus else "",
+        f"{versus['low']:+.3f} to {versus['high']:+.3f}" if versus else "",
+        percent(row["request_rate"]),
+        percent(row["visual_token_ratio"]),
+        percent(row["flops_ratio"]),
+        "" if row["seconds_per_sample"] is None else f"{row['seconds_per_sample']:.3g}",
+        str(row["errors"] or ""),
+    ]
+
+
+def _accuracy(row: Row) -> str:
+    if row["accuracy"] is None:
+        return "-"
+    error = "" if row["stderr"] is None else f" ± {row['stderr']:.3f}"
+    return f"{row['accuracy']:.3f}{error}"
+
+
+def _family(rows: Sequence[Row], family: str, policies: Sequence[str], some: set[str]) -> list[str]:
+    of = {row["policy"]: row for row in rows if row["family"] == family}
+    line = [family, next(iter(of.values()))["kind"] or ""]
+    for policy in policies:
+        row = of.get(policy)
+        line.append("-" if row is None or row["accuracy"] is None else f"{row['accuracy']:.3f}")
+        if policy in some:
+            line.append("" if row is None else percent(row["request_rate"]))
+    return line
+
+
+def _requests(rows: Sequence[Row], policy: str, family: str) -> float:
+    found = (r for r in rows if (r["policy"], r["family"]) == (policy, family))
+    return next((row["request_rate"] or 0 for row in found), 0)
