@@ -218,6 +218,7 @@ def _cost(completion: Completion, shown: Sequence[Sequence[Picture]], engine: En
         completion_tokens=usage.completion_tokens,
         seconds=usage.seconds,
         shape=engine.shape,
+        pruned=usage.pruned,
     )
 
 

@@ -52,10 +52,32 @@ class ModelShape:
     vision: VisionShape
 
 
+@dataclass(frozen=True)
+class Pruned:
+    """What a prompt came to whose visual tokens were pruned, one number a layer of the language
+    model.
+
+    Attributes:
+        run: tokens that the layer ran.
+        cached: tokens that its cache held before.
+        visual: those of `run` that stand for the images which came just before the reply.
+        extra_flops: what choosing and merging the tokens took by itself.
+    """
+
+    run: tuple[int, ...]
+    cached: tuple[int, ...]
+    visual: tuple[int, ...]
+    extra_flops: int = 0
+
+
 def paper_prefill_flops(n: int, shape: ModelShape) -> int:
     """T·(4nd² + 2n²d + 2ndm) for a prompt of n tokens (§2.2 of the paper)."""
+    return shape.layers * _paper_layer_flops(n, shape)
+
+
+def _paper_layer_flops(n: int, shape: ModelShape) -> int:
     d, m = shape.hidden, shape.mlp
-    return shape.layers * (4 * n * d * d + 2 * n * n * d + 2 * n * d * m)
+    return 4 * n * d * d + 2 * n * n * d + 2 * n * d * m
 
 
 def text_flops(new: int, past: int, shape: ModelShape) -> int:
@@ -65,13 +87,32 @@ def text_flops(new: int, past: int, shape: ModelShape) -> int:
     network has the three matrices of SwiGLU. The routers of mixtures of experts, half a percent or
     less, are left out (2 * new * d * experts a layer).
     """
+    return shape.layers * _layer_flops(new, past, shape) + 2 * shape.hidden * shape.vocabulary
+
+
+def _layer_flops(new: int, past: int, shape: ModelShape) -> int:
     d = shape.hidden
     queries = shape.heads * shape.head_dim
     keys = shape.kv_heads * shape.head_dim
     projections = 2 * new * d * (2 * queries + 2 * keys)
     attention = 4 * new * (past + new) * queries
     feed_forward = 6 * new * d * shape.mlp
-    return shape.layers * (projections + attention + feed_forward) + 2 * d * shape.vocabulary
+    return projections + attention + feed_forward
+
+
+def pruned_text_flops(pruned: Pruned, shape: ModelShape) -> int:
+    """`text_flops` of a prompt that was pruned, with what the pruning itself took."""
+    layers = zip(pruned.run, pruned.cached, strict=True)
+    run = sum(_layer_flops(new, past, shape) for new, past in layers)
+    return run + 2 * shape.hidden * shape.vocabulary + pruned.extra_flops
+
+
+def pruned_paper_flops(pruned: Pruned, shape: ModelShape) -> int:
+    """The formula of the paper, summed over layers of different lengths."""
+    return sum(
+        _paper_layer_flops(past + new, shape) - _paper_layer_flops(past, shape)
+        for new, past in zip(pruned.run, pruned.cached, strict=True)
+    )
 
 
 def vision_flops(images: Sequence[Cells], shape: VisionShape) -> int:
@@ -105,6 +146,9 @@ def _windows(columns: int, rows: int, window: int | None) -> list[int]:
 class TurnCost:
     """Cost of one reply. `visual_tokens` are those of the images that came just before it; FLOPs
     are None where the model's sizes are not known.
+
+    Where visual tokens were pruned, `visual_tokens` is their number averaged over the layers of the
+    language model, rounded, and `kept_visual_tokens` how many were left in the last one.
     """
 
     visual_tokens: int
@@ -114,6 +158,7 @@ class TurnCost:
     seconds: float
     prefill_flops: int | None = None
     paper_prefill_flops: int | None = None
+    kept_visual_tokens: int | None = None
 
 
 def turn_cost(
@@ -125,28 +170,34 @@ def turn_cost(
     completion_tokens: int,
     seconds: float,
     shape: ModelShape | None,
+    pruned: Pruned | None = None,
 ) -> TurnCost:
     """Cost of a reply to `images` (new in this turn) after `earlier_images`.
 
     Cached prompt tokens are not prefilled again, and then the earlier images are not encoded again
-    either; with nothing cached both are.
+    either; with nothing cached both are. `pruned` says what the prompt came to if it was pruned.
     """
     exact = paper = None
     if shape is not None:
         encoded = [*images] if cached_tokens else [*earlier_images, *images]
-        exact = text_flops(prompt_tokens - cached_tokens, cached_tokens, shape)
+        if pruned is not None:
+            exact, paper = pruned_text_flops(pruned, shape), pruned_paper_flops(pruned, shape)
+        else:
+            exact = text_flops(prompt_tokens - cached_tokens, cached_tokens, shape)
+            paper = paper_prefill_flops(prompt_tokens, shape)
+            if cached_tokens:
+                paper -= paper_prefill_flops(cached_tokens, shape)
         exact += vision_flops(encoded, shape.vision)
-        paper = paper_prefill_flops(prompt_tokens, shape)
-        if cached_tokens:
-            paper -= paper_prefill_flops(cached_tokens, shape)
+    visual = (_count(images),) if pruned is None else pruned.visual
     return TurnCost(
-        visual_tokens=_count(images),
+        visual_tokens=round(sum(visual) / len(visual)),
         prompt_tokens=prompt_tokens,
         cached_tokens=cached_tokens,
         completion_tokens=completion_tokens,
         seconds=seconds,
         prefill_flops=exact,
         paper_prefill_flops=paper,
+        kept_visual_tokens=None if pruned is None else pruned.visual[-1],
     )
 
 
@@ -171,6 +222,14 @@ class Ledger:
     def processed(self) -> int:
         """Visual tokens the model ran over: first + requested."""
         return self.first + self.requested
+
+    @property
+    def kept(self) -> int:
+        """Visual tokens left in the last layer; as many as processed where nothing was pruned."""
+        return sum(
+            turn.visual_tokens if turn.kept_visual_tokens is None else turn.kept_visual_tokens
+            for turn in self.turns
+        )
 
     @property
     def ratio(self) -> float:
@@ -235,15 +294,22 @@ def episode_ledger(
     turns: Sequence[TurnCost],
     shape: ModelShape | None,
 ) -> Ledger:
-    """The ledger of a finished episode with at least one turn."""
+    """The ledger of a finished episode with at least one turn.
+
+    Of images that were pruned, `first` and `requested` count what the layers ran on average.
+    """
     exact = paper = None
     if shape is not None and turns:
         prompt = turns[0].prompt_tokens - _count(first) + _count(vanilla)
         exact = text_flops(prompt, 0, shape) + vision_flops(vanilla, shape.vision)
         paper = paper_prefill_flops(prompt, shape)
+    if any(turn.kept_visual_tokens is not None for turn in turns):
+        seen_first, seen_later = turns[0].visual_tokens, sum(t.visual_tokens for t in turns[1:])
+    else:
+        seen_first, seen_later = _count(first), _count(requested)
     return Ledger(
-        first=_count(first),
-        requested=_count(requested),
+        first=seen_first,
+        requested=seen_later,
         vanilla=_count(vanilla),
         turns=tuple(turns),
         vanilla_prefill_flops=exact,

@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture
-from visionthink.core.ledger import Ledger
+from visionthink.core.ledger import Ledger, Pruned
 
 Look = Literal["auto", "low", "high"]
 LOOKS: tuple[Look, ...] = ("auto", "low", "high")
@@ -87,13 +87,15 @@ class Usage:
     """What one reply took.
 
     `cached_tokens` of the `prompt_tokens` were not computed again; `seconds` is wall clock, with
-    the wait for a place in the batch or the server's queue.
+    the wait for a place in the batch or the server's queue. `prompt_tokens` counts the prompt as it
+    was asked; `pruned` says what it came to where visual tokens were dropped on the way.
     """
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
     seconds: float = 0.0
+    pruned: Pruned | None = None
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,14 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from visionthink.core.errors import EngineError, UsageError
 from visionthink.core.images import Grid
-from visionthink.core.ledger import ModelShape
+from visionthink.core.ledger import ModelShape, Pruned
 from visionthink.core.types import Completion, Message, Sampling, Usage
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint, torch
 from visionthink.engines.hf_decode import Decoded, Prefix, decode
@@ -39,6 +41,22 @@ class _Queue:
 
     waiting: list[_Job] = field(default_factory=list)
     worker: asyncio.Task[None] | None = None
+
+
+class Intervention(Protocol):
+    """Changes how the model computes a reply, as the methods of `pruning` do."""
+
+    @property
+    def reuses_prefix(self) -> bool:
+        """Whether a next turn may go on from the KV cache that it leaves."""
+        ...
+
+    def during(self, prompt: Prompt, past: int) -> AbstractContextManager[Callable[[], Pruned]]:
+        """In force while the context is open; `past` tokens of the prompt are cached.
+
+        What the context gives tells, once the reply is there, what the prompt came to.
+        """
+        ...
 
 
 class HFEngine:
@@ -82,6 +100,18 @@ class HFEngine:
         self._prefix: Prefix | None = None
         self._queues: dict[asyncio.AbstractEventLoop, _Queue] = {}
         self._lock = threading.Lock()  # one model for the batches of all event loops
+        self._intervention: Intervention | None = None
+
+    def under(self, intervention: Intervention) -> HFEngine:
+        """An engine on the same weights whose replies come under `intervention`, one at a time.
+
+        The two never compute at the same time, so that this one stays as it is.
+        """
+        reuse = self._reuse_prefix and intervention.reuses_prefix
+        changed = HFEngine(self.checkpoint, name=self._name, max_batch=1, reuse_prefix=reuse)
+        changed._intervention = intervention
+        changed._lock = self._lock
+        return changed
 
     @property
     def model(self) -> str:
@@ -188,7 +218,15 @@ class HFEngine:
         if len(prompts) > 1 or prefix is None or not prefix.fits(prompts[0]):
             prefix = None
         try:
-            replies, following = decode(prompts, samplings, self.checkpoint, prefix, abandoned)
+            if self._intervention is None:
+                replies, following = decode(prompts, samplings, self.checkpoint, prefix, abandoned)
+            else:
+                past = len(prefix.ids) if prefix else 0
+                with self._intervention.during(prompts[0], past) as pruned:
+                    replies, following = decode(
+                        prompts, samplings, self.checkpoint, prefix, abandoned
+                    )
+                replies = [replace(replies[0], pruned=pruned())]
         except torch.OutOfMemoryError as error:
             raise EngineError(
                 f"out of memory on {self.checkpoint.device} with {len(prompts)} replies at once; "
@@ -210,6 +248,7 @@ class HFEngine:
                 completion_tokens=len(reply.ids),
                 cached_tokens=reply.cached_tokens,
                 seconds=time.perf_counter() - job.started,
+                pruned=reply.pruned,
             ),
             token_ids=reply.ids,
         )

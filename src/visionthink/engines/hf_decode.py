@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from visionthink.core.ledger import Pruned
 from visionthink.core.types import Sampling
 from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.engines.hf_prompt import Prompt, pixels
@@ -42,11 +43,15 @@ class Prefix:
 
 @dataclass(frozen=True)
 class Decoded:
-    """The sampled ids of one row (its stop token last, if one came), and prefill not repeated."""
+    """The sampled ids of one row (its stop token last, if one came), and prefill not repeated.
+
+    `pruned` is set by an engine under an intervention.
+    """
 
     ids: tuple[int, ...]
     stopped: bool
     cached_tokens: int
+    pruned: Pruned | None = None
 
 
 @torch.inference_mode()

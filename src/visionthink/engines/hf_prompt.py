@@ -25,11 +25,13 @@ class Prompt:
         ids: token ids, image placeholders expanded to one per visual token.
         pictures: the images in order of appearance.
         grids: (1, patch rows, patch columns) of each, as the model takes them.
+        looks: how many of the pictures came before the first reply, before the second, …
     """
 
     ids: tuple[int, ...]
     pictures: tuple[Picture, ...]
     grids: tuple[tuple[int, int, int], ...]
+    looks: tuple[int, ...]
 
 
 def build_prompt(messages: Sequence[Message], checkpoint: Checkpoint) -> Prompt:
@@ -69,7 +71,16 @@ def build_prompt(messages: Sequence[Message], checkpoint: Checkpoint) -> Prompt:
     expanded: list[int] = []
     for token in ids:
         expanded += [token] * (next(counts) if token == checkpoint.image_id else 1)
-    return Prompt(tuple(expanded), pictures, grids)
+    return Prompt(tuple(expanded), pictures, grids, _looks(messages))
+
+
+def _looks(messages: Sequence[Message]) -> tuple[int, ...]:
+    looks = [0]
+    for message in messages:
+        looks[-1] += len(message.images)
+        if message.role == "assistant":
+            looks.append(0)
+    return tuple(looks)
 
 
 def _template_message(message: Message) -> dict[str, Any]:
