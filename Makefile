@@ -10,10 +10,10 @@ PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt $(PI
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench mini mini-bars test-vllm clean
+.PHONY: help demo test test-slow check format bench mini mini-bars test-vllm test-lmms-eval clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 # Torch first and alone: under the constraints every later install keeps this build.
 $(READY): pyproject.toml constraints.txt
@@ -65,5 +65,9 @@ test-vllm: $(READY)  ## Prove the openai engine against a real vLLM server (buil
 	bash scripts/vllm_env.sh
 	$(BIN)/pytest -m vllm tests/real_vllm
 
+test-lmms-eval: $(READY)  ## Prove the plugin in real lmms-eval processes (builds .venv-lmms)
+	bash scripts/lmms_env.sh
+	$(BIN)/pytest -m lmms tests/real_lmms
+
 clean:  ## Remove environments and outputs
-	rm -rf $(VENV) .venv-vllm out .pytest_cache .hypothesis .ruff_cache
+	rm -rf $(VENV) .venv-vllm .venv-lmms out .pytest_cache .hypothesis .ruff_cache

@@ -1,0 +1,145 @@
+"""What `--model_args` may say, and how a task's generation settings are read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+from visionthink.core.engine import Engine
+from visionthink.core.errors import UsageError
+from visionthink.core.images import QWEN2_5_VL, QWEN3_VL
+from visionthink.core.types import Look, Sampling
+from visionthink.data.settings import checked
+from visionthink.evaluation.policies import Policy, parse_policy
+from visionthink.facade import open_engine
+
+GRIDS = {"qwen2.5-vl": QWEN2_5_VL, "qwen3-vl": QWEN3_VL}
+
+
+class ModelArgs(
+    BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True, protected_namespaces=()
+):
+    """The options in `--model_args`, and those that lmms-eval adds by itself.
+
+    Attributes:
+        pretrained: folder or hub id of a checkpoint, or the name that a server serves; default:
+            the embedded checkpoint, or the only model of the server.
+        base_url: OpenAI-compatible server, up to its /v1; without one transformers reply.
+        api_key: of the server; default: environment variable OPENAI_API_KEY.
+        grid: how a served model cuts images; default: by its name.
+        look: auto, low or high.
+        profile: prompts; default: those that the checkpoint names, else agent.
+        policy: in place of both, one of `evaluation.policies` that asks the model: fastv:..., say.
+        max_turns: replies of an episode.
+        seed: of sampling, where a task samples.
+        thought_tokens: length of a reply beyond the task's max_new_tokens, which is meant for the
+            answer alone and would cut off the thoughts before it. 0: the task's limit as it is.
+        run: folder that keeps every episode; a run that broke off goes on with it.
+        gallery: of the first so many samples of each task the images are kept there.
+        num_concurrent: episodes at once where a server replies.
+        max_failures: so many failures in a row end the run; 0: none do.
+        batch_size: episodes at once where transformers reply (lmms-eval's --batch_size).
+        max_batch_size: not used.
+        device, dtype, max_pixels, trust_remote_code: see `engines.hf`.
+    """
+
+    pretrained: str | None = None
+    base_url: str | None = None
+    api_key: str | None = None
+    grid: Literal["qwen2.5-vl", "qwen3-vl"] | None = None
+    look: Look | None = None
+    profile: str | None = None
+    policy: str | None = None
+    max_turns: int = Field(default=2, ge=1)
+    seed: int = 0
+    thought_tokens: int = Field(default=2048, ge=0)
+    run: str | None = None
+    gallery: int = Field(default=2, ge=0)
+    num_concurrent: int = Field(default=16, ge=1)
+    max_failures: int = Field(default=5, ge=0)
+    batch_size: int = Field(default=1, ge=1)
+    max_batch_size: int | None = None
+    device: str | None = None
+    dtype: str | None = None
+    max_pixels: int | None = None
+    trust_remote_code: bool | None = None
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> ModelArgs:
+        """Raises UsageError: an option is wrong or unknown."""
+        return checked(cls, given, "--model_args")
+
+    @property
+    def asked(self) -> Policy:
+        """Who answers; auto unless said otherwise.
+
+        Raises:
+            UsageError: there is no such policy, or it asks nobody.
+        """
+        if self.policy is None:
+            name = self.look or "auto"
+            return Policy(name, name, self.profile)
+        if self.look or self.profile:
+            raise UsageError("--model_args: a policy says its look and profile: give it or these")
+        policy = parse_policy(self.policy)
+        if not isinstance(policy, Policy):
+            raise UsageError(f"--model_args: policy {policy.name} asks no model; run low and high")
+        return policy
+
+    @property
+    def at_once(self) -> int:
+        """How many episodes run together."""
+        return self.batch_size if self.base_url is None else self.num_concurrent
+
+    def open(self) -> Engine:
+        """The engine that the options describe.
+
+        Raises:
+            UsageError: an option goes with the other engine.
+            EngineError: the model cannot be had.
+        """
+        for_hf = {
+            "dtype": self.dtype,
+            "max_pixels": self.max_pixels,
+            "trust_remote_code": self.trust_remote_code,
+        }
+        for_server = {"api_key": self.api_key, "grid": GRIDS.get(self.grid or "")}
+        served = self.base_url is not None
+        for name, value in (for_hf if served else for_server).items():
+            if value is not None:
+                wanted = "goes without base_url" if served else "needs base_url"
+                raise UsageError(f"--model_args: {name} {wanted}")
+        options: dict[str, Any] = for_server if served else {**for_hf, "device": self.device}
+        given = {name: value for name, value in options.items() if value is not None}
+        if not served:
+            given["max_batch"] = self.batch_size
+        return open_engine(self.pretrained, base_url=self.base_url, **given)
+
+    def config(self, model: str) -> dict[str, Any]:
+        """What a run folder is for; another run must agree in it to go on there."""
+        return {
+            "lmms_eval": True,
+            "model": model,
+            "engine": "hf" if self.base_url is None else "openai",
+            "policies": [self.asked.name],
+            **self.model_dump(include={"profile", "max_turns", "seed", "thought_tokens"}),
+            "concurrency": self.at_once,
+        }
+
+    def sampling(self, generation: Mapping[str, Any], sample: str) -> Sampling:
+        """How replies about a sample are drawn, by the task's `generation_kwargs`.
+
+        `until` is not looked at: a reply ends where the model ends it, and the blank line that
+        tasks stop at by default may stand between thoughts. Each sample has a seed of its own.
+        """
+        greedy = generation.get("do_sample") is False
+        digest = hashlib.sha256(f"{self.seed}/{sample}".encode()).digest()
+        return Sampling(
+            temperature=0.0 if greedy else float(generation.get("temperature") or 0.0),
+            top_p=float(generation.get("top_p") or 1.0),
+            max_tokens=int(generation.get("max_new_tokens") or 1024) + self.thought_tokens,
+            seed=int.from_bytes(digest[:4], "big") >> 1,
+        )
