@@ -96,8 +96,8 @@ def test_grids():
 
 
 def test_what_is_missing():
+    text = {key: value for key, value in TINY["text_config"].items() if key != "vocab_size"}
     with pytest.raises(KeyError, match="vocab_size"):
-        text = {k: v for k, v in TINY["text_config"].items() if k != "vocab_size"}
         model_shape({**TINY, "text_config": text})
     check_family(TINY, "tiny")
     with pytest.raises(CheckpointError, match="model 'x' is of type None; wanted one of qwen2_vl"):

@@ -19,6 +19,7 @@ VERBS = {
     "train": "Train a model: sft from labelled rows, grpo from rewards.",
     "label": "Find out by rollouts which rows of a data set need the original image.",
     "judge": "Score predictions in a file, by rules or by asking a model.",
+    "plan": "Tell what a workload will cost in tokens and FLOPs, and when looking small pays.",
     "report": "Compare training runs: a table, plots, and a page with sample episodes.",
     "demo": "Run the main job on the shipped sample images and leave a page of it.",
     "doctor": "Show what is installed, what is missing, and how to get it.",
