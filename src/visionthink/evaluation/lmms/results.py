@@ -1,0 +1,138 @@
+"""What lmms-eval leaves: a file of results, and one of samples for each task. Its exit code says
+nothing: it is 0 when it fails as well.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from visionthink.core.errors import RunError
+from visionthink.evaluation.lmms.manifest import MODEL
+
+RESULTS, SAMPLES = "_results.json", "_samples_"
+FAILED = "[LMMS_EVAL_"
+"""How lmms-eval's models begin what stands in place of an answer that they could not get."""
+
+
+@dataclass(frozen=True)
+class Results:
+    """One run of lmms-eval.
+
+    Attributes:
+        path: the file of results.
+        held: what it holds.
+    """
+
+    path: Path
+    held: Mapping[str, Any]
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that were run; groups of them have no samples of their own."""
+        return tuple(self.held["n-samples"])
+
+    @property
+    def model(self) -> str:
+        """What was given as --model."""
+        return str(self.held["config"]["model"])
+
+    @property
+    def is_ours(self) -> bool:
+        return self.model == MODEL
+
+    def model_arg(self, name: str) -> str | None:
+        """One of the --model_args."""
+        given = self.held["config"].get("model_args") or ""
+        if isinstance(given, Mapping):
+            return None if given.get(name) is None else str(given[name])
+        found = re.search(rf"(?:^|,)\s*{name}=([^,]*)", given)
+        return found[1].strip() if found else None
+
+    def values(self, task: str) -> Mapping[str, Any]:
+        return self.held["results"].get(task, {})
+
+    def samples(self, task: str) -> list[dict[str, Any]]:
+        """The lines about a task's samples, in order.
+
+        Raises:
+            RunError: they were not kept, are broken, or some are missing.
+        """
+        stem = self.path.name.removesuffix(RESULTS)
+        path = self.path.with_name(f"{stem}{SAMPLES}{task}.jsonl")
+        if not path.is_file():
+            raise RunError(
+                f"no samples of task {task} at {path}: only they tell answers from failures; run "
+                "lmms-eval again with --log_samples"
+            )
+        lines = list(_lines(path))
+        wanted = self.held["n-samples"][task]["effective"]
+        if len(lines) != wanted:
+            raise RunError(f"{path} has {len(lines)} samples, and {self.path.name} is of {wanted}")
+        return sorted(lines, key=lambda line: line["doc_id"])
+
+
+def find_results(place: Path) -> Results:
+    """The results in a file, or in the only such file in a folder.
+
+    Raises:
+        RunError: there is none, there are several, or it cannot be read.
+    """
+    if place.is_file():
+        return _read(place)
+    if not place.is_dir():
+        raise RunError(f"no results of lmms-eval at {place}: there is no such file or folder")
+    found = sorted(place.rglob(f"*{RESULTS}"))
+    if not found:
+        raise RunError(
+            f"no results of lmms-eval in {place} (*{RESULTS}): it failed, whatever its exit code "
+            "says, or had no --output_path; its log tells why"
+        )
+    if len(found) > 1:
+        names = ", ".join(str(path.relative_to(place)) for path in found[:3])
+        raise RunError(f"{place} holds {len(found)} results ({names}, …): name one of these files")
+    return _read(found[0])
+
+
+def texts(line: Mapping[str, Any]) -> list[str]:
+    """What the model said to a sample: once, or as often as it was repeated."""
+    return list(_flat(line.get("resps", line["filtered_resps"])))
+
+
+def is_failed(line: Mapping[str, Any]) -> bool:
+    return any(text.startswith(FAILED) for text in texts(line))
+
+
+def _flat(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Sequence):
+        for inner in value:
+            yield from _flat(inner)
+
+
+def _read(path: Path) -> Results:
+    try:
+        held = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunError(f"cannot read {path}: {error}") from error
+    wanted = ("results", "n-samples", "config")
+    if not isinstance(held, dict) or not all(isinstance(held.get(key), dict) for key in wanted):
+        raise RunError(f"{path} is no results file of lmms-eval: it has no {', '.join(wanted)}")
+    return Results(path, held)
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, text in enumerate(file, 1):
+                line = json.loads(text)
+                if not isinstance(line, dict) or not {"doc_id", "filtered_resps"} <= line.keys():
+                    raise RunError(f"{path}, line {number}: no sample of lmms-eval")
+                yield line
+    except (OSError, ValueError) as error:
+        raise RunError(f"cannot read {path}: {error}") from error
