@@ -157,7 +157,8 @@ def command(
             environment=describe_environment(seeds={"seed": seed}),
             resume=resume,
         )
-        rows, samples = _run(run, loaded, chosen, model, settings)
+        in_process = engine["base_url"] is None and engine["engine"] in (None, "hf")
+        rows, samples = _run(run, loaded, chosen, model, settings, warm_up=in_process)
     failed = [sample for sample in samples if sample.score is None]
     if estimate:
         told = estimates(samples, [suite.name for suite in loaded])
@@ -203,12 +204,14 @@ def _run(
     policies: Sequence[Policy | Derived],
     model: Engine,
     settings: Settings,
+    *,
+    warm_up: bool,
 ) -> tuple[list[dict[str, Any]], list[Sample]]:
     """Do what is left of the run; the rows of its summary, and what they are made of."""
     work = Work.of(run, suites, policies)
     try:
         with progress("evaluating", "evaluated", work.total) as done:
-            asyncio.run(evaluate(work, model, settings, done))
+            asyncio.run(evaluate(work, model, settings, done, warm_up=warm_up))
     except KeyboardInterrupt:
         count = sum(1 for _ in run.episodes())
         click.echo(f"{count} episodes are in {run.path}; --resume goes on", err=True)

@@ -15,19 +15,30 @@ SECONDS_BETWEEN_LINES = 10.0
 @contextmanager
 def progress(doing: str, done: str, total: int) -> Iterator[Callable[[], None]]:
     """Call what it yields after each of `total` rows: a bar on a terminal, else a line now and
-    then. `doing` labels the bar ("judging"), `done` begins the lines ("judged").
+    then, both with the time that is left if it goes on like this. `doing` labels the bar
+    ("judging"), `done` begins the lines ("judged").
     """
     if sys.stderr.isatty():
         with click.progressbar(length=total, label=doing, file=sys.stderr) as bar:
             yield lambda: bar.update(1)
         return
-    count, said = 0, time.monotonic()
+    began = said = time.monotonic()
+    count = 0
 
     def step() -> None:
         nonlocal count, said
         count += 1
-        if time.monotonic() - said >= SECONDS_BETWEEN_LINES:
-            said = time.monotonic()
-            click.echo(f"{done} {count} of {total}", err=True)
+        now = time.monotonic()
+        if now - said >= SECONDS_BETWEEN_LINES:
+            said = now
+            left = (now - began) / count * (total - count)
+            click.echo(f"{done} {count} of {total}, {_duration(left)} left", err=True)
 
     yield step
+
+
+def _duration(seconds: float) -> str:
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 120 else f"{minutes / 60:.1f} h"

@@ -18,7 +18,8 @@ Record = Mapping[str, Any]
 def derive(policy: Derived, low: Record, high: Record, seed: int) -> dict[str, Any]:
     """The record of one sample, made of the records of the same sample by `low` and `high`.
 
-    It has an error where an episode that it needs has one; without a request a lot needs `low` only.
+    It has an error where an episode that it needs has one; where the lot does not request, `high`
+    is not needed.
     """
     if policy.share is None:
         requests = low["score"] is not None and (high["score"] or 0) > low["score"]

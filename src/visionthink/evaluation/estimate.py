@@ -25,7 +25,7 @@ ESTIMATED = ("high", "low")
 RIGHT = 0.5
 """Scores from here on count as right, where a metric gives shares."""
 ENOUGH = 0.01
-"""A loss of accuracy that the small image alone may have and still do."""
+"""A loss of accuracy that the small image alone may have and still do; a saving that is none."""
 
 Pair = tuple[Sample, Sample]
 """A question at low and at high."""
@@ -75,16 +75,20 @@ def estimate(pairs: Sequence[Pair]) -> dict[str, Any]:
 def verdict(row: Mapping[str, Any]) -> str:
     """What follows from an estimate, in one sentence."""
     ceiling, careful = (row[key]["visual_token_ratio"] for key in ("ceiling", "careful"))
+    saved = 1 - row["low"]["visual_token_ratio"]
+    if saved <= ENOUGH:
+        return "Nothing to save: the images are so small that their half size has as many tokens."
     if row["accuracy_high"] - row["accuracy_low"] <= ENOUGH:
-        saved = percent(1 - row["low"]["visual_token_ratio"])
         return (
             "The small image alone is as good here: look low saves "
-            f"{saved} of the visual tokens, without any training."
+            f"{percent(saved)} of the visual tokens, without any training."
         )
     if careful < 1:
+        least, most = percent(1 - careful), percent(1 - ceiling)
+        saved = most if least == most else f"{least} to {most}"
         return (
-            f"Worth training: a model that learns when to request can save {percent(1 - careful)} "
-            f"to {percent(1 - ceiling)} of the visual tokens and lose nothing."
+            f"Worth training: a model that learns when to request can save {saved} of the visual "
+            "tokens and lose nothing."
         )
     if ceiling < 1:
         return (

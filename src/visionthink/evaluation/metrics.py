@@ -95,7 +95,7 @@ def relaxed(answer: str, prediction: str) -> float:
     """
     truth, said = _number(answer), _number(prediction)
     if truth and said is not None:
-        return float(abs(said - truth) <= TOLERANCE * abs(truth))
+        return float(abs(said - truth) / abs(truth) <= TOLERANCE)
     return float(answer.strip().lower() == prediction.strip().lower())
 
 

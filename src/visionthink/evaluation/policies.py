@@ -51,11 +51,12 @@ class Policy:
         return self.look == "high" and self.pruning is None
 
     def check(self, engine: Engine) -> None:
-        """Raise UsageError if its prompts do not go with its look; cheap, before any episode."""
+        """Raise UsageError if its prompts do not go with its look, or the engine cannot prune."""
         profile_for(self.look, self.profile or engine.profile or DEFAULT_PROFILE)
+        self.engine(engine)
 
     def engine(self, engine: Engine) -> Engine:
-        """The engine that it asks. Raises UsageError where the engine cannot prune."""
+        """The engine that it asks: on the same weights, and never while the other one computes."""
         if self.pruning is None:
             return engine
         from visionthink.pruning import parse_method, pruned_engine
@@ -106,7 +107,10 @@ def parse_policy(name: str) -> Policy | Derived:
     if pruning.partition(":")[0] in PRUNINGS:
         from visionthink.pruning import parse_method
 
-        parse_method(pruning)  # raises what is wrong with it
+        try:
+            parse_method(pruning)
+        except UsageError as error:
+            raise UsageError(f"policy {name!r}: {error}") from error
         return Policy(name, "high" if pruning == name else "auto", pruning=pruning)
     if head not in LOOK_OF:
         known = [*LOOKS, *(f"{look}:PROFILE" for look in LOOKS), f"{RANDOM}:0.3", ORACLE]

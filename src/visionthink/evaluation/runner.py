@@ -137,10 +137,13 @@ async def evaluate(
     engine: Engine,
     settings: Settings,
     done: Callable[[], None] = lambda: None,
+    *,
+    warm_up: bool = False,
 ) -> None:
     """Do what is left; `done` is called after each episode. The engine and the judges are closed.
 
-    A sample whose image, episode or verdict fails gets a line with the reason and no score.
+    A sample whose image, episode or verdict fails gets a line with the reason and no score. With
+    `warm_up` each policy first asks one sample for nothing: a model's first reply takes longest.
 
     Raises:
         EngineError, JudgeError: so many failed in a row that the model or the judge must be down.
@@ -152,6 +155,8 @@ async def evaluate(
             for of, policy, rows in work.missing:
                 if of is suite and rows:
                     asked = _Asked(work.run, suite, policy, policy.engine(engine), settings)
+                    if warm_up:
+                        await asked.one(rows[0])
                     await asked.all(rows, done)
             _derive(work, suite, settings.seed)
     finally:
@@ -181,7 +186,7 @@ class _Asked:
 
         async def work() -> None:
             for row in waiting:
-                self._keep(*await self._one(row))
+                self._keep(*await self.one(row))
                 done()
 
         tasks = [asyncio.create_task(work()) for _ in range(self._settings.concurrency)]
@@ -193,7 +198,7 @@ class _Asked:
             await asyncio.gather(*tasks, return_exceptions=True)
         self._release()
 
-    async def _one(self, row: Row) -> tuple[dict[str, Any], VisionThinkError | None]:
+    async def one(self, row: Row) -> tuple[dict[str, Any], VisionThinkError | None]:
         """The record of a row, and the error if it has one."""
         began = time.perf_counter()
         episode: Episode | None = None

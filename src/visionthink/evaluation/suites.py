@@ -9,7 +9,6 @@ charts/test.jsonl   a data set with the columns image, question and answer
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -189,15 +188,18 @@ def _families(name: str) -> list[str]:
 
 
 def _size(weights: dict[str, float], each: int) -> int:
-    """The least number of rows in which every family comes `each` times, within one of it."""
-    size = math.ceil(each * sum(weights.values()) / min(weights.values()))
+    """The least number of rows in which every family comes `each` times."""
+    size = int(each * sum(weights.values()) / min(weights.values()))
     while min(Counter(spread_families(weights, size)).values()) < each:
         size += 1
     return size
 
 
 def _load(spec: str, options: SuiteOptions) -> Suite:
-    rows = load_rows(options)
+    read = load_rows(options)
+    rows = Rows(
+        tuple(read), read.source, read.bad
+    )  # rows of the embedded world are drawn each time
     name = options.name or Path(options.path or spec).stem
     ids = {row.id for row in rows}
     for row in rows:

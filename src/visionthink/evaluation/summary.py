@@ -8,6 +8,8 @@
     visual_token_ratio   visual tokens that the model ran over (first look + original where it was
                          requested), summed, over those of the originals, summed
     ..._replaced         the same, the original in place of the first look where it was requested
+    ..._kept             visual tokens left in the last layer, where pruning takes some out on the
+                         way (visual_token_ratio counts their average over the layers then)
     seconds_per_sample   wall clock: mean seconds of an episode over the episodes at once
     flops_ratio          prefill FLOPs, vision tower included, over those of the originals alone
     paper_flops_ratio    the same by the paper's formula (§2.2)
@@ -33,7 +35,8 @@ from visionthink.evaluation.suites import ALL
 class Sample:
     """What a summary needs of a line of `episodes.jsonl`; `score` is None where it has an error.
 
-    `tokens` are visual ones: first look, requested, vanilla. `flops` and `paper_flops` are prefill
+    `tokens` are visual ones: first look, requested, vanilla; `kept` are those of them that are left
+    in the last layer. `flops` and `paper_flops` are prefill
     and vanilla, None where the model's sizes are not known.
     """
 
@@ -47,6 +50,7 @@ class Sample:
     answer: str = ""
     requested: bool = False
     tokens: tuple[int, int, int] = (0, 0, 0)
+    kept: int = 0
     texts: tuple[int, int] = (0, 0)
     flops: tuple[int, int] | None = None
     paper_flops: tuple[int, int] | None = None
@@ -66,6 +70,7 @@ class Sample:
             answer=record["answer"],
             requested=record["requested"],
             tokens=(visual["first"], visual["requested"], visual["vanilla"]),
+            kept=sum(_kept(turn["cost"]) for turn in record["turns"]),
             texts=(ledger["prompt_tokens"], ledger["completion_tokens"]),
             flops=_known(ledger["prefill_flops"], ledger["vanilla_prefill_flops"]),
             paper_flops=_known(
@@ -73,6 +78,11 @@ class Sample:
             ),
             seconds=record["seconds"],
         )
+
+
+def _kept(cost: Mapping[str, Any]) -> int:
+    kept = cost.get("kept_visual_tokens")
+    return cost["visual_tokens"] if kept is None else kept
 
 
 def _known(spent: int | None, vanilla: int | None) -> tuple[int, int] | None:
@@ -151,6 +161,7 @@ def _row(
         "visual_token_ratio_replaced": _ratio(
             (s.tokens[1] or s.tokens[0], s.tokens[2]) for s in good
         ),
+        "visual_token_ratio_kept": _ratio((s.kept, s.tokens[2]) for s in good),
         "paper_flops_ratio": _ratio(sample.paper_flops for sample in good),
         "prompt_tokens": average(lambda sample: sample.texts[0]),
         "completion_tokens": average(lambda sample: sample.texts[1]),

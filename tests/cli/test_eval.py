@@ -1,0 +1,320 @@
+"""`eval` as a user runs it: on the embedded model, against a server, killed and gone on with."""
+
+from __future__ import annotations
+
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import Run
+from PIL import Image
+
+from engines.chat_server import ChatServer, says, status
+from visionthink.core.protocol import direct_reply
+
+RED = says(direct_reply("", "red"))
+ROWS = 12
+POLICIES = ("high", "low", "oracle")
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """12 rows; of every three, two have the answer red and one blue."""
+    Image.new("RGB", (112, 112), "red").save(tmp_path / "image.png")
+    line = {"image": "image.png", "question": "Which colour?"}
+    rows = [{**line, "id": f"r{i}", "answer": "blue" if i % 3 == 2 else "red"} for i in range(ROWS)]
+    path = tmp_path / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def read(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "episodes.jsonl").read_text().splitlines()]
+
+
+def keys(run: Path) -> Counter[tuple[str, str]]:
+    return Counter((line["policy"], line["id"]) for line in read(run))
+
+
+def options(server: ChatServer, out: Path, *policies: str) -> list[str]:
+    return [
+        *("--base-url", server.url, "--retries", "0", "--concurrency", "2", "--out", str(out)),
+        *(part for policy in policies for part in ("--policy", policy)),
+    ]
+
+
+def test_the_embedded_model(tmp_path: Path, run: Run) -> None:
+    """10 drawings, 3 of them strong: low is wrong on those, auto requests them and is right. Of 10
+    small images of a quarter and 3 originals the tokens would be 0.25 + 0.3 if all were equal.
+    """
+    out = tmp_path / "run"
+    policies = [part for p in ("high", "low", "auto", "oracle") for part in ("--policy", p)]
+    given = run("eval", "mini", "--limit", 10, *policies, "--device", "cpu", "--out", out, "--json")
+    assert given.code == 0, given.err
+    rows = json.loads(given.out)
+    assert rows == json.loads((out / "summary.json").read_text())
+    whole = {row["policy"]: row for row in rows if row["family"] == "all"}
+    assert {name: (row["n"], row["errors"]) for name, row in whole.items()} == dict.fromkeys(
+        ("high", "low", "auto", "oracle"), (10, 0)
+    )
+    assert {name: row["accuracy"] for name, row in whole.items()} == {
+        **{"high": 1.0, "low": 0.7, "auto": 1.0, "oracle": 1.0}
+    }
+    assert {name: row["request_rate"] for name, row in whole.items()} == {
+        **{"high": 0.0, "low": 0.0, "auto": 0.3, "oracle": 0.3}
+    }
+    assert whole["high"]["visual_token_ratio"] == whole["high"]["flops_ratio"] == 1
+    assert whole["low"]["visual_token_ratio"] == 0.25
+    assert 0.5 < whole["auto"]["visual_token_ratio"] < 0.6
+    assert whole["low"]["vs_high"]["difference"] == pytest.approx(-0.3)
+    assert whole["low"]["vs_high"]["low"] < -0.3
+    families = {row["family"]: row for row in rows if row["policy"] == "auto"}
+    assert families["receipt"]["kind"] == "strong"
+    assert families["receipt"]["visual_token_ratio"] == 1.25
+    config = json.loads((out / "config.json").read_text())["config"]
+    assert (config["model"], config["profile"]) == ("mini", "mini")
+    assert config["policies"] == ["high", "low", "auto", "oracle"]
+    pictures = {(e["policy"], len(e["images"])) for e in read(out) if e["family"] == "receipt"}
+    assert pictures == {("high", 1), ("low", 1), ("auto", 2), ("oracle", 2)}
+
+
+def test_pruned_policies_on_the_embedded_model(tmp_path: Path, run: Run) -> None:
+    """VisionZip keeps half of what the tower made, so that the ratio is about a half."""
+    out = tmp_path / "run"
+    given = run(
+        *("eval", "mini:colour", "--limit", 3, "--out", out, "--device", "cpu", "--json"),
+        *("--policy", "high", "--policy", "visionzip:0.5", "--policy", "auto+visionzip:0.5"),
+    )
+    assert given.code == 0, given.err
+    whole = {row["policy"]: row for row in json.loads(given.out) if row["family"] == "all"}
+    assert 0.4 < whole["visionzip:0.5"]["visual_token_ratio"] < 0.6
+    assert whole["visionzip:0.5"]["flops_ratio"] < 1
+    assert whole["auto+visionzip:0.5"]["visual_token_ratio"] < 0.25
+
+
+def test_the_table(data: Path, tmp_path: Path, run: Run) -> None:
+    """8 of 12 answers are red: 0.667, with an error of sqrt(12 · 2/9 / 11 / 12) = 0.142. An image
+    of 112 px is 16 visual tokens, 4 at half size.
+    """
+    with ChatServer(RED) as server:
+        given = run("eval", data, *options(server, tmp_path / "run", *POLICIES))
+    assert given.code == 0, given.err
+    lines = [line.split() for line in given.out.splitlines()]
+    assert lines[0] == ["rows"]
+    assert lines[1][:5] == ["policy", "n", "accuracy", "less", "high"]
+    assert lines[2][:5] == ["high", "12", "0.667", "±", "0.142"]
+    assert lines[3][:5] == ["low", "12", "0.667", "±", "0.142"]
+    assert "25.0 %" in given.out
+    assert len(lines) == 5
+    assert given.err == f"run          {tmp_path / 'run'}\n"
+
+
+def test_an_estimate_needs_no_folder(data: Path, tmp_path: Path, run: Run) -> None:
+    with ChatServer(RED) as server:
+        arguments = ("--base-url", server.url, "--retries", 0, "--estimate")
+        given = run("eval", data, *arguments)
+        assert (given.code, given.err) == (0, "")
+        assert given.out.startswith("rows: 12 questions, answered from the small image (low) and ")
+        assert "The small image alone is as good here" in given.out
+        given = run("eval", data, *arguments, "--out", tmp_path / "run", "--json")
+    (row,) = json.loads(given.out)
+    assert (row["both"], row["neither"], row["break_even"]) == (8, 4, 0.75)
+    assert {row["policy"] for row in json.loads((tmp_path / "run/summary.json").read_text())} == {
+        *("high", "low")
+    }
+
+
+def test_a_run_is_not_overwritten_and_goes_on_with_the_same_config_only(
+    data: Path, tmp_path: Path, run: Run
+) -> None:
+    out = tmp_path / "run"
+    with ChatServer(RED) as server:
+        assert run("eval", data, *options(server, out, "low")).code == 0
+        before = (out / "episodes.jsonl").read_bytes()
+        given = run("eval", data, *options(server, out, "low"))
+        assert given.code == 1
+        assert "holds a run already: resume it (--resume), or name a new folder" in given.err
+        given = run("eval", data, *options(server, out, "low", "high"), "--resume", "--seed", 3)
+        assert given.code == 1
+        assert 'policies (was ["low"], now ["low", "high"]), seed (was 0, now 3)' in given.err
+        given = run("eval", data, *options(server, out, "low"), "--resume", "--json")
+        assert given.code == 0
+        assert json.loads(given.out)[0]["n"] == ROWS
+        assert len(server.chats) == ROWS
+    assert (out / "episodes.jsonl").read_bytes() == before
+
+
+def test_killed_three_times(data: Path, tmp_path: Path, run: Run) -> None:
+    """A reply takes 20 ms. Three processes are killed at random moments; whatever they left, each
+    sample stands there once in the end, and no finished one was asked again: besides the 24
+    replies that were kept only those are lost that were open (2) when a process died.
+    """
+    out, lot = tmp_path / "run", random.Random()
+    with ChatServer(says(direct_reply("", "red"), delay=0.02)) as server:
+        arguments = ["eval", str(data), *options(server, out, *POLICIES)]
+        code = "from visionthink.cli.main import main; main()"
+        finished = b""
+        for kill in range(3):
+            resume = ["--resume"] if kill else []
+            wanted = finished.count(b"\n") + lot.randint(1, 6)
+            with subprocess.Popen(
+                [sys.executable, "-c", code, *arguments, *resume],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            ) as process:
+                wait_until(lambda wanted=wanted: count_lines(out) >= wanted, process)
+                time.sleep(lot.uniform(0, 0.02))
+                process.kill()
+                process.communicate(timeout=60)
+            assert process.returncode == -signal.SIGKILL
+            left = (out / "episodes.jsonl").read_bytes()
+            assert left.startswith(finished)
+            finished = left[: left.rfind(b"\n") + 1]
+            (out / "episodes.jsonl").write_bytes(finished + b'{"suite": "ro')  # died while writing
+        given = run(*arguments, "--resume", "--json")
+        assert given.code == 0, given.err
+        asked = len(server.chats)
+    assert (out / "episodes.jsonl").read_bytes().startswith(finished)
+    assert keys(out) == {(policy, f"r{i}"): 1 for policy in POLICIES for i in range(ROWS)}
+    assert 2 * ROWS <= asked <= 2 * ROWS + 3 * 2
+    rows = json.loads((out / "summary.json").read_text())
+    assert {row["policy"]: (row["n"], row["accuracy"]) for row in rows} == dict.fromkeys(
+        POLICIES, (ROWS, 8 / 12)
+    )
+    environment = json.loads((out / "environment.json").read_text())
+    assert len(environment["resumed"]) == 3
+
+
+def test_interrupted(data: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    with ChatServer(says(direct_reply("", "red"), delay=0.02)) as server:
+        code = "from visionthink.cli.main import main; main()"
+        with subprocess.Popen(
+            [sys.executable, "-c", code, "eval", str(data), *options(server, out, "low")],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            wait_until(lambda: count_lines(out) >= 2, process)
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert [line for line in err.splitlines() if line] == [
+        f"{count_lines(out)} episodes are in {out}; --resume goes on",
+        "Error: interrupted",
+    ]
+
+
+def count_lines(run: Path) -> int:
+    path = run / "episodes.jsonl"
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    for _ in range(6000):
+        if true():
+            return
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
+    raise AssertionError("nothing happened in a minute")
+
+
+def test_an_outage_stops_the_run_and_it_goes_on_afterwards(
+    data: Path, tmp_path: Path, run: Run
+) -> None:
+    """5 replies, then the server is down: 5 failures in a row end the run, none of them is kept."""
+    out = tmp_path / "run"
+    with ChatServer(*[RED] * 5, status(500, "overloaded")) as server:
+        given = run("eval", data, *options(server, out, "low"), "--concurrency", 1)
+        assert given.code == 1
+        assert given.err.startswith("Error: 5 episodes in a row failed (suite rows, policy low), ")
+        assert "overloaded" in given.err
+        assert given.err.count("\n") == 1
+        assert (len(read(out)), len(server.chats)) == (5, 10)
+    with ChatServer(RED) as server:
+        given = run("eval", data, *options(server, out, "low"), "--concurrency", 1, "--resume")
+        assert given.code == 0, given.err
+        assert len(server.chats) == ROWS - 5
+
+
+def test_errors_of_samples_are_counted_and_told(data: Path, tmp_path: Path, run: Run) -> None:
+    out = tmp_path / "run"
+    with ChatServer(RED, status(500, "overloaded"), RED) as server:
+        given = run("eval", data, *options(server, out, "low"), "--concurrency", 1)
+    assert given.code == 0
+    assert given.err.startswith("1 of 12 episodes have no score, the first: ")
+    row = json.loads((out / "summary.json").read_text())[0]
+    assert (row["n"], row["errors"]) == (11, 1)
+    assert given.out.splitlines()[1].split()[-1] == "errors"
+    assert given.out.splitlines()[2].split()[-1] == "1"
+
+
+def test_if_every_episode_fails_so_does_the_command(data: Path, tmp_path: Path, run: Run) -> None:
+    with ChatServer(status(500, "overloaded")) as server:
+        out = options(server, tmp_path / "run", "low")
+        given = run("eval", data, *out, "--limit", 3)
+    assert given.code == 1
+    assert "Error: 3 of 3 episodes have no score, the first: " in given.err
+
+
+def test_a_judge_may_decide(data: Path, tmp_path: Path, run: Run) -> None:
+    """The rules know red; of blue the model says that it is right."""
+    out = tmp_path / "run"
+    with ChatServer(RED) as server, ChatServer(says("Score: 1")) as judge:
+        given = run(
+            *("eval", data, *options(server, out, "low")),
+            *("--judge", "cascade", "--judge-url", judge.url, "--judge-model", "judge"),
+        )
+    assert given.code == 0, given.err
+    assert Counter((e["by"], e["score"]) for e in read(out)) == {("rules", 1): 8, ("llm", 1): 4}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["mini"], 2, "--out RUN is wanted: the folder that the run leaves its files in"),
+        (["mini", "--estimate", "--resume"], 2, "--out RUN is wanted"),
+        (["mini", "--estimate", "--policy", "low"], 2, "--estimate chooses its policies itself"),
+        ([], 2, "Missing argument 'SUITE...'"),
+        (["minni", "--out", "OUT"], 2, "there is no suite 'minni'"),
+        (["mini", "--out", "OUT", "--policy", "hihg"], 2, "there is no policy 'hihg'"),
+        (
+            ["mini", "--out", "OUT", "--metric", "exactt"],
+            2,
+            "no metric 'exactt'; did you mean exac",
+        ),
+        (["mini", "--out", "OUT", "--limit", "0"], 2, "'--limit': 0 is not in the range x>=1"),
+        (["mini", "--out", "OUT", "--concurrency", "0"], 2, "--concurrency must be at least 1"),
+        (["mini", "--out", "OUT", "--judge", "llm"], 2, "the judge 'llm' needs base_url"),
+        (["mini", "--out", "OUT", "--set", "limit"], 2, "--set wants key=value"),
+        (["DATA", "--out", "OUT", "--set", "columns.answer=label"], 1, "no column 'label'"),
+        (["DATA", "--out", "OUT", "--policy", "auto:general"], 2, "cannot request the original"),
+        (["DATA", "--out", "DATA"], 2, "is a file"),
+        (["DATA", "--out", "FULL"], 1, "is not empty and holds no run"),
+        (["DATA", "--out", "OUT", "--policy", "fastv:0.5"], 2, "needs the hf engine"),
+    ],
+)
+def test_bad_usage(
+    arguments: list[str], code: int, message: str, data: Path, tmp_path: Path, run: Run
+) -> None:
+    script = tmp_path / "replies.txt"
+    script.write_text(direct_reply("", "red"))
+    places = {"DATA": str(data), "OUT": str(tmp_path / "run"), "FULL": str(tmp_path)}
+    given = run(
+        "eval",
+        *(places.get(argument, argument) for argument in arguments),
+        *("--engine", "scripted", "--model", script),
+    )
+    assert (given.code, given.out) == (code, "")
+    assert message in given.err
+    assert given.err.count("\n") == 1
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,78 @@
+"""Names of policies, and what is refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from visionthink.core.errors import UsageError
+from visionthink.engines.scripted import ScriptedEngine
+from visionthink.evaluation.policies import Derived, Policy, parse_policies, parse_policy
+
+
+@pytest.mark.parametrize(
+    ("name", "policy"),
+    [
+        ("high", Policy("high", "high")),
+        ("auto", Policy("auto", "auto")),
+        ("auto:simple-resize", Policy("auto:simple-resize", "auto", "simple-resize")),
+        ("low:general", Policy("low:general", "low", "general")),
+        ("random:0.3", Derived("random:0.3", 0.3)),
+        ("random:0", Derived("random:0", 0.0)),
+        ("oracle", Derived("oracle")),
+        ("fastv:0.5", Policy("fastv:0.5", "high", pruning="fastv:0.5")),
+        ("auto+visionzip:0.5", Policy("auto+visionzip:0.5", "auto", pruning="visionzip:0.5")),
+    ],
+)
+def test_names(name: str, policy: Policy | Derived):
+    assert parse_policy(name) == policy
+
+
+def test_only_plain_originals_are_vanilla():
+    vanilla = [
+        name
+        for name in ("high", "high:general", "low", "auto", "fastv:0.5")
+        if isinstance(policy := parse_policy(name), Policy) and policy.is_vanilla
+    ]
+    assert vanilla == ["high", "high:general"]
+
+
+def test_low_and_high_join_what_is_made_of_them():
+    assert [policy.name for policy in parse_policies(["oracle", "auto", "low"])] == [
+        *("high", "auto", "low", "oracle")
+    ]
+    assert [policy.name for policy in parse_policies([])] == ["high", "low", "auto"]
+    assert [policy.name for policy in parse_policies(["auto"])] == ["auto"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("hihg", "there is no policy 'hihg'; there are auto, low, high, auto:PROFILE, "),
+        ("", "there is no policy ''"),
+        ("auto:agnet", "there is no prompt profile 'agnet'; did you mean agent?"),
+        ("auto:", "there is no prompt profile ''"),
+        ("auto:general", "profile 'general' cannot request the original"),
+        ("random", "policy 'random' wants a share of requests from 0 to 1: random:0.3"),
+        ("random:30", "wants a share of requests from 0 to 1"),
+        ("random:nan", "wants a share of requests from 0 to 1"),
+        ("oracle:2", "there is no policy 'oracle:2'"),
+        ("fastv:2", "policy 'fastv:2': the share of visual tokens"),
+        ("low+visionzip:0.5", "there is no policy 'low+visionzip:0.5'"),
+    ],
+)
+def test_what_is_refused(name: str, message: str):
+    with pytest.raises(UsageError) as caught:
+        parse_policy(name)
+    assert message in str(caught.value)
+
+
+def test_one_named_twice():
+    with pytest.raises(UsageError, match="policy 'auto' is named twice; leave one of them out"):
+        parse_policies(["auto", "low", "auto"])
+
+
+def test_what_the_engine_cannot_do():
+    with pytest.raises(UsageError, match="cannot request the original"):
+        Policy("auto", "auto").check(ScriptedEngine([], profile="general"))
+    with pytest.raises(UsageError, match="needs the hf engine; got ScriptedEngine"):
+        Policy("fastv:0.5", "high", pruning="fastv:0.5").check(ScriptedEngine([]))
