@@ -1,4 +1,4 @@
-"""Sample episodes of a run folder as cards: what was seen, said, decided and rewarded.
+"""Episodes of run folders as cards: what was seen, said and decided; of training with rewards.
 
 A record keeps no prompts, so the conversation shown is what the model was shown and what it said.
 Records and their images are hostile: what cannot be read becomes a note in place of the card.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -60,25 +60,56 @@ def gallery(found: Sequence[Sample]) -> str:
 
     Empty if there are none.
     """
-    if not found:
-        return ""
     many = len({sample.run.name for sample in found}) > 1
-    cards = "\n".join(_folded(sample, at, many) for at, sample in enumerate(found, start=1))
-    return f'<section class="gallery">\n{_buttons()}\n{cards}\n</section>'
+    cards = [_folded(sample, at, many) for at, sample in enumerate(found, start=1)]
+    words = {name: {of: of.replace("-", " ") for of in every} for name, every in CHOICES.items()}
+    return choosable(cards, words)
 
 
-def _buttons() -> str:
+def _folded(sample: Sample, number: int, named: bool) -> str:
+    record = sample.record
+    step, family, kind = record.get("step"), record.get("family"), record.get("kind")
+    facts = [
+        sample.run.name if named else "",
+        f"step {step}" if isinstance(step, int) else "",
+        family if isinstance(family, str) else "",
+    ]
+    marks = [verdict(_reward(record).get("accuracy")), kind if kind in CHOICES["kind"] else ""]
+    folder = sample.run.folder.path
+    return folded(record, folder, number, facts=facts, marks=marks, aside=_asides(record))
+
+
+Choices = Mapping[str, Mapping[str, str]]
+"""What episodes can be chosen by: for each, the marks of cards and their names on the page. The
+first is that of all.
+"""
+
+
+def choosable(cards: Sequence[str], choices: Choices) -> str:
+    """The HTML of cards with buttons that choose among them; empty if there are no cards."""
+    if not cards:
+        return ""
     chosen = "".join(
-        f'<span class="choice">{_radio(name, choices)}</span>' for name, choices in CHOICES.items()
+        f'<span class="choice">{_radio(name, marks)}</span>' for name, marks in choices.items()
     )
-    return f'<p class="choices">{chosen}</p>'
+    told = "\n".join(cards)
+    return f'<section class="gallery">\n<p class="choices">{chosen}</p>\n{told}\n</section>'
 
 
-def _radio(name: str, choices: Sequence[str]) -> str:
+def _radio(name: str, marks: Mapping[str, str]) -> str:
     return "".join(
-        f'<input type="radio" name="{name}" id="only-{choice}"{" checked" if not at else ""}>'
-        f'<label for="only-{choice}">{choice.replace("-", " ")}</label>'
-        for at, choice in enumerate(choices)
+        f'<input type="radio" name="{name}" id="only-{mark}"{" checked" if not at else ""}>'
+        f'<label for="only-{mark}">{_text(told)}</label>'
+        for at, (mark, told) in enumerate(marks.items())
+    )
+
+
+def choosing(choices: Mapping[str, Iterable[str]]) -> str:
+    """The style sheet that does the choosing: no script runs on our pages."""
+    return "\n".join(
+        f".gallery:has(#only-{mark}:checked) .sample:not(.{mark}) {{ display: none; }}"
+        for marks in choices.values()
+        for mark in list(marks)[1:]
     )
 
 
@@ -87,51 +118,56 @@ CHOICES = {
     "verdict": ("any-verdict", "right", "wrong"),
     "kind": ("any-kind", *KINDS),
 }
-"""What can be chosen; the first of each is everything."""
-FILTERS = "\n".join(
-    f".gallery:has(#only-{choice}:checked) .sample:not(.{choice}) {{ display: none; }}"
-    for choices in CHOICES.values()
-    for choice in choices[1:]
-)
-"""The style sheet that does the choosing: no script runs on our pages."""
+"""What episodes of training can be chosen by."""
+FILTERS = choosing(CHOICES)
 
 
-def _folded(sample: Sample, number: int, named: bool) -> str:
-    record = sample.record
+def folded(
+    record: Mapping[str, Any],
+    folder: Path,
+    number: int,
+    *,
+    facts: Sequence[str],
+    marks: Sequence[str],
+    aside: str,
+    hidden: Sequence[str] = (),
+) -> str:
+    """The HTML of one record, folded under one line: `facts`, how it went, `marks`, the question.
+
+    Args:
+        record: a line of `episodes.jsonl`.
+        folder: of its run, for images that are files.
+        number: among those of the page.
+        facts: what the line begins with.
+        marks: words of ours that it can be chosen by, which are told as well.
+        aside: HTML under the question.
+        hidden: marks that are not told.
+    """
     try:
-        episode, note = episode_of(record, sample.run.folder.path)
-        shown = card(episode, number, f"{_asides(record)}{note}")
-        marks = _marks(record, episode)
+        episode, note = episode_of(record, folder)
+        shown = card(episode, number, f"{aside}{note}")
+        marks = [_way(episode), *marks]
     except (VisionThinkError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         why = f"{type(error).__name__}: {error}"
         shown = f'<p class="none">This record cannot be shown: {_text(one_line(why)[:200])}</p>'
         marks = []
-    step = record.get("step")
-    family = record.get("family")
-    facts = [
-        sample.run.name if named else "",
-        f"step {step}" if isinstance(step, int) else "",
-        family if isinstance(family, str) else "",
-        *marks,
-    ]
+    told = ", ".join(fact for fact in (*facts, *marks) if fact)
     question = one_line(str(record.get("question", "")))
     short = question if len(question) <= _MAX_QUESTION else f"{question[: _MAX_QUESTION - 1]}…"
+    classes = " ".join(mark for mark in ("sample", *marks, *hidden) if mark)
     return (
-        f'<details class="sample {" ".join(marks)}"><summary>'
-        f'<span class="facts">{_text(", ".join(fact for fact in facts if fact))}</span> '
+        f'<details class="{classes}"><summary><span class="facts">{_text(told)}</span> '
         f'<span dir="auto">{_text(short)}</span></summary>\n{shown}\n</details>'
     )
 
 
-def _marks(record: Mapping[str, Any], episode: Episode) -> list[str]:
-    """The words of `CHOICES` that hold: they are class names, so nothing else may come here."""
+def _way(episode: Episode) -> str:
     unanswered = episode.stop_reason is not StopReason.ANSWERED
-    way = "requested" if episode.requested else "unanswered" if unanswered else "direct"
-    accuracy = _reward(record).get("accuracy")
-    verdict = "" if accuracy is None else "right" if accuracy >= 0.5 else "wrong"
-    kind = record.get("kind")
-    known = kind if kind in CHOICES["kind"] else ""
-    return [mark for mark in (way, verdict, known) if mark]
+    return "requested" if episode.requested else "unanswered" if unanswered else "direct"
+
+
+def verdict(score: float | None) -> str:
+    return "" if score is None else "right" if score >= 0.5 else "wrong"
 
 
 def _asides(record: Mapping[str, Any]) -> str:

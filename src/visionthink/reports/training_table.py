@@ -129,16 +129,18 @@ def text_tables(table: Table) -> str:
     heads, rows = table
     apart = [at for at, head in enumerate(heads) if head.startswith(_HELD_OUT)]
     first = [at for at in range(len(heads)) if at not in apart]
-    parts = [_aligned([[line[at] for at in first] for line in (heads, *rows)])]
+    parts = [aligned([[line[at] for at in first] for line in (heads, *rows)])]
     if apart:
         bare = [[line[at] for at in (0, *apart)] for line in rows]
         top = [heads[0], *(heads[at].removeprefix(_HELD_OUT) for at in apart)]
-        parts.append(f"Held-out\n{_aligned([top, *bare])}")
+        parts.append(f"Held-out\n{aligned([top, *bare])}")
     return "\n\n".join(parts)
 
 
-def _aligned(lines: Sequence[Sequence[str]]) -> str:
-    """The first of the lines are heads, broken before their second word."""
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+    """Columns under each other, the first to the left, the others to the right. The first of the
+    lines are heads, broken before their second word.
+    """
     upper = [head.partition(" ")[0] if " " in head else "" for head in lines[0]]
     lower = [head.partition(" ")[2] or head for head in lines[0]]
     lines = [upper, lower, *lines[1:]]
@@ -155,12 +157,12 @@ def _aligned(lines: Sequence[Sequence[str]]) -> str:
 def markdown_table(table: Table) -> str:
     heads, rows = table
     rule = ["---", *["---:"] * (len(heads) - 1)]
-    lines = [[_quoted(cell) for cell in line] for line in (heads, rule, *rows)]
+    lines = [[quoted(cell) for cell in line] for line in (heads, rule, *rows)]
     lines[1] = rule
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
     """`text` with nothing in it that Markdown or HTML would read as markup."""
     return re.sub(r"([\\`*_{}\[\]<>#|~&!])", r"\\\1", text)
 
@@ -176,15 +178,15 @@ def markdown(
         parts.append(SEEDS)
     if sweep is not None:
         key, settings = sweep
-        parts += [f"## By {_quoted(key)}", markdown_table(sweep_table(settings, key))]
+        parts += [f"## By {quoted(key)}", markdown_table(sweep_table(settings, key))]
         if warning := sweep_warning(settings, key):
-            parts.append(f"Note: {_quoted(warning)}.")
+            parts.append(f"Note: {quoted(warning)}.")
     if (table := family_table(groups)) is not None:
         parts += ["## Requests by family", markdown_table(table)]
     for plot in plots:
         parts += [
-            f"## {_quoted(plot.title)}",
-            f"![{_quoted(plot.title)}]({plot.name}.png)",
+            f"## {quoted(plot.title)}",
+            f"![{quoted(plot.title)}]({plot.name}.png)",
             plot.caption,
         ]
     return "\n\n".join(parts) + "\n"
