@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from visionthink.reports.published import published
+from visionthink.reports.published_table import paper_json, paper_text
 from visionthink.reports.training import group, read_runs, settings
 from visionthink.reports.training_page import EPISODES, write_report
 from visionthink.reports.training_table import (
@@ -19,7 +21,7 @@ from visionthink.reports.training_table import (
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="RUN...")
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path), metavar="RUN...")
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
@@ -33,9 +35,19 @@ from visionthink.reports.training_table import (
     show_default=True,
     help="Sample episodes on the page, of all runs together.",
 )
+@click.option(
+    "--paper",
+    is_flag=True,
+    help="Print the paper's tables instead, recomputed, with the cells that do not add up.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 def command(
-    runs: tuple[Path, ...], out: Path | None, by: str | None, episodes: int, as_json: bool
+    runs: tuple[Path, ...],
+    out: Path | None,
+    by: str | None,
+    episodes: int,
+    paper: bool,
+    as_json: bool,
 ) -> None:
     """Compare the training runs in the folders RUN.
 
@@ -46,6 +58,14 @@ def command(
     Example:
       visionthink report out/paper-* out/none-* --by reward.rule --out out/report
     """  # noqa: D301 - click wants the character that keeps its line breaks
+    if paper:
+        if runs or out or by:
+            raise click.UsageError("--paper stands alone: it prints published figures, of no RUN")
+        figures = published()
+        click.echo(json.dumps(paper_json(figures)) if as_json else paper_text(figures))
+        return
+    if not runs:
+        raise click.UsageError("Missing argument 'RUN...'.")
     read = read_runs(runs)
     groups = group(read)
     sweep = (by, settings(read, by)) if by is not None else None
