@@ -48,8 +48,8 @@ class LayerPruning:
             if self._schedule[layer] < self._schedule[layer - 1]
         ]
         self._owner = torch.tensor(layout.owner, device=language.device)
-        # Places, in the prompt, of the tokens that the running layer has; and those that each
-        # layer was left with once the prompt had gone through it.
+        # Places, in the prompt, of the tokens that the running layer has; and of those that each
+        # layer had when the prompt went through it.
         self._present = torch.arange(layout.tokens, device=language.device)
         self._left: dict[int, torch.Tensor] = {}
         self._rows = self._present[-1:]  # places of the tokens whose attention decides
@@ -126,19 +126,17 @@ class LayerPruning:
         """The hook before a layer that has fewer tokens than the first."""
 
         def enter(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Hooked:
+            if not self._prefill:  # one token, which sees all that is left
+                return args, {**kwargs, "attention_mask": None}
             hidden, *rest = args
-            mask = kwargs.get("attention_mask")  # none at all, or additive: (1, 1, queries, keys)
-            if self._prefill:
-                if number in self._stages:
-                    hidden = self._dropped(hidden, self._schedule[number])
-                present = self._left[number] = self._present
-                rotary = tuple(part[:, present] for part in kwargs["position_embeddings"])
-                kwargs = {**kwargs, "position_embeddings": rotary}
-                mask = None if mask is None else mask[:, :, present][..., present]
-            elif mask is not None:
-                spoken = torch.arange(self._layout.tokens, mask.shape[-1], device=mask.device)
-                mask = mask[..., torch.cat((self._left[number], spoken))]
-            return (hidden, *rest), {**kwargs, "attention_mask": mask}
+            if number in self._stages:
+                hidden = self._dropped(hidden, self._schedule[number])
+            present = self._left[number] = self._present
+            rotary = tuple(part[:, present] for part in kwargs["position_embeddings"])
+            mask = kwargs["attention_mask"]  # additive, (1, 1, T, T), where the kernel takes one
+            mask = None if mask is None else mask[:, :, present][..., present]
+            changed = {"position_embeddings": rotary, "attention_mask": mask}
+            return (hidden, *rest), {**kwargs, **changed}
 
         return enter
 

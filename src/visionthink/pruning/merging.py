@@ -10,7 +10,8 @@ def density_peaks(states: torch.Tensor, count: int) -> tuple[torch.Tensor, torch
 
     With k = `count`: a token's density is exp(-mean of its k smallest squared distances, its own 0
     among them), its reach the distance to the nearest denser token (the largest of all distances
-    where there is none); centres are the `count` largest products. Distances are divided by √D.
+    where there is none); centres are the `count` largest products. Distances are divided by √D; of
+    equally dense tokens the first counts as denser.
 
     Args:
         states: (N, D).
@@ -23,10 +24,12 @@ def density_peaks(states: torch.Tensor, count: int) -> tuple[torch.Tensor, torch
     distances = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist")
     distances = distances / points.shape[1] ** 0.5
     nearest = distances.topk(count, dim=-1, largest=False).values
-    density = (-nearest.square().mean(dim=-1)).exp()
+    density = -nearest.square().mean(dim=-1)  # in logarithms: exp would be 0 for far-off tokens
+    order = torch.arange(len(points), device=points.device)
     denser = density[None, :] > density[:, None]
+    denser |= (density[None, :] == density[:, None]) & (order[None, :] < order[:, None])
     reach = torch.where(denser, distances, distances.max()).min(dim=-1).values
-    centres = best(density * reach, count)
+    centres = best(density + reach.log(), count)
     cluster = distances[:, centres].argmin(dim=-1)
     cluster[centres] = torch.arange(count, device=centres.device)
     return centres, _means(points, cluster, count).to(states.dtype)
