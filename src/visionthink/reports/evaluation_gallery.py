@@ -105,12 +105,13 @@ def evaluation_gallery(found: Sequence[Shown]) -> Gallery:
     policies = _numbered("policy", [_word(shown.record, "policy") for shown in found])
     families = _numbered("family", [_family(shown) for shown in found])
     runs = _numbered("run", [shown.run.name for shown in found])
+    verdicts = {_verdict(shown.record) for shown in found}
     choices: Choices = {
         "policies": {"any-policy": "any policy", **_named(policies)},
         "families": {"any-family": "any family", **_named(families)},
         "runs": {"any-run": "any run", **_named(runs)},
         "ways": {"any-outcome": "any way", **{way: way for way in WAYS}},
-        "verdicts": {"any-score": "any verdict", **{word: word for word in VERDICTS}},
+        "verdicts": {"any-score": "any verdict", **{w: w for w in VERDICTS if w in verdicts}},
     }
     choices = {name: marks for name, marks in choices.items() if len(marks) > 2}
     cards = [
@@ -138,7 +139,7 @@ def evaluation_gallery(found: Sequence[Shown]) -> Gallery:
 
 def _numbered(stem: str, found: Sequence[str]) -> dict[str, str]:
     """A class name for each distinct text: texts of strangers are none."""
-    return {text: f"{stem}-{at}" for at, text in enumerate(sorted(set(found)))}
+    return {text: f"{stem}-{at}" for at, text in enumerate(dict.fromkeys(found))}
 
 
 def _named(marks: Mapping[str, str]) -> dict[str, str]:
@@ -175,7 +176,7 @@ def _other(record: Mapping[str, Any]) -> str:
 
 
 def _line(label: str, html: str) -> str:
-    return f'<p dir="auto"><span class="label">{label}</span> {html}</p>'
+    return f'<p class="aside"><span class="label">{label}</span> <span dir="auto">{html}</span></p>'
 
 
 def _text(text: str) -> str:

@@ -127,8 +127,7 @@ def cost_sheet(comparison: Comparison) -> Sheet:
             if not (rows := entry.of_suite(suite)):
                 continue
             cells = [one_line(entry.title)]
-            for name in ratios:
-                cells.append(_score(entry.figure(name, suite)))
+            cells += [_share(entry.figure(name, suite)) for name in ratios]
             for name in ("flops_ratio", "paper_flops_ratio"):
                 cells.append(_percent(_mean(entry.figure(name, suite))))
             for name in ("prompt_tokens", "completion_tokens"):
@@ -159,7 +158,7 @@ def family_sheets(comparison: Comparison) -> dict[str, Sheet]:
             if decides(entry, suite):
                 heads.append(f"{one_line(entry.label)} requests %")
                 for line, family in zip(lines, families, strict=True):
-                    line.append(_score(entry.figure("request_rate", suite, (family,))))
+                    line.append(_share(entry.figure("request_rate", suite, (family,))))
         sheets[suite] = Sheet(heads, [Line(line) for line in lines])
     return sheets
 
@@ -178,6 +177,13 @@ def _score(figure: Estimate | None) -> str:
         return NOTHING
     spread = "" if figure.stderr is None else f" ± {figure.stderr * 100:.1f}"
     return f"{figure.mean * 100:.1f}{spread}"
+
+
+def _share(figure: Estimate | None) -> str:
+    """As a score, without a spread that is none."""
+    if figure is None or (figure.stderr or 0) < 0.0005:
+        return _percent(_mean(figure))
+    return _score(figure)
 
 
 def _percent(value: float | None) -> str:

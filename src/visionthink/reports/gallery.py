@@ -23,7 +23,7 @@ from visionthink.core.protocol import PROFILES
 from visionthink.core.records import EPISODE_VERSION
 from visionthink.core.types import LOOKS, Episode, Example, Message, StopReason, Turn, Usage
 from visionthink.reports.page import card
-from visionthink.reports.story import clean, one_line
+from visionthink.reports.story import clean, count, one_line
 from visionthink.reports.training import KINDS, TrainingRun
 
 LIMITS = Limits(max_bytes=4 * 2**20, max_pixels=4_000_000)
@@ -92,14 +92,22 @@ def choosable(cards: Sequence[str], choices: Choices) -> str:
     chosen = "".join(
         f'<span class="choice">{_radio(name, marks)}</span>' for name, marks in choices.items()
     )
-    told = "\n".join(cards)
-    return f'<section class="gallery">\n<p class="choices">{chosen}</p>\n{told}\n</section>'
+    below = f'<p class="shown"> of {count(len(cards), "episode")}</p>'
+    return "\n".join(
+        [
+            '<section class="gallery">',
+            f'<p class="choices">{chosen}</p>',
+            *cards,
+            below,
+            "</section>",
+        ]
+    )
 
 
 def _radio(name: str, marks: Mapping[str, str]) -> str:
     return "".join(
-        f'<input type="radio" name="{name}" id="only-{mark}"{" checked" if not at else ""}>'
-        f'<label for="only-{mark}">{_text(told)}</label>'
+        f'<span><input type="radio" name="{name}" id="only-{mark}"'
+        f'{" checked" if not at else ""}><label for="only-{mark}">{_text(told)}</label></span>'
         for at, (mark, told) in enumerate(marks.items())
     )
 
@@ -143,6 +151,10 @@ def folded(
         aside: HTML under the question.
         hidden: marks that are not told.
     """
+    question = one_line(str(record.get("question", "")))
+    if record.get("turns") is None and record.get("error") is not None:
+        shown = f"<article><header>{aside}</header></article>"
+        return _line_of(facts, marks, hidden, question, shown)
     try:
         episode, note = episode_of(record, folder)
         shown = card(episode, number, f"{aside}{note}")
@@ -151,8 +163,17 @@ def folded(
         why = f"{type(error).__name__}: {error}"
         shown = f'<p class="none">This record cannot be shown: {_text(one_line(why)[:200])}</p>'
         marks = []
+    return _line_of(facts, marks, hidden, question, shown)
+
+
+def _line_of(
+    facts: Sequence[str],
+    marks: Sequence[str],
+    hidden: Sequence[str],
+    question: str,
+    shown: str,
+) -> str:
     told = ", ".join(fact for fact in (*facts, *marks) if fact)
-    question = one_line(str(record.get("question", "")))
     short = question if len(question) <= _MAX_QUESTION else f"{question[: _MAX_QUESTION - 1]}…"
     classes = " ".join(mark for mark in ("sample", *marks, *hidden) if mark)
     return (

@@ -101,7 +101,7 @@ def _labels(members: Sequence[Sequence[Run]]) -> list[str]:
         ", ".join(f"{key.rpartition('.')[2]} {value_text(run.config, key)}" for key in keys)
         for run in firsts
     ]
-    if len(firsts) == 1 or len(set(said)) < len(said) or max(map(len, said)) > _LABEL:
+    if len(firsts) <= 1 or len(set(said)) < len(said) or max(map(len, said)) > _LABEL:
         said = [_common([run.name for run in of_group]) for of_group in members]
     if len(set(said)) < len(said):
         said = [run.name for run in firsts]

@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
 _PLACES = tuple(
     (x * far, y * far, "left" if x > 0 else "right" if x < 0 else "center")
-    for far in (1.0, 2.0, 3.2, 4.6)
+    for far in (1.0, 2.0, 3.2, 4.6, 6.5)
     for x, y in ((9, 0), (-9, 0), (0, 11), (0, -11), (8, 8), (-8, 8), (8, -8), (-8, -8))
 )
 """Points to the right and up from the point, and how the text is aligned; the best come first."""
 _POINT = 6.0
 """Half of what a marker covers, in points."""
+_ROUNDS = 3
+"""So often each text is placed anew, given where the others are."""
 _FAR = 20.0
 """Texts that are farther from their points are tied to them by a line."""
 
@@ -38,9 +40,10 @@ def label_points(
     unit = figure.dpi / 72
     at: list[tuple[float, float]] = [tuple(ax.transData.transform(point)) for point in points]
     half = _POINT * unit
-    taken: list[Box] = [(x - half, y - half, x + half, y + half) for x, y in at]
+    marks: list[Box] = [(x - half, y - half, x + half, y + half) for x, y in at]
     frame = ax.get_window_extent().extents
-    for point, (x, y), text in zip(points, at, texts, strict=True):
+    notes: list[Any] = []
+    for point, text in zip(points, texts, strict=True):
         note: Any = ax.annotate(
             text, point, xytext=(0, 0), textcoords="offset points", fontsize=size, color=INK
         )
@@ -48,19 +51,25 @@ def label_points(
         note.set(
             va="center", zorder=5, path_effects=[withStroke(linewidth=2.2, foreground="white")]
         )
-        extent = note.get_window_extent()
-        width, height = extent.width, extent.height
-        best = min(
-            range(len(_PLACES)),
-            key=lambda n: (_cost(_box(x, y, n, width, height, unit), taken, frame), n),
-        )
-        right, up, align = _PLACES[best]
+        notes.append(note)
+    sizes = [(extent.width, extent.height) for extent in (n.get_window_extent() for n in notes)]
+    chosen: dict[int, int] = {}
+    for _ in range(_ROUNDS):
+        for n, (x, y) in enumerate(at):
+            others = [_box(*at[o], place, *sizes[o], unit) for o, place in chosen.items() if o != n]
+            taken = [*marks, *others]
+            costs = [
+                _cost(_box(x, y, place, *sizes[n], unit), taken, frame)
+                for place in range(len(_PLACES))
+            ]
+            chosen[n] = costs.index(min(costs))
+    for n, note in enumerate(notes):
+        right, up, align = _PLACES[chosen[n]]
         note.set(position=(right, up), ha=align)
-        taken.append(_box(x, y, best, width, height, unit))
         if abs(right) + abs(up) > _FAR:
             ax.annotate(
                 "",
-                point,
+                points[n],
                 xytext=(right, up),
                 textcoords="offset points",
                 arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkB": 4},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -70,6 +70,13 @@ def write_report(
         PAGE: page(groups, drawn, shown, sweep).encode(),
         MARKDOWN: markdown(groups, drawn, sweep).encode(),
     }
+    return write_files(out, texts, drawn)
+
+
+def write_files(
+    out: str | os.PathLike[str], texts: Mapping[str, bytes], drawn: Sequence[Plot]
+) -> list[Path]:
+    """Write texts, and each plot as PNG and SVG, into a folder. Raises RunError if it cannot."""
     images = {f"{plot.name}.png": plot.png for plot in drawn}
     images |= {f"{plot.name}.svg": plot.svg for plot in drawn}
     folder = Path(out)
@@ -90,29 +97,41 @@ def page(
 ) -> str:
     """The HTML page."""
     runs = [run for of_group in groups for run in of_group.runs]
+    told = f"{count(len(runs), 'run')}, {count(max(len(run.steps) for run in runs), 'step')}"
+    title = "Training runs" if len(runs) > 1 else f"Training run {runs[0].name}"
+    return document(
+        title, _text(told), "\n".join(sections(groups, drawn, shown, sweep)), PAGE_STYLE
+    )
+
+
+def sections(
+    groups: Sequence[Group],
+    drawn: Sequence[Plot],
+    shown: Sequence[Sample],
+    sweep: Sweep | None = None,
+) -> list[str]:
+    """What the page is made of: tables, plots and episodes, as HTML."""
     parts = [_table(run_table(groups)), f'<p class="muted">{NOTE}</p>']
     if any(len(of_group.runs) > 1 for of_group in groups):
         parts.append(f'<p class="muted">{SEEDS}</p>')
     if sweep is not None:
         key, of_key = sweep
-        parts += [_part(f"By {key}"), _table(sweep_table(of_key, key))]
+        parts += [heading(f"By {key}"), _table(sweep_table(of_key, key))]
         if warning := sweep_warning(of_key, key):
             parts.append(f'<p class="muted">Note: {_text(warning)}.</p>')
-    parts += [_part("Plots"), *(_figure(plot) for plot in drawn)]
+    parts += [heading("Plots"), *(plot_html(plot) for plot in drawn)]
     if (families := family_table(groups)) is not None:
-        parts += [_part("Requests by family"), _table(families)]
+        parts += [heading("Requests by family"), _table(families)]
     if shown:
-        parts += [_part("Sample episodes"), gallery(shown)]
-    told = f"{count(len(runs), 'run')}, {count(max(len(run.steps) for run in runs), 'step')}"
-    title = "Training runs" if len(runs) > 1 else f"Training run {runs[0].name}"
-    return document(title, _text(told), "\n".join(parts), PAGE_STYLE)
+        parts += [heading("Sample episodes"), gallery(shown)]
+    return parts
 
 
 def _text(text: str) -> str:
     return escape(clean(text))
 
 
-def _part(title: str) -> str:
+def heading(title: str) -> str:
     return f'<h2 class="part">{_text(title)}</h2>'
 
 
@@ -130,7 +149,7 @@ def _table(table: Table) -> str:
     )
 
 
-def _figure(plot: Plot) -> str:
+def plot_html(plot: Plot) -> str:
     data = base64.b64encode(plot.svg).decode("ascii")
     return (
         f'<figure class="plot"><img src="data:image/svg+xml;base64,{data}" '

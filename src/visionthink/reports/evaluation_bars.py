@@ -1,0 +1,205 @@
+"""Bars of policies: how often they request originals, and how long a sample takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from visionthink.reports.comparison import Comparison, Entry, kind_of
+from visionthink.reports.evaluation import ALL
+from visionthink.reports.evaluation_table import decides
+from visionthink.reports.plotting import INK, LEAD, MUTED, Plot, add_legend, finish, new_figure
+from visionthink.reports.policy_looks import LOOKS, MORE, MOST_SUITES, SMALL, Look
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MEASURED, _LIMIT = "measured", "if time followed FLOPs"
+_NAME = 34
+_MOST_BARS = 6
+
+
+@dataclass(frozen=True)
+class _Bar:
+    """Of one entry: a value for each category, None where it has none."""
+
+    label: str
+    look: Look
+    values: list[float | None]
+    errors: list[float | None]
+
+
+def _bars(ax: Axes, names: Sequence[str], bars: Sequence[_Bar], told: str = "{:.0%}") -> None:
+    """Horizontal bars, categories from the top down, with their values beside them."""
+    wide = 0.82 / len(bars)
+    for of, bar in enumerate(bars):
+        at = [
+            n + (of - (len(bars) - 1) / 2) * wide for n, v in enumerate(bar.values) if v is not None
+        ]
+        values = [value for value in bar.values if value is not None]
+        errors = [e or 0.0 for v, e in zip(bar.values, bar.errors, strict=True) if v is not None]
+        ax.barh(
+            at,
+            values,
+            height=wide * 0.9,
+            xerr=errors if any(errors) else None,
+            label=f"{LEAD}{bar.label}",
+            color=bar.look.colour,
+            hatch=bar.look.hatch,
+            edgecolor="white",
+            linewidth=0,
+            error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2},
+            zorder=2,
+        )
+        for place, value, error in zip(at, values, errors, strict=True):
+            ax.annotate(
+                told.format(value),
+                (value + error, place),
+                xytext=(3, 0),
+                textcoords="offset points",
+                va="center",
+                fontsize=SMALL,
+            )
+    ax.set_yticks(range(len(names)), [_short(name) for name in names])
+    ax.set_ylim(len(names) - 0.45, -0.55)
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0, labelcolor=INK)
+    ax.grid(axis="x")
+    ax.set_axisbelow(True)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
+
+
+def request_bars(comparison: Comparison) -> Iterator[Plot]:
+    """Request rates by suite, and by family of each suite."""
+    panels: list[tuple[str, list[tuple[str, str, str]]]] = []
+    if len(comparison.suites) > 1:
+        panels.append(("by suite", [(suite, suite, ALL) for suite in comparison.suites]))
+    for suite, families in comparison.suites.items():
+        kinds = list(dict.fromkeys(families.values()))
+        order = sorted(families, key=lambda family: kinds.index(families[family]))
+        told = [(f"{f} ({families[f]})" if families[f] else f, suite, f) for f in order]
+        told.append((f"all of {suite}", suite, ALL))
+        if len(comparison.suites) == 1 or len(told) > 2:
+            panels.append((suite if len(comparison.suites) > 1 else "", told))
+    for at, (title, places) in enumerate(panels):
+        entries = [
+            entry
+            for entry in comparison.entries
+            if kind_of(entry.policy) in ("auto", "oracle")
+            and any(decides(entry, suite) for suite in {place[1] for place in places})
+        ][:_MOST_BARS]
+        if not entries:
+            continue
+        bars: list[_Bar] = []
+        for of, entry in enumerate(entries):
+            found = [entry.figure("request_rate", suite, (family,)) for _, suite, family in places]
+            look = LOOKS[kind_of(entry.policy)]
+            same = sum(kind_of(e.policy) == kind_of(entry.policy) for e in entries[:of])
+            bars.append(
+                _Bar(
+                    entry.label,
+                    look._replace(hatch=MORE[same % len(MORE)]) if same else look,
+                    [figure.mean if figure else None for figure in found],
+                    [figure.stderr if figure else None for figure in found],
+                )
+            )
+        figure, axes = new_figure(1, 1, 0.5 + len(places) * (0.14 + 0.12 * len(bars)))
+        _bars(axes[0], [place[0] for place in places], bars)
+        _share_axis(axes[0], "samples for which the original is requested")
+        add_legend(figure, axes, [bar.label for bar in bars])
+        yield finish(
+            figure,
+            [],
+            "requests" if at == 0 else f"requests_{at}",
+            f"How often the original is requested{f': {title}' if title else ''}",
+            "The oracle requests where only the original gives the right answer: what is missing "
+            "to its bar are answers lost, what is beyond it tokens lost.",
+        )
+
+
+def _share_axis(ax: Axes, what: str) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    ax.set_xlim(0, 1.08)
+    ax.set_xticks([0, 0.25, 0.5, 0.75, 1])
+    ax.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    ax.set_xlabel(what)
+
+
+# Time
+
+
+def time_bars(comparison: Comparison) -> Iterator[Plot]:
+    """Seconds of a sample, and what they would be if they followed FLOPs."""
+    panels: list[tuple[str, list[Entry]]] = []
+    for suite in comparison.suites:
+        held = [e for e in comparison.entries if e.figure("seconds_per_sample", suite)]
+        if held:
+            panels.append((suite, held))
+    shown = panels[:MOST_SUITES]
+    if not shown:
+        return
+    columns = min(2, len(shown))
+    rows = -(-len(shown) // columns)
+    longest = max(len(held) for _, held in shown)
+    figure, axes = new_figure(rows, columns, 0.7 + 0.36 * longest)
+    labels: list[str] = []
+    for (suite, held), ax in zip(shown, axes, strict=False):
+        labels = list(dict.fromkeys([*labels, *_time_panel(ax, comparison, suite, held)]))
+        ax.set_title(suite if len(comparison.suites) > 1 else "")
+    add_legend(figure, axes, labels)
+    left_out = f" The first {MOST_SUITES} of {len(panels)} suites." if panels[MOST_SUITES:] else ""
+    yield finish(
+        figure,
+        axes[len(shown) :],
+        "seconds",
+        "Seconds of a sample",
+        "Wall clock over the episodes that ran at once. The hollow bars are vanilla's seconds, "
+        "times what the policy's prefill FLOPs are of its: what would be reached if time followed "
+        "FLOPs, for prompts as long. Oracle and requests by lot are added up from low and high."
+        f"{left_out}",
+    )
+
+
+def _time_panel(
+    ax: Axes, comparison: Comparison, suite: str, entries: Sequence[Entry]
+) -> list[str]:
+    """The labels of its bars, for a legend."""
+    limits = [_limit(comparison, suite, entry) for entry in entries]
+    labels = [_MEASURED]
+    for at, (entry, limit) in enumerate(zip(entries, limits, strict=True)):
+        seconds = entry.figure("seconds_per_sample", suite)
+        assert seconds is not None  # noqa: S101 - entries without seconds are left out before
+        look = LOOKS[kind_of(entry.policy)]
+        ax.barh(at - 0.13, seconds.mean, height=0.46, xerr=seconds.stderr, color=look.colour,
+                hatch=look.hatch, edgecolor="white", linewidth=0, label=f"{LEAD}{_MEASURED}",
+                error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2}, zorder=2)  # fmt: skip
+        ax.annotate(f"{seconds.mean:.3g}", (seconds.mean + (seconds.stderr or 0), at - 0.13),
+                    xytext=(3, 0), textcoords="offset points", va="center",
+                    fontsize=SMALL)  # fmt: skip
+        if limit is not None:
+            ax.barh(at + 0.24, limit, height=0.2, facecolor="white", edgecolor=MUTED,
+                    linewidth=0.9, label=f"{LEAD}{_LIMIT}", zorder=2)  # fmt: skip
+    if any(limit is not None for limit in limits):
+        labels.append(_LIMIT)
+    ax.set_yticks(range(len(entries)), [_short(entry.label) for entry in entries])
+    ax.set_ylim(len(entries) - 0.45, -0.55)
+    ax.spines["left"].set_visible(False)
+    ax.tick_params(axis="y", length=0, labelcolor=INK)
+    ax.margins(x=0.09)
+    ax.grid(axis="x")
+    ax.set_axisbelow(True)
+    ax.set_xlabel("seconds")
+    return labels
+
+
+def _limit(comparison: Comparison, suite: str, entry: Entry) -> float | None:
+    """Vanilla's seconds times what the FLOPs are of vanilla's."""
+    vanilla = comparison.vanilla(entry, suite)
+    seconds = vanilla.figure("seconds_per_sample", suite) if vanilla else None
+    share = comparison.share(entry, suite, "flops_ratio")
+    return seconds.mean * share if seconds and share is not None else None
