@@ -109,7 +109,7 @@ def test_the_table(data: Path, tmp_path: Path, run: Run) -> None:
     assert given.code == 0, given.err
     lines = [line.split() for line in given.out.splitlines()]
     assert lines[0] == ["rows"]
-    assert lines[1][:5] == ["policy", "n", "accuracy", "less", "high"]
+    assert lines[1][:5] == ["policy", "n", "accuracy", "vs", "high"]
     assert lines[2][:5] == ["high", "12", "0.667", "±", "0.142"]
     assert lines[3][:5] == ["low", "12", "0.667", "±", "0.142"]
     assert "25.0 %" in given.out

@@ -217,9 +217,12 @@ def _run(
         click.echo(f"{count} episodes are in {run.path}; --resume goes on", err=True)
         raise
     samples = [Sample.of(record) for record in run.episodes()]
-    metrics = {suite.name: suite.options.scored_by for suite in suites}
     rows = summarise(
-        samples, metrics, policies, concurrency=settings.concurrency, seed=settings.seed
+        samples,
+        {suite.name: suite.options.scored_by for suite in suites},
+        policies,
+        concurrency=settings.concurrency,
+        seed=settings.seed,
     )
     run.write_summary(rows)
     return rows, samples
