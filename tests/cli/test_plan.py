@@ -20,7 +20,7 @@ def test_tables_and_a_verdict(run: Run):
     assert (given.code, given.err) == (0, "")
     lines = given.out.splitlines()
     assert lines[0].startswith("model      Qwen/Qwen2.5-VL-7B-Instruct: 8.29 B parameters, 16.6 GB")
-    assert "1120x700 (1,000 visual tokens, 240 at half size)" in lines[1]
+    assert lines[1] == "images     1 of 1120x700 (1,000 visual tokens, 240 at half size)"
     assert lines[5].split()[:3] == ["vanilla", "1,000", "100.0"]
     assert lines[6].split()[:3] == ["down-sample", "240", "24.0"]
     assert lines[7].split()[:5] == ["VisionThink", "at", "0.3", "540", "54.0"]
@@ -39,15 +39,15 @@ def test_one_object_for_machines(run: Run):
         *("high", "low", "auto", "fastv:0.5")
     ]
     assert len(pruned) == 6
-    assert (high["visual"], low["visual"]) == (1000, 240)
-    assert (high["flops_ratio"], low["visual_ratio"]) == (1, 0.24)
-    assert auto["visual_ratio"] == pytest.approx(0.55)
+    assert (high["visual_tokens"], low["visual_tokens"]) == (1000, 240)
+    assert (high["flops_ratio"], low["visual_token_ratio"]) == (1, 0.24)
+    assert auto["visual_token_ratio"] == pytest.approx(0.55)
     assert auto["flops_ratio"] == pytest.approx(0.59, abs=0.03)
     assert high["kv_bytes"] == (1000 + 70 + 100) * told["kv_bytes_per_token"]
-    assert told["break_even"]["visual"] == 0.76
+    assert told["break_even"]["visual_tokens"] == 0.76
     assert told["weight_bytes"] == 2 * told["parameters"]
     assert [row["request_rate"] for row in told["by_request_rate"]] == [0, 0.1, 0.25, 0.5, 0.75, 1]
-    assert told["by_request_rate"][-1]["visual_ratio"] == 1.24
+    assert told["by_request_rate"][-1]["visual_token_ratio"] == 1.24
     assert told["workload"]["images"] == [
         {
             "size": [1120, 700],
@@ -77,7 +77,7 @@ def test_counts_of_sizes(run: Run):
     """16 visual tokens three times and 64 once: 28 on average."""
     sizes = ("--image-size", "112x112:3", "--image-size", "224x224")
     told = json.loads(run("plan", "--model", "mini", *sizes, "--json").out)
-    assert told["policies"][0]["visual"] == 28
+    assert told["policies"][0]["visual_tokens"] == 28
 
 
 def test_a_server_without_a_prefix_cache(run: Run):
@@ -85,7 +85,7 @@ def test_a_server_without_a_prefix_cache(run: Run):
         json.loads(run("plan", *SEVEN, *flag, "--json").out)
         for flag in ((), ("--no-prefix-cache",))
     )
-    assert again["break_even"]["flops"] < 0.3 < 0.7 < kept["break_even"]["flops"]
+    assert again["break_even"]["prefill_flops"] < 0.3 < 0.7 < kept["break_even"]["prefill_flops"]
     assert again["policies"][:2] == kept["policies"][:2]
     assert "prefilled each time" in run("plan", *SEVEN, "--no-prefix-cache").out
 

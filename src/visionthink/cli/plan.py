@@ -191,9 +191,9 @@ def _told_images(model: PlannedModel, images: Mapping[Size, int]) -> str:
         high, low = (visual_tokens(s, model.grid) for s in (size, half_size(size, model.grid)))
         return f"{size[0]}x{size[1]} ({high:,} visual tokens, {low:,} at half size)"
 
-    if len(images) == 1:
-        return told(*images)
     ends = sorted(images, key=math.prod)
+    if len(ends) == 1:
+        return f"{images[ends[0]]:,} of {told(ends[0])}"
     count = f"{sum(images.values()):,} of {len(images):,} sizes"
     return f"{count}, {told(ends[0])} to {told(ends[-1])}"
 
@@ -245,8 +245,17 @@ def _json(model: PlannedModel, workload: Workload, found: Plan, element: int) ->
     kv_bytes = model.kv_bytes(element)
 
     def told(cost: Cost) -> dict[str, Any]:
-        ratios = {f"{measure}_ratio": found.ratio(cost, measure) for measure in MEASURES}
-        return {**asdict(cost), **ratios, "kv_bytes": cost.context * kv_bytes}
+        return {
+            "visual_tokens": cost.visual,
+            "visual_token_ratio": found.ratio(cost, "visual"),
+            "prefill_flops": cost.flops,
+            "flops_ratio": found.ratio(cost, "flops"),
+            "paper_prefill_flops": cost.paper_flops,
+            "paper_flops_ratio": found.ratio(cost, "paper_flops"),
+            "context_tokens": cost.context,
+            "generated_tokens": cost.generated,
+            "kv_bytes": cost.context * kv_bytes,
+        }
 
     images = [
         {
@@ -267,5 +276,9 @@ def _json(model: PlannedModel, workload: Workload, found: Plan, element: int) ->
         "workload": {**asdict(workload), "images": images},
         "policies": [{"policy": name, **told(cost)} for name, cost in costs.items()],
         "by_request_rate": [{"request_rate": rate, **told(found.at(rate))} for rate in RATES],
-        "break_even": {measure: found.break_even(measure) for measure in MEASURES},
+        "break_even": {
+            "visual_tokens": found.break_even("visual"),
+            "prefill_flops": found.break_even("flops"),
+            "paper_prefill_flops": found.break_even("paper_flops"),
+        },
     }

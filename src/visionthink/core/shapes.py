@@ -101,8 +101,8 @@ def grid_of(config: Config, preprocessor: Config | None, max_pixels: int | None 
     published ones of the family do.
     """
     published = QWEN3_VL if config["model_type"].startswith("qwen3") else QWEN2_5_VL
-    held = preprocessor or {}
-    size = held.get("size") or {}
+    held: Config = preprocessor or {}
+    size: Config = held.get("size") or {}
     vision = config["vision_config"]
     return Grid(
         cell=_side(vision["patch_size"]) * vision["spatial_merge_size"],
