@@ -7,7 +7,8 @@ request), at the small image only (chance, as a rule), at neither. Three numbers
 - the *careful* model: requests wherever the small image is not enough for it, also where the
   original will not help, since it cannot know that;
 - the *break-even* request rate, 1 - (tokens of the small image / tokens of the original): a request
-  costs the original on top of the small image, so beyond it originals alone are cheaper.
+  costs the original on top of the small image, so beyond it originals alone are cheaper. Seconds
+  have a break-even of their own, an earlier one, since they do not fall as much as tokens.
 """
 
 from __future__ import annotations
@@ -69,6 +70,7 @@ def estimate(pairs: Sequence[Pair]) -> dict[str, Any]:
         "ceiling": _cost(pairs, needed),
         "careful": _cost(pairs, careful),
         "break_even": 1 - small["visual_token_ratio"],
+        "break_even_time": 1 - small["seconds_ratio"],
     }
 
 
@@ -88,7 +90,7 @@ def verdict(row: Mapping[str, Any]) -> str:
         saved = most if least == most else f"{least} to {most}"
         return (
             f"Worth training: a model that learns when to request can save {saved} of the visual "
-            "tokens and lose nothing."
+            "tokens and keep the accuracy."
         )
     if ceiling < 1:
         return (
@@ -192,12 +194,13 @@ def _notes(row: Mapping[str, Any]) -> str:
             f"(95 %: {100 * versus['low']:+.1f} to {100 * versus['high']:+.1f})."
         )
     lines.append(
-        f"Break-even: up to a request rate of {percent(row['break_even'])} requests cost fewer "
-        "visual tokens than originals always."
+        "Break-even: cheaper than originals always up to a request rate of "
+        f"{percent(row['break_even'])} in visual tokens, "
+        f"{percent(max(0.0, row['break_even_time']))} in time as measured here."
     )
     if row["only_low"]:
         lines.append(
-            f"{row['only_low']} right at low only are chance, as a rule; about as many of the "
-            f"{row['only_high']} right at high only may be."
+            f"Right at low only is chance, as a rule ({row['only_low']}); about as many of those "
+            "right at high only may be."
         )
     return "\n".join(lines)
