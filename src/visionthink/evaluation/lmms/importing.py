@@ -20,8 +20,7 @@ from visionthink.core.errors import RunError, UsageError
 from visionthink.core.records import scored_record
 from visionthink.core.runs import RunFolder
 from visionthink.core.types import Example
-from visionthink.evaluation.lmms.preset import Preset, preset_of
-from visionthink.evaluation.lmms.preset import presets as known_presets
+from visionthink.evaluation.lmms.preset import Preset, preset_of, presets
 from visionthink.evaluation.lmms.results import Results, find_results, is_failed, texts
 from visionthink.evaluation.policies import Policy, parse_policy
 from visionthink.evaluation.summary import Sample, summarise
@@ -30,8 +29,9 @@ Record = dict[str, Any]
 Row = dict[str, Any]
 
 _OF_EPISODES = (
-    *("request_rate", "visual_token_ratio", "visual_token_ratio_replaced", "flops_ratio"),
-    *("paper_flops_ratio", "seconds_per_sample", "prompt_tokens", "completion_tokens"),
+    *("request_rate", "visual_token_ratio", "visual_token_ratio_replaced"),
+    *("visual_token_ratio_kept", "flops_ratio", "paper_flops_ratio", "seconds_per_sample"),
+    *("prompt_tokens", "completion_tokens"),
 )
 
 
@@ -81,7 +81,7 @@ def import_results(
     found = [find_results(place) for place in places]
     names = list(policies) or [_policy_name(results) for results in found]
     records: dict[tuple[str, str], list[Record]] = {}
-    presets: dict[str, Preset] = {}
+    preset_for: dict[str, Preset] = {}
     notes: list[str] = []
     figures: dict[tuple[str, str], float | None] = {}
     samples: list[Sample] = []
@@ -92,7 +92,7 @@ def import_results(
             suite, preset = preset_of(task, metrics)
             if (suite, policy) in records:
                 raise UsageError(f"two results are of task {suite} and policy {policy}: name them")
-            presets[suite] = preset
+            preset_for[suite] = preset
             lines = results.samples(task)
             figures[suite, policy] = preset.result(results.values(task), len(lines))
             records[suite, policy] = [
@@ -101,12 +101,12 @@ def import_results(
             samples += [_sample(record, kept.concurrency) for record in records[suite, policy]]
     rows = summarise(
         samples,
-        {suite: presets[suite].ours for suite in sorted(presets, key=_place)},
+        {suite: preset_for[suite].ours for suite in sorted(preset_for, key=_place)},
         [_policy(name) for name in dict.fromkeys(names)],
     )
     for row in rows:
         key = row["suite"], row["policy"]
-        notes += _finish(row, presets[key[0]], figures[key], records[key])
+        notes += _finish(row, preset_for[key[0]], figures[key], records[key])
     run = RunFolder.create(
         out,
         {
@@ -126,7 +126,7 @@ def import_results(
 
 def _place(suite: str) -> tuple[int, str]:
     """Tasks with presets first, in their order."""
-    known = list(known_presets())
+    known = list(presets())
     return known.index(suite) if suite in known else len(known), suite
 
 
