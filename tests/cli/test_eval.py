@@ -246,6 +246,30 @@ def test_an_outage_stops_the_run_and_it_goes_on_afterwards(
         assert len(server.chats) == ROWS - 5
 
 
+def test_an_outage_may_be_passed_over(data: Path, tmp_path: Path, run: Run) -> None:
+    out = tmp_path / "run"
+    with ChatServer(*[RED] * 5, *[status(500, "overloaded")] * 9, RED) as server:
+        arguments = ("eval", data, *options(server, out, "low"), "--concurrency", 1)
+        assert run(*arguments).code == 1
+        given = run(*arguments, "--resume", "--max-failures", 0)
+    assert given.code == 0
+    assert Counter(line["error"] is None for line in read(out)) == {True: 8, False: 4}
+
+
+def test_rows_that_are_left_out_are_told(data: Path, tmp_path: Path, run: Run) -> None:
+    with data.open("a") as file:
+        file.write('{"image": "none.png", "question": "Which?", "answer": "red"}\n')
+    with ChatServer(RED) as server:
+        given = run("eval", data, *options(server, tmp_path / "run", "low"))
+        assert given.code == 1
+        assert "1 of 13 rows of" in given.err
+        assert "correct them, or set skip_bad" in given.err
+        told = options(server, tmp_path / "run", "low")
+        given = run("eval", data, *told, "--set", "skip_bad=true")
+    assert given.code == 0
+    assert given.err.startswith("rows: 1 rows cannot be used and are left out, the first: row 13: ")
+
+
 def test_errors_of_samples_are_counted_and_told(data: Path, tmp_path: Path, run: Run) -> None:
     out = tmp_path / "run"
     with ChatServer(RED, status(500, "overloaded"), RED) as server:

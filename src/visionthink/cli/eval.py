@@ -146,6 +146,13 @@ def command(
     chosen = parse_policies(ESTIMATED if estimate else policies)
     judging = with_judging(judge_kind, metric, judge_url, judge_model)
     loaded = load_suites(suites, sets=sets, limit=limit, seed=seed, judging=judging)
+    for suite in loaded:
+        if bad := suite.rows.bad:
+            click.echo(
+                f"{suite.name}: {len(bad)} rows cannot be used and are left out, the first: "
+                f"row {bad[0].number}: {bad[0].reason}",
+                err=True,
+            )
     model = engine_from(**engine)
     for policy in chosen:
         if isinstance(policy, Policy):
@@ -185,6 +192,8 @@ def _config(
 ) -> dict[str, Any]:
     """What the results depend on; a run goes on with the same only."""
     given = ("engine", "device", "dtype", "max_pixels", "grid")
+    limits = asdict(settings)
+    del limits["max_failures"]  # a run may go on with more patience
     return {
         "suites": {
             suite.name: suite.options.model_dump(mode="json", exclude_defaults=True)
@@ -194,7 +203,7 @@ def _config(
         "model": model.model,
         "profile": model.profile,
         **{key: engine[key] for key in given if engine[key] is not None},
-        **asdict(settings),
+        **limits,
     }
 
 

@@ -197,9 +197,7 @@ def _size(weights: dict[str, float], each: int) -> int:
 
 def _load(spec: str, options: SuiteOptions) -> Suite:
     read = load_rows(options)
-    rows = Rows(
-        tuple(read), read.source, read.bad
-    )  # rows of the embedded world are drawn each time
+    rows = Rows(tuple(read), read.source, read.bad)  # else those of mini are drawn at each look
     name = options.name or Path(options.path or spec).stem
     ids = {row.id for row in rows}
     for row in rows:
