@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import Protocol, runtime_checkable
 
 from visionthink.core.images import Grid
 from visionthink.core.ledger import ModelShape
@@ -45,4 +45,18 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Free what the engine holds; it cannot be used afterwards."""
+        ...
+
+
+@runtime_checkable
+class StreamingEngine(Engine, Protocol):
+    """An engine whose replies can be followed while they grow."""
+
+    async def stream(
+        self, messages: Sequence[Message], sampling: Sampling, heard: Callable[[str], None]
+    ) -> Completion:
+        """As `generate`; `heard` gets all of the reply so far, again and again, in the event loop.
+
+        What it got is a beginning of the reply's text, unless the reply fails.
+        """
         ...

@@ -6,11 +6,12 @@ call `run_episode`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from visionthink.core import protocol
-from visionthink.core.engine import Engine
+from visionthink.core.engine import Engine, StreamingEngine
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture, Size, half_view
 from visionthink.core.ledger import Cells, TurnCost, episode_ledger, turn_cost
@@ -30,6 +31,9 @@ DEFAULT_PROFILE = "agent"
 MAX_QUESTION_CHARACTERS = 20_000
 ALREADY_ORIGINAL = "the image is already shown at its original resolution"
 
+Watch = Callable[[int, str], None]
+"""Told of an episode as it goes: the number of the turn, from 0, and its text so far."""
+
 
 async def run_episode(
     example: Example,
@@ -39,6 +43,7 @@ async def run_episode(
     profile: str | None = None,
     max_turns: int = 2,
     sampling: Sampling | None = None,
+    watch: Watch | None = None,
 ) -> Episode:
     """Ask `engine` the example's question and see the episode through to its `StopReason`.
 
@@ -50,6 +55,7 @@ async def run_episode(
         profile: name of the prompt profile; default: the one that the checkpoint names, else agent.
         max_turns: how many replies the model may give. A request in the last one cannot be served.
         sampling: how replies are drawn; greedy by default. Turn t draws with its own seed.
+        watch: told of each reply as it grows, where the engine can tell, and when it is complete.
 
     Raises:
         UsageError: an argument is wrong, or the question is empty or too long.
@@ -64,7 +70,7 @@ async def run_episode(
     else:
         first = tuple(half_view(picture, engine.grid) for picture in originals)
 
-    messages = list(protocol.opening(rules, first, example.question))
+    messages = _opening(rules, example, first)
     shown: list[tuple[Picture, ...]] = [first]
     turns: list[Turn] = []
     costs: list[TurnCost] = []
@@ -72,7 +78,8 @@ async def run_episode(
     while True:
         last_turn = len(turns) + 1 >= max_turns
         budget = _next_sampling(sampling, turns)
-        completion = await engine.generate(messages, budget)
+        heard = None if watch is None else partial(watch, len(turns))
+        completion = await _reply(engine, messages, budget, heard)
         reply = protocol.parse_reply(completion.text, rules)
         turns.append(_turn(completion, reply, [_seen(picture, engine) for picture in shown[-1]]))
         costs.append(_cost(completion, shown, engine))
@@ -137,6 +144,34 @@ def check_question(example: Example, look: Look, profile: str | None, max_turns:
         )
     if max_turns < 1:
         raise UsageError(f"max_turns must be at least 1; got {max_turns}")
+
+
+def _opening(profile: Profile, example: Example, first: Sequence[Picture]) -> list[Message]:
+    """What is said before the first reply, with the first looks in place of the originals."""
+    if not example.conversation:
+        return list(protocol.opening(profile, first, example.question))
+    views = dict(zip(example.images, first, strict=True))
+    shown = [
+        replace(message, parts=tuple(p if isinstance(p, str) else views[p] for p in message.parts))
+        for message in example.conversation
+    ]
+    return list(protocol.conversation(profile, shown))
+
+
+async def _reply(
+    engine: Engine,
+    messages: Sequence[Message],
+    sampling: Sampling,
+    heard: Callable[[str], None] | None,
+) -> Completion:
+    if heard is None:
+        return await engine.generate(messages, sampling)
+    if isinstance(engine, StreamingEngine):
+        completion = await engine.stream(messages, sampling, heard)
+    else:
+        completion = await engine.generate(messages, sampling)
+    heard(completion.text)
+    return completion
 
 
 def _tokens_left(sampling: Sampling, turns: Sequence[Turn]) -> int | None:

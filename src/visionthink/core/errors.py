@@ -16,6 +16,8 @@ Each message is one line: what was wanted, what came, what to do. Each class als
 built-in exception that a caller would expect, and survives pickling.
 """
 
+from typing import Literal
+
 
 class VisionThinkError(Exception):
     """Base of all errors raised on purpose by this package."""
@@ -73,4 +75,15 @@ class CheckpointError(EngineError):
 
 
 class ServerError(EngineError):
-    """An OpenAI-compatible server refused, failed, or returned something that is not a reply."""
+    """An OpenAI-compatible server refused, failed, or returned something that is not a reply.
+
+    Attributes:
+        reason: "refused" by an error status, "timeout" (no reply in time), "unreachable" (no
+            connection, or it broke), "no_reply" (a success that holds none).
+        status: the HTTP status where it refused.
+        said: an excerpt of what the server said, harmless to show.
+    """
+
+    reason: Literal["refused", "timeout", "unreachable", "no_reply"] = "no_reply"
+    status: int | None = None
+    said: str = ""

@@ -138,11 +138,14 @@ class Picture:
         source: the original JPEG, PNG or WebP, only if decoding it gives exactly `image`. It keeps
             its metadata (camera, place), and they travel with it.
         name: file name for people, printable; "" if there is none.
+        views: smaller views by size, made once: servers make them before they are needed, where
+            the work blocks nobody.
     """
 
     image: Image.Image
     source: bytes | None = field(default=None, repr=False)
     name: str = ""
+    views: dict[Size, Picture] = field(default_factory=dict["Size", "Picture"], repr=False)
 
     @property
     def size(self) -> Size:
@@ -178,7 +181,10 @@ def half_view(picture: Picture, grid: Grid) -> Picture:
     size = half_size(picture.size, grid)
     if size == picture.size:
         return picture
-    return Picture(picture.image.resize(size, Image.Resampling.LANCZOS), name=picture.name)
+    if size not in picture.views:
+        small = picture.image.resize(size, Image.Resampling.LANCZOS)
+        picture.views[size] = Picture(small, name=picture.name)
+    return picture.views[size]
 
 
 def open_picture(

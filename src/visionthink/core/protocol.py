@@ -201,47 +201,90 @@ def plain_text(text: str) -> str:
     return re.sub(r"<\|(?=[^|<>\s]{1,64}\|>)", "< |", text)
 
 
-def _fill(template: str, pictures: Sequence[Picture], **texts: str) -> tuple[Part, ...]:
+def _fill(template: str, **filled: Sequence[Part]) -> tuple[Part, ...]:
     """Split the template at its placeholders, so that no filled-in text is searched again."""
     parts: list[Part] = []
     for piece in re.split(r"(\{image\}|\{question\}|\{error\})", template):
-        if piece == "{image}":
-            parts.extend(pictures)
-            continue
-        text = plain_text(texts[piece[1:-1]]) if piece in ("{question}", "{error}") else piece
-        if not text:
-            continue
-        if parts and isinstance(last := parts[-1], str):
-            parts[-1] = last + text
-        else:
-            parts.append(text)
-    return tuple(parts)
+        placeholder = piece in ("{image}", "{question}", "{error}")
+        parts.extend(filled[piece[1:-1]] if placeholder else (piece,))
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """`parts` with neighbouring texts made one, and without empty ones."""
+    joined: list[Part] = []
+    for part in parts:
+        if isinstance(part, str) and joined and isinstance(last := joined[-1], str):
+            joined[-1] = last + part
+        elif part:
+            joined.append(part)
+    return tuple(joined)
+
+
+def _plain(parts: Sequence[Part]) -> tuple[Part, ...]:
+    """Joined first: two texts can make a control token that neither holds."""
+    return tuple(plain_text(part) if isinstance(part, str) else part for part in _joined(parts))
 
 
 def opening(profile: Profile, pictures: Sequence[Picture], question: str) -> tuple[Message, ...]:
     """The system message and the question about `pictures`."""
     return (
         Message("system", (profile.system,)),
-        Message("user", _fill(profile.user, pictures, question=question)),
+        Message("user", _fill(profile.user, image=pictures, question=_plain((question,)))),
     )
+
+
+def conversation(profile: Profile, messages: Sequence[Message]) -> tuple[Message, ...]:
+    """`messages` as the profile says them: a system message, then user and assistant.
+
+    - The system message goes below the profile's own, which checkpoints were trained with.
+    - Each user message stands in the profile's frame, not the last alone: so a longer conversation
+      begins with the tokens of the shorter one, and servers' prefix caches hit.
+    - Images stand where the profile has them, if the message has them all before or all after its
+      text; images between texts stay there.
+    - What the assistant said is an answer in the profile's form, without a thought.
+    """
+    systems = [message for message in messages if message.role == "system"]
+    below = tuple(part for message in systems for part in ("\n\n", *_plain(message.parts)))
+    said = [Message("system", _joined((profile.system, *below)))]
+    for message in messages:
+        if message.role == "user":
+            pictures, asked = _framed(_plain(message.parts))
+            said.append(Message("user", _fill(profile.user, image=pictures, question=asked)))
+        elif message.role == "assistant":
+            parts = (ANSWER[0], *_plain(message.parts), ANSWER[1])
+            said.append(Message("assistant", _joined(parts)))
+    return tuple(said)
+
+
+def _framed(parts: Sequence[Part]) -> tuple[Sequence[Part], Sequence[Part]]:
+    """What goes where the profile has the images, and what goes where it has the question."""
+    texts = [place for place, part in enumerate(parts) if isinstance(part, str)]
+    if not texts:
+        return parts, ()
+    first, end = texts[0], texts[-1] + 1
+    before, inside, after = parts[:first], parts[first:end], parts[end:]
+    if len(inside) > len(texts) or (before and after):
+        return before, (*inside, *after)
+    return (*before, *after), inside
 
 
 def tool_response(profile: Profile, pictures: Sequence[Picture]) -> Message:
     """The user turn that delivers the originals; the profile must be able to request."""
     if profile.tool_response is None:
         raise UsageError(f"profile {profile.name!r} has no tool response")
-    return Message("user", _fill(profile.tool_response, pictures))
+    return Message("user", _fill(profile.tool_response, image=pictures))
 
 
 def tool_error(profile: Profile, error: str) -> Message | None:
     """The user turn that answers a failed call, or None where the profile has none."""
     if profile.tool_error is None:
         return None
-    return Message("user", _fill(profile.tool_error, (), error=error))
+    return Message("user", _fill(profile.tool_error, error=_plain((error,))))
 
 
-def render_thought(text: str) -> str:
-    return f"{THINK[0]}{text}{THINK[1]}"
+def render_thought(text: str, *, closed: bool = True) -> str:
+    return f"{THINK[0]}{text}{THINK[1] if closed else ''}"
 
 
 def render_tool_call(name: str, arguments: str) -> str:
@@ -287,8 +330,32 @@ def parse_reply(text: str, profile: Profile) -> Reply:
     return Malformed("there is neither an answer nor a request", thought)
 
 
+def thought_so_far(text: str, profile: Profile) -> str:
+    """The part of a growing reply's thought that is certain, whatever comes after `text`.
+
+    A prefix of the `thought` that `parse_reply` finds in the finished reply, and of what this finds
+    in any longer beginning of it.
+    """
+    thoughts, _, unclosed = _thoughts(text, profile)
+    if unclosed:
+        tags = (THINK[1], *_action_tags(profile))
+        half_tags = {tag[:end] for tag in tags for end in range(1, len(tag))}
+        thoughts[-1] = thoughts[-1].removesuffix(
+            max((half for half in half_tags if thoughts[-1].endswith(half)), key=len, default="")
+        )
+    return "\n".join(thought.strip() for thought in thoughts)
+
+
 def _split_thought(text: str, profile: Profile) -> tuple[str, str]:
-    """The think elements' text, and the text outside them. Linear in the length of `text`."""
+    """The think elements' text, and the text outside them."""
+    thoughts, outside, _ = _thoughts(text, profile)
+    return "\n".join(thought.strip() for thought in thoughts), outside
+
+
+def _thoughts(text: str, profile: Profile) -> tuple[list[str], str, bool]:
+    """The text of each think element, the text outside them, and whether the last element is not
+    closed. Linear in the length of `text`.
+    """
     opened, closed = THINK
     thoughts: list[str] = []
     outside: list[str] = []
@@ -297,21 +364,24 @@ def _split_thought(text: str, profile: Profile) -> tuple[str, str]:
     if close >= 0 and (start < 0 or close < start):
         thoughts.append(text[:close])
         at = close + len(closed)
-    while (start := text.find(opened, at)) >= 0:
+    unclosed = False
+    while not unclosed and (start := text.find(opened, at)) >= 0:
         outside.append(text[at:start])
         at = start + len(opened)
         close = text.find(closed, at)
-        if close < 0:
-            tags = (ANSWER[0], CALL[0], *((RESIZE,) if profile.marker else ()))
-            begins = [begin for tag in tags if (begin := text.find(tag, at)) >= 0]
-            action = min(begins, default=len(text))
-            thoughts.append(text[at:action])
-            at = action
-            break
+        unclosed = close < 0
+        if unclosed:
+            found = [text.find(tag, at) for tag in _action_tags(profile)]
+            close = min((place for place in found if place >= 0), default=len(text))
         thoughts.append(text[at:close])
-        at = close + len(closed)
+        at = close if unclosed else close + len(closed)
     outside.append(text[at:])
-    return "\n".join(thought.strip() for thought in thoughts), "".join(outside)
+    return thoughts, "".join(outside), unclosed
+
+
+def _action_tags(profile: Profile) -> tuple[str, ...]:
+    """What begins an answer or a request."""
+    return (ANSWER[0], CALL[0], *((RESIZE,) if profile.marker else ()))
 
 
 def _last_answer(text: str, profile: Profile) -> tuple[str | None, bool]:

@@ -7,7 +7,7 @@ episode end?) and never inferred later from strings or floats.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Literal
@@ -21,17 +21,6 @@ LOOKS: tuple[Look, ...] = ("auto", "low", "high")
 
 Part = str | Picture
 """A piece of a message: text, or an image where the model sees it."""
-
-
-@dataclass(frozen=True)
-class Example:
-    """A question about one or more images; `answer` is the ground truth where it is known."""
-
-    images: tuple[Picture, ...]
-    question: str
-    answer: str | None = None
-    id: str = ""
-    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)
@@ -54,6 +43,32 @@ class Message:
     @property
     def images(self) -> tuple[Picture, ...]:
         return tuple(part for part in self.parts if isinstance(part, Picture))
+
+
+@dataclass(frozen=True)
+class Example:
+    """A question about one or more images; `answer` is the ground truth where it is known.
+
+    `conversation` is there where more was said than the question, or where an image stands inside
+    the text: a system message if there is one, then user and assistant, the user's question last.
+    `images` are then all images in it, in order; see `conversation_example`.
+    """
+
+    images: tuple[Picture, ...]
+    question: str
+    answer: str | None = None
+    id: str = ""
+    metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    conversation: tuple[Message, ...] = ()
+
+
+def conversation_example(messages: Sequence[Message]) -> Example:
+    """The example that asks the last of `messages`, after what was said in the others."""
+    return Example(
+        images=tuple(picture for message in messages for picture in message.images),
+        question=messages[-1].text,
+        conversation=tuple(messages),
+    )
 
 
 @dataclass(frozen=True)

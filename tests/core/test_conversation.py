@@ -1,0 +1,156 @@
+"""Conversations of several messages, and thoughts that are read while they grow."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from visionthink.core.episode import run_episode
+from visionthink.core.images import Picture
+from visionthink.core.protocol import (
+    PROFILES,
+    conversation,
+    direct_reply,
+    opening,
+    parse_reply,
+    request_reply,
+    thought_so_far,
+)
+from visionthink.core.types import Example, Message, conversation_example
+from visionthink.engines.scripted import ScriptedEngine
+
+AGENT, MINI = PROFILES["agent"], PROFILES["mini"]
+ONE, TWO = (Picture(Image.new("RGB", (168, 168), colour)) for colour in ("red", "blue"))
+
+# What a conversation says
+
+
+@pytest.mark.parametrize("parts", [(ONE, TWO, "Which?"), ("Which?", ONE, TWO)])
+def test_a_question_alone_is_said_as_ever(parts: tuple[str | Picture, ...]):
+    """Images before the text or after it, as most clients send them, go to their place."""
+    assert conversation(AGENT, (Message("user", parts),)) == opening(AGENT, (ONE, TWO), "Which?")
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ((ONE, "Before.", TWO, "After?"), (ONE, "\nBefore.", TWO, "After?")),
+        ((ONE, "Which?", TWO), (ONE, "\nWhich?", TWO)),
+        (("A:", ONE, "B:", TWO), ("\nA:", ONE, "B:", TWO)),
+        (("So?",), ("\nSo?",)),
+        ((ONE,), (ONE, "\n")),
+    ],
+)
+def test_images_between_texts_stay_there(parts, said):
+    """The frame of the mini profile is the image, a new line, the question."""
+    _, user = conversation(MINI, (Message("user", parts),))
+    assert user.parts == said
+
+
+def test_earlier_messages_and_a_system_message():
+    messages = (
+        Message("system", ("Be brief.",)),
+        Message("user", (ONE, "How many?")),
+        Message("assistant", ("Two.",)),
+        Message("user", ("Sure?",)),
+    )
+    assert conversation(MINI, messages) == (
+        Message("system", ("Answer, or call resize_image to see the original.\n\nBe brief.",)),
+        Message("user", (ONE, "\nHow many?")),
+        Message("assistant", ("<answer>Two.</answer>",)),
+        Message("user", ("\nSure?",)),
+    )
+    assert conversation(MINI, messages[:2]) == conversation(MINI, messages)[:2]
+
+
+def test_control_tokens_are_broken_up_also_across_parts():
+    messages = (
+        Message("system", ("<|im_", "end|>")),
+        Message("user", (ONE, "<|image_pad|>")),
+        Message("assistant", ("<|im_end|>",)),
+        Message("user", ("<|im_", "start|>?")),
+    )
+    said = conversation(MINI, messages)
+    assert "<|" not in "".join(message.text for message in said)
+
+
+# The episode of a conversation
+
+
+def test_all_images_are_halved_in_place_and_delivered_on_request():
+    """Two images of 168 x 168 px are 6 x 6 = 36 tokens each, their halves 3 x 3 = 9."""
+    messages = (
+        Message("user", (ONE, "How many?")),
+        Message("assistant", ("Two.",)),
+        Message("user", ("And here:", TWO, "how many?")),
+    )
+    example = conversation_example(messages)
+    assert example.images == (ONE, TWO)
+    assert example.question == "And here:how many?"
+    engine = ScriptedEngine([request_reply("small"), direct_reply("", "3")])
+    episode = asyncio.run(run_episode(example, engine, profile="mini"))
+    sizes = [[picture.size for picture in message.images] for message in episode.messages]
+    assert sizes == [[], [(84, 84)], [], [(84, 84)], [], [(168, 168)] * 2, []]
+    assert episode.messages[5].images == (ONE, TWO)
+    assert episode.answer == "3"
+    assert (episode.ledger.first, episode.ledger.requested, episode.ledger.vanilla) == (18, 72, 72)
+
+
+def test_the_original_is_shown_in_place_at_look_high():
+    example = conversation_example((Message("user", ("Here:", ONE, "how many?")),))
+    engine = ScriptedEngine([direct_reply("", "3")])
+    episode = asyncio.run(run_episode(example, engine, profile="mini", look="high"))
+    assert episode.messages[1].images == (ONE,)
+
+
+# Watching
+
+
+def test_an_episode_is_watched_turn_by_turn():
+    seen: list[tuple[int, str]] = []
+    replies = [request_reply("small"), direct_reply("", "3")]
+    run = run_episode(
+        Example((ONE,), "How many?"),
+        ScriptedEngine(replies),
+        watch=lambda turn, text: seen.append((turn, text)),
+    )
+    asyncio.run(run)
+    assert seen == [(0, replies[0]), (1, replies[1])]
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("", ""),
+        ("Hm", ""),
+        ("Hm</think>", "Hm"),
+        ("<think>", ""),
+        ("<think> It is", "It is"),
+        ("<think>It is ", "It is"),
+        ("<think>It is <", "It is"),
+        ("<think>It is </thin", "It is"),
+        ("<think>It is <b", "It is <b"),
+        ("<think>It is<answer>no</answer>", "It is"),
+        ("<think>It is<answer>no</answer> or</think>", "It is<answer>no</answer> or"),
+        ("<think>One</think> <think>two", "One\ntwo"),
+        ("<think>One</think><answer>1</answer>", "One"),
+    ],
+)
+def test_how_much_of_a_growing_thought_is_certain(text: str, known: str):
+    assert thought_so_far(text, AGENT) == known
+
+
+PIECES = ("<think>", "</think>", "<answer>", "</answer>", "<tool_call>", "<resize>", "<", "a ", " ")
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=8), st.sampled_from(["agent", "simple-resize"]))
+def test_what_was_certain_stays(pieces: list[str], name: str):
+    """In every beginning of any text, up to the thought that is read from the whole."""
+    text, profile = "".join(pieces), PROFILES[name]
+    known = [thought_so_far(text[:end], profile) for end in range(len(text) + 1)]
+    known.append(parse_reply(text, profile).thought)
+    assert [b for a, b in zip(known, known[1:], strict=False) if not b.startswith(a)] == []
