@@ -111,7 +111,7 @@ def test_the_original_is_shown_on_request():
 def test_policies_of_evaluation():
     engine = ScriptedEngine(says("5"))
     (said,) = answers(engine, [ask("0", "?", RED)], look="high")
-    assert said.record["policy"] == "high"
+    assert said.record["policy"] == "high:mini"
     assert said.record["ledger"]["visual_tokens"]["first"] == 16
 
 

@@ -116,6 +116,19 @@ def test_a_task_without_a_preset(tmp_path: Path):
     )
 
 
+def test_a_metric_out_of_a_hundred(tmp_path: Path):
+    lines = [
+        sample(0, "4", judged={"true_false": True}),
+        sample(1, "5", judged={"true_false": False}),
+    ]
+    write_output(tmp_path / "out", {"my_task": ({"judged": 50.0}, lines)})
+    row = only(imported(tmp_path, tmp_path / "out", metrics={"my_task": "judged/100"}))
+    assert (row["score"], row["accuracy"]) == (50.0, 0.5)
+    for wrong in ("judged/x", "judged/0", "/100"):
+        with pytest.raises(UsageError, match=f"KEY or KEY/FULL is wanted; got '{wrong}'"):
+            imported(tmp_path, tmp_path / "out", metrics={"my_task": wrong})
+
+
 def test_local_copies_are_called_by_the_official_name(tmp_path: Path):
     write_output(tmp_path / "out", {"pope_local": POPE["pope"]})
     assert only(imported(tmp_path, tmp_path / "out"))["suite"] == "pope"
@@ -241,6 +254,8 @@ def test_costs_are_those_of_the_episodes(tmp_path: Path):
     run.path.rename(moved)
     (note,) = import_results([tmp_path / "out"], tmp_path / "without").notes
     assert note.startswith(f"no run folder of episodes ({run.path} is not there), so no costs")
+    with pytest.raises(UsageError, match="one folder of episodes goes with one of the results"):
+        import_results([tmp_path / "out"] * 2, tmp_path / "with", episodes=moved)
     again = import_results([tmp_path / "out"], tmp_path / "with", episodes=moved)
     assert only(again)["visual_token_ratio"] == 0.75
 

@@ -42,8 +42,9 @@ def command() -> None:
     "--metric",
     "metrics",
     multiple=True,
-    metavar="TASK=KEY",
-    help="The metric that counts in a task without a preset. May be repeated.",
+    metavar="TASK=KEY[/FULL]",
+    help="The metric that counts in a task without a preset, and its value where all is right "
+    "unless that is 1. May be repeated.",
 )
 @click.option(
     "--episodes",

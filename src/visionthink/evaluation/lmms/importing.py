@@ -69,8 +69,8 @@ def import_results(
         out: the run folder, new or empty.
         policies: what reports call each of `places`; default: the look or policy of our model, of
             others the name of the model.
-        metrics: what counts in tasks without a preset, by task.
-        episodes: where our model kept its episodes; default: where the results say.
+        metrics: what counts in tasks without a preset, by task; see `preset.preset_of`.
+        episodes: where our model kept its episodes, of one place; default: where the results say.
 
     Raises:
         RunError: results or samples are missing, broken, or do not belong together.
@@ -78,6 +78,8 @@ def import_results(
     """
     if policies and len(policies) != len(places):
         raise UsageError(f"one policy for each of {len(places)} results; got {len(policies)}")
+    if episodes is not None and len(places) > 1:
+        raise UsageError("one folder of episodes goes with one of the results; import them apart")
     found = [find_results(place) for place in places]
     names = list(policies) or [_policy_name(results) for results in found]
     records: dict[tuple[str, str], list[Record]] = {}
@@ -133,7 +135,8 @@ def _place(suite: str) -> tuple[int, str]:
 def _policy_name(results: Results) -> str:
     if not results.is_ours:
         return results.model
-    return results.model_arg("policy") or results.model_arg("look") or "auto"
+    look, profile = results.model_arg("look") or "auto", results.model_arg("profile")
+    return results.model_arg("policy") or (look if profile is None else f"{look}:{profile}")
 
 
 def _policy(name: str) -> Policy:

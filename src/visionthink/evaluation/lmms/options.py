@@ -80,8 +80,9 @@ class ModelArgs(
             UsageError: there is no such policy, or it asks nobody.
         """
         if self.policy is None:
-            name = self.look or "auto"
-            return Policy(name, name, self.profile)
+            look = self.look or "auto"
+            name = look if self.profile is None else f"{look}:{self.profile}"
+            return Policy(name, look, self.profile)
         if self.look or self.profile:
             raise UsageError("--model_args: a policy says its look and profile: give it or these")
         policy = parse_policy(self.policy)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -90,20 +91,26 @@ def preset_of(task: str, metrics: Mapping[str, str] | None = None) -> tuple[str,
 
     Args:
         task: its name in lmms-eval.
-        metrics: for tasks without a preset, the key of the result that counts.
+        metrics: for tasks without a preset, the key of the result that counts, and behind a slash
+            what it is where every answer is right, unless that is 1: gpt_eval_score/100.
 
     Raises:
-        UsageError: there is no preset, and no key was said.
+        UsageError: there is no preset, and no key was said, or one of another form.
     """
     name = task.removesuffix(LOCAL)
     if metrics and task in metrics:
-        key = metrics[task]
+        key, _, full = metrics[task].partition("/")
+        if not key or not re.fullmatch(r"[0-9]*[1-9][0-9]*|", full):
+            raise UsageError(
+                f"metric of task {task}: KEY or KEY/FULL is wanted; got {metrics[task]!r}"
+            )
         return name, Preset(
             paper=name,
             file="",
             split="",
             metrics=(key,),
-            sample=(key, f"{key}.score"),
+            sample=(key, f"{key}.score", f"{key}.true_false"),
+            full=float(full or 1),
             ours="exact",
         )
     if name not in presets():
