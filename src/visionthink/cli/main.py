@@ -21,6 +21,7 @@ VERBS = {
     "judge": "Score predictions in a file, by rules or by asking a model.",
     "plan": "Tell what a workload will cost in tokens and FLOPs, and when looking small pays.",
     "report": "Compare training runs: a table, plots, and a page with sample episodes.",
+    "serve": "Serve a model by OpenAI's API, with as few visual tokens as each question needs.",
     "demo": "Run the main job on the shipped sample images and leave a page of it.",
     "doctor": "Show what is installed, what is missing, and how to get it.",
 }

@@ -18,6 +18,8 @@ built-in exception that a caller would expect, and survives pickling.
 
 from typing import Literal
 
+Reason = Literal["refused", "timeout", "unreachable", "no_reply"]
+
 
 class VisionThinkError(Exception):
     """Base of all errors raised on purpose by this package."""
@@ -84,6 +86,6 @@ class ServerError(EngineError):
         said: an excerpt of what the server said, harmless to show.
     """
 
-    reason: Literal["refused", "timeout", "unreachable", "no_reply"] = "no_reply"
+    reason: Reason = "no_reply"
     status: int | None = None
     said: str = ""

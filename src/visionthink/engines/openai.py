@@ -21,7 +21,6 @@ from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid
 from visionthink.core.types import Completion, Message, Part, Sampling
 from visionthink.engines.openai_http import MAX_BODY, bounded_http_client, checked_key, checked_url
 from visionthink.engines.openai_replies import (
-    Refused,
     Server,
     names,
     printable,
@@ -157,6 +156,27 @@ class OpenAIEngine:
             )
         return read_reply(self._server, reply, time.perf_counter() - begin)
 
+    async def look_up(self) -> None:
+        """See that the server is there and has the model; `model` and `grid` do not block then.
+
+        A server that does not list its models is there if a model was named.
+
+        Raises:
+            ServerError: it is not there, or has no such model.
+            UsageError: no model was named, and the server has none or several.
+        """
+        try:
+            served = await self._models(max_retries=0)
+        except ServerError as error:
+            if error.status not in NO_MODEL_LIST or self._model is None:
+                raise
+            served = {self._model: ""}
+        name = self._model or await self._find_model()
+        if name not in served:
+            raise ServerError(f"{self._server} has no model {name!r}; it has {names([*served])}")
+        if self._grid is None:
+            await self._find_grid()
+
     async def close(self) -> None:
         """End what is under way, and close all connections."""
         self._closed = True
@@ -242,8 +262,8 @@ class OpenAIEngine:
         if grid is None:
             try:
                 grid = _family_grid((await self._models()).get(name, ""))
-            except Refused as refusal:
-                if refusal.status not in NO_MODEL_LIST:
+            except ServerError as error:
+                if error.status not in NO_MODEL_LIST:
                     raise
         self._grid = grid or QWEN2_5_VL
         return self._grid

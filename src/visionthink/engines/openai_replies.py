@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from visionthink.core.errors import ServerError
+from visionthink.core.errors import Reason, ServerError
 from visionthink.core.protocol import render_thought, render_tool_call
 from visionthink.core.types import Completion, Usage
 
@@ -26,12 +26,6 @@ MAX_LINE = 300
 """Characters of an error message."""
 MAX_EXCERPT = 160
 """Characters of it that are the server's."""
-
-
-class Refused(ServerError):
-    """The server answered with an error status. Used inside `engines/` only."""
-
-    status = 0
 
 
 @dataclass(frozen=True)
@@ -54,7 +48,7 @@ class Server:
 
     def refused(
         self, error: APIStatusError, model: str | None, served: Sequence[str] | None
-    ) -> Refused:
+    ) -> ServerError:
         """The error for a status other than 2xx; `served` are the models, asked after a 404."""
         status = error.status_code
         what = f"{self} refused the request ({status}{_tries(error)})"
@@ -78,14 +72,12 @@ class Server:
             hint = "wait, or ask less at once"
         elif status >= 500:
             what, hint = f"{self} failed ({status}{_tries(error)})", "see the server's log"
-        refusal = Refused(self._line(what, _message(error.response.content), hint))
-        refusal.status = status
-        return refusal
+        return self._error("refused", what, _message(error.response.content), hint, status)
 
     def timed_out(self, error: APIConnectionError) -> ServerError:
         seconds = error.request.extensions["timeout"]["read"]
         what = f"{self} did not reply within {seconds:g} s{_tries(error, ' (', ')')}"
-        return ServerError(self._line(what, "", "is it overloaded? Allow a longer timeout"))
+        return self._error("timeout", what, "", "is it overloaded? Allow a longer timeout")
 
     def unreachable(self, error: APIConnectionError) -> ServerError:
         """The error for a connection that could not be made, or broke."""
@@ -103,19 +95,23 @@ class Server:
                 continue
             said = cause
             break
-        return ServerError(self._line(what + _tries(error, " (", ")"), str(said), hint))
+        return self._error("unreachable", what + _tries(error, " (", ")"), str(said), hint)
 
     def no_reply(self, came: str, said: bytes = b"") -> ServerError:
         """The error for a success that does not hold what it should."""
         hint = "is this the base URL of an OpenAI-compatible API?"
         if not self.url.endswith("/v1"):
             hint += " It usually ends in /v1"
-        return ServerError(self._line(f"{self} sent {came}", _message(said), hint))
+        return self._error("no_reply", f"{self} sent {came}", _message(said), hint)
 
-    def _line(self, what: str, said: str, hint: str) -> str:
+    def _error(
+        self, reason: Reason, what: str, said: str, hint: str, status: int | None = None
+    ) -> ServerError:
         room = MAX_LINE - len(what) - len(hint) - 6
         quoted = self.excerpt(said, min(max(room, 0), MAX_EXCERPT))
-        return f"{what}: “{quoted}”; {hint}" if quoted else f"{what}; {hint}"
+        error = ServerError(f"{what}: “{quoted}”; {hint}" if quoted else f"{what}; {hint}")
+        error.reason, error.status, error.said = reason, status, quoted
+        return error
 
 
 # Reading replies

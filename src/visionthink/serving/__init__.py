@@ -1,0 +1,1 @@
+"""An OpenAI-compatible server that runs every question as an episode."""

@@ -1,0 +1,244 @@
+"""`POST /v1/chat/completions`: one request from its first byte to its last."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Coroutine
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
+from visionthink.core.types import Episode
+from visionthink.serving.gateway import Asked, Gateway
+from visionthink.serving.refusal import Refusal, refusal_for
+from visionthink.serving.reply import (
+    Head,
+    answer_of,
+    chunk,
+    completion,
+    reasoning,
+    story,
+    usage_chunk,
+)
+
+T = TypeVar("T")
+
+DISCARD_SECONDS = 5.0
+"""How long the body of a request that is refused unread is taken in, so that the client gets to
+read the refusal; closing on it would look like a broken connection."""
+
+log = logging.getLogger("visionthink.serving")
+
+
+class _ClientGone(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class ChatEndpoint:
+    """An ASGI application; it holds `receive` itself, so that a client that leaves is noticed."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await _Exchange(self._gateway, scope, receive, send).run()
+
+
+class _Exchange:
+    """A request and its response."""
+
+    def __init__(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
+        self._gateway = gateway
+        self._limits = gateway.options.limits
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._read = False
+        self._streaming = False
+
+    async def run(self) -> None:
+        began = time.perf_counter()
+        outcome = "gone"
+        try:
+            episode = await self._answered()
+            outcome = episode.stop_reason.value
+        except _ClientGone:
+            pass
+        except Exception as error:
+            refusal = refusal_for(error)
+            if refusal.status == 500:
+                # The traceback names places in the code, never what was asked.
+                log.error("a request failed", exc_info=None if refusal is error else error)
+            outcome = "failed" if refusal.status >= 500 else "refused"
+            outcome = "busy" if refusal.status == 429 else outcome
+            await self._refuse(refusal)
+        finally:
+            self._gateway.metrics.ended(outcome, time.perf_counter() - began)
+
+    async def _answered(self) -> Episode:
+        self._check_head()
+        async with self._gateway.admission.place():
+            async with asyncio.timeout(self._limits.request_seconds):
+                body = await self._body()
+                asked = await self._gateway.understand(body)
+                del body  # the images are held decoded, and once is enough
+                work = self._stream(asked) if asked.request.stream else self._whole(asked)
+                return await self._unless_gone(work)
+
+    def _check_head(self) -> None:
+        """Refuse by the headers alone."""
+        headers = {name.lower(): value for name, value in self._scope["headers"]}
+        kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+        if kind != b"application/json":
+            # Browsers ask before they send this type to another site: no page can use the server.
+            message = "the body must be JSON, sent with the header Content-Type: application/json"
+            raise Refusal(415, message)
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit() or int(length) > self._limits.body:
+            raise self._too_large()
+
+    def _too_large(self) -> Refusal:
+        message = (
+            f"the body has more than {self._limits.body:,} bytes; send fewer or smaller images"
+        )
+        return Refusal(413, message, code="body_too_large")
+
+    async def _body(self) -> bytes:
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self._limits.upload_seconds):
+                while not self._read:
+                    body += await self._next_part()
+                    if len(body) > self._limits.body:
+                        raise self._too_large()
+        except TimeoutError:
+            message = f"the body took longer than {self._limits.upload_seconds:g} s"
+            raise Refusal(408, message) from None
+        return bytes(body)
+
+    async def _next_part(self) -> bytes:
+        message = await self._receive()
+        if message["type"] == "http.disconnect":
+            raise _ClientGone
+        self._read = not message.get("more_body", False)
+        return message.get("body", b"")
+
+    async def _unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, which is cancelled when the client leaves."""
+        task = asyncio.ensure_future(work)
+        gone = asyncio.ensure_future(self._receive())  # the next message is the disconnect
+        try:
+            await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise _ClientGone
+            return await task
+        finally:
+            task.cancel()
+            gone.cancel()
+            await asyncio.gather(task, gone, return_exceptions=True)
+
+    async def _whole(self, asked: Asked) -> Episode:
+        gateway = self._gateway
+        episode = await gateway.answer(asked)
+        gateway.metrics.finished(episode)
+        profile = gateway.profile(asked.look)
+        await self._send_json(
+            200, completion(asked.head, episode, profile, asked.request.stop, asked.trace)
+        )
+        return episode
+
+    async def _stream(self, asked: Asked) -> Episode:
+        """Send thoughts as they come, then the answer, which no later turn can change."""
+        gateway, head = self._gateway, asked.head
+        profile = gateway.profile(asked.look)
+        turns: list[str] = []
+        news = asyncio.Event()
+
+        def watch(turn: int, text: str) -> None:
+            turns[turn:] = [text]
+            news.set()
+
+        task = asyncio.ensure_future(gateway.answer(asked, watch))
+        task.add_done_callback(lambda _: news.set())
+        try:
+            sent = 0
+            while news.is_set() or not task.done():
+                await news.wait()
+                news.clear()
+                thoughts = reasoning(turns, profile)
+                if len(thoughts) > sent:
+                    await self._send_delta(head, {"reasoning_content": thoughts[sent:]}, asked)
+                    sent = len(thoughts)
+            episode = await task
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        gateway.metrics.finished(episode)
+        answer, finish = answer_of(episode, asked.request.stop)
+        if answer:
+            await self._send_delta(head, {"content": answer}, asked)
+        await self._send_delta(head, {}, asked, finish, visionthink=story(episode, asked.trace))
+        if asked.request.stream_options.include_usage:
+            await self._send_event(usage_chunk(head, episode))
+        await self._end_events()
+        return episode
+
+    async def _send_delta(
+        self,
+        head: Head,
+        delta: dict[str, Any],
+        asked: Asked,
+        finish: str | None = None,
+        **more: Any,
+    ) -> None:
+        if asked.request.stream_options.include_usage:
+            more["usage"] = None
+        if not self._streaming:
+            self._streaming = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
+            role = {"role": "assistant", "content": "", "refusal": None}
+            await self._send_event(chunk(head, role, **more))
+        await self._send_event(chunk(head, delta, finish, **more))
+
+    async def _send_event(self, value: dict[str, Any]) -> None:
+        data = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        await self._send_part(f"data: {data}\n\n".encode())
+
+    async def _end_events(self) -> None:
+        await self._send_part(b"data: [DONE]\n\n", more=False)
+
+    async def _send_part(self, body: bytes, *, more: bool = True) -> None:
+        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+
+    async def _send_json(
+        self, status: int, value: dict[str, Any], headers: dict[str, str] | None = None
+    ) -> None:
+        response = JSONResponse(value, status, headers)
+        await response(self._scope, self._receive, self._send)
+
+    async def _refuse(self, refusal: Refusal) -> None:
+        if self._streaming:  # the status is out already
+            await self._send_event(refusal.body)
+            await self._end_events()
+            return
+        await self._discard()
+        await self._send_json(refusal.status, refusal.body, refusal.headers)
+
+    async def _discard(self) -> None:
+        left = self._limits.body
+        with suppress(TimeoutError, _ClientGone):
+            async with asyncio.timeout(DISCARD_SECONDS):
+                while not self._read and left > 0:
+                    left -= len(await self._next_part())
+
+
+_EVENTS = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-cache"),
+    (b"x-accel-buffering", b"no"),  # nginx would hold the events back
+]

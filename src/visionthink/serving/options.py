@@ -1,0 +1,126 @@
+"""What a server is told: the model or its upstreams, who may ask what, and how much at once."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from visionthink.core.protocol import profile_for
+from visionthink.core.types import Look
+
+GridName = Literal["qwen2.5-vl", "qwen3-vl", "mini"]
+Count = Annotated[int, Field(ge=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class _Options(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Limits(_Options):
+    """How much one request may bring, and how much is taken on at once.
+
+    Attributes:
+        body: bytes of a request.
+        images, image_bytes, pixels: images of a request; encoded bytes of one; pixels of all.
+        characters: text of a request.
+        tokens: the most that an episode may generate; clients that ask for more get this.
+        default_tokens: where the client names no number.
+        reasoning_tokens: added to a client's `max_tokens`, which is meant for the answer.
+        running: requests that are worked on at once.
+        waiting: requests that wait; more are turned away with 429.
+        request_seconds: from a place to the last byte; then 504.
+        upload_seconds: that a request's body may take; then 408.
+    """
+
+    body: Count = 32 * 2**20
+    images: Count = 16
+    image_bytes: Count = 20 * 2**20
+    pixels: Count = 64_000_000
+    characters: Count = 200_000
+    tokens: Count = 8192
+    default_tokens: Count = 1024
+    reasoning_tokens: Annotated[int, Field(ge=0)] = 1024
+    running: Count = 64
+    waiting: Annotated[int, Field(ge=0)] = 256
+    request_seconds: Seconds = 300.0
+    upload_seconds: Seconds = 60.0
+
+
+class UpstreamOptions(_Options):
+    """OpenAI-compatible servers of one and the same model.
+
+    Attributes:
+        urls: their base URLs, usually ending in /v1; none: the model runs in this process.
+        model: the name it is served under; default: the only one there.
+        key_env: environment variable of the key that they want.
+        timeout: seconds that an upstream may be silent, or take for a reply that is not streamed.
+        retries: tries after one that failed before anything of the reply was passed on.
+        check_seconds: between two looks at whether an upstream is there.
+    """
+
+    urls: tuple[str, ...] = ()
+    model: str | None = None
+    key_env: str = "OPENAI_API_KEY"
+    timeout: Seconds = 120.0
+    retries: Annotated[int, Field(ge=0, le=10)] = 2
+    check_seconds: Seconds = 5.0
+
+
+class RemoteImages(_Options):
+    """Images that are fetched by URL: only from `hosts` (`images.example.com`, `*.example.com`,
+    either with `:port`), and from public addresses.
+    """
+
+    hosts: tuple[str, ...] = ()
+    seconds: Seconds = 10.0
+    redirects: Annotated[int, Field(ge=0, le=10)] = 3
+
+
+class ServeOptions(_Options):
+    """Everything that `visionthink serve` can be told.
+
+    Attributes:
+        host, port: where to listen.
+        name: what the model is called here; default: its own name.
+        look, temperature: of requests that name none.
+        profile: prompts; default: what the checkpoint names, else agent.
+        grid: how the model cuts images; default: by the checkpoint, or the upstream's name.
+        model, device, dtype, max_pixels: of a model in this process; as for `ask`.
+        api_key_env: environment variable with the keys that clients may use, one or several with
+            commas between; none: everybody may ask.
+        drain_seconds: that requests under way get after SIGTERM.
+        log: file that gets a JSON line for each request, without its images, texts and answers.
+        log_content: put question and turns into the log too.
+    """
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 8000
+    name: str | None = None
+    look: Look = "auto"
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    profile: str | None = None
+    grid: GridName | None = None
+    model: str | None = None
+    device: str | None = None
+    dtype: str | None = None
+    max_pixels: Count | None = None
+    upstream: UpstreamOptions = UpstreamOptions()
+    api_key_env: str | None = None
+    remote_images: RemoteImages = RemoteImages()
+    limits: Limits = Limits()
+    drain_seconds: Seconds = 30.0
+    log: str | None = None
+    log_content: bool = False
+
+    @model_validator(mode="after")
+    def _fit(self) -> ServeOptions:
+        if self.profile is not None:
+            profile_for(self.look, self.profile)
+        local = ("model", "device", "dtype", "max_pixels")
+        if self.upstream.urls and any(getattr(self, name) is not None for name in local):
+            raise ValueError(f"{', '.join(local)} are for a model in this process, not upstreams")
+        if self.name is not None and (not self.name.strip() or ":" in self.name):
+            raise ValueError(f"name must be some text without a colon; got {self.name!r}")
+        return self

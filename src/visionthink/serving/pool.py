@@ -1,0 +1,206 @@
+"""The engines that reply: one in this process, or several upstreams that serve the same model.
+
+An episode leases one of them for all its turns, so that its second prompt meets the cache of its
+first. The same image goes where it was before, unless that upstream is gone or much busier than
+another; a new image goes to the least busy. A reply that fails before anything of it was passed on
+is asked again, elsewhere if there is an elsewhere: to ask a model twice changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from math import ceil
+
+from visionthink.core.engine import Engine, StreamingEngine
+from visionthink.core.errors import EngineError, ServerError, UsageError
+from visionthink.core.images import Grid
+from visionthink.core.ledger import ModelShape
+from visionthink.core.types import Completion, Message, Sampling
+from visionthink.serving.refusal import Refusal
+
+SLACK = 8
+"""Episodes that an image's upstream may have more under way than the least busy one."""
+MOST_HOMES = 16_384
+"""Images whose upstream is remembered."""
+BACK_OFF = 0.5
+"""Seconds before the first further try where there is no other upstream; doubles."""
+PASSING = frozenset((408, 429, 500, 502, 503, 504))
+"""Statuses after which another try may succeed."""
+
+Heard = Callable[[str], None]
+
+
+@dataclass(eq=False)
+class Backend:
+    """An engine and how it is. `check` raises if it cannot be reached; None: it is always there."""
+
+    name: str
+    engine: Engine
+    check: Callable[[], Awaitable[None]] | None = None
+    alive: bool = True
+    running: int = 0
+    failures: int = 0
+    problem: str = ""
+
+
+class Pool:
+    """Backends of one model, and which of them is asked."""
+
+    def __init__(
+        self, backends: Sequence[Backend], *, retries: int = 0, check_seconds: float = 5.0
+    ) -> None:
+        self.backends = tuple(backends)
+        self.retries = retries
+        self._check_seconds = check_seconds
+        self._homes: OrderedDict[bytes, Backend] = OrderedDict()
+        self._doubt = asyncio.Event()
+        for backend in self.backends:
+            backend.alive = backend.check is None
+
+    @property
+    def ready(self) -> bool:
+        return any(backend.alive for backend in self.backends)
+
+    async def watch(self) -> None:
+        """See which backends are there, again and again, and at once when one has failed."""
+        while True:
+            self._doubt.clear()
+            await asyncio.gather(*(self._check(backend) for backend in self.backends))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._check_seconds):
+                    await self._doubt.wait()
+                    await asyncio.sleep(0.05)  # many requests fail together
+
+    async def close(self) -> None:
+        for backend in self.backends:
+            await backend.engine.close()
+
+    @contextmanager
+    def lease(self, key: bytes) -> Generator[Lease]:
+        """An engine for one episode about the image `key`.
+
+        Raises:
+            Refusal: 503; no backend can be reached.
+        """
+        lease = Lease(self, self._choose(key))
+        try:
+            yield lease
+        finally:
+            lease.release()
+
+    def _choose(self, key: bytes) -> Backend:
+        least = self.least_busy(())
+        if least is None:
+            raise Refusal(
+                503,
+                "the model's server cannot be reached; try again later",
+                code="upstream_unreachable",
+                retry_after=ceil(self._check_seconds),
+            )
+        home = self._homes.get(key)
+        if home is None or not home.alive or home.running > least.running + SLACK:
+            home = least
+        self._homes[key] = home
+        self._homes.move_to_end(key)
+        if len(self._homes) > MOST_HOMES:
+            self._homes.popitem(last=False)
+        return home
+
+    def least_busy(self, but: Collection[Backend]) -> Backend | None:
+        alive = [backend for backend in self.backends if backend.alive and backend not in but]
+        return min(alive, key=lambda backend: backend.running, default=None)
+
+    def failed(self, backend: Backend, error: ServerError) -> None:
+        """Count a failed reply; look at once whether a broken connection was a lost server."""
+        backend.failures += 1
+        if error.reason == "unreachable" and backend.check is not None:
+            backend.alive = False
+            backend.problem = str(error)
+            self._doubt.set()
+
+    async def _check(self, backend: Backend) -> None:
+        if backend.check is None:
+            return
+        try:
+            await backend.check()
+        except (EngineError, UsageError) as error:
+            backend.alive, backend.problem = False, str(error)
+        else:
+            backend.alive, backend.problem = True, ""
+
+
+class Lease:
+    """The engine of one episode: a backend, or the one that took over from it."""
+
+    def __init__(self, pool: Pool, backend: Backend) -> None:
+        self._pool = pool
+        self._backend = backend
+        backend.running += 1
+
+    def release(self) -> None:
+        self._backend.running -= 1
+
+    @property
+    def model(self) -> str:
+        return self._backend.engine.model
+
+    @property
+    def grid(self) -> Grid:
+        return self._backend.engine.grid
+
+    @property
+    def shape(self) -> ModelShape | None:
+        return self._backend.engine.shape
+
+    @property
+    def profile(self) -> str | None:
+        return self._backend.engine.profile
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        return await self._try(lambda engine: engine.generate(messages, sampling), lambda: True)
+
+    async def stream(
+        self, messages: Sequence[Message], sampling: Sampling, heard: Heard
+    ) -> Completion:
+        """As `generate`, followed as it grows where the backend can."""
+        told = False
+
+        def pass_on(text: str) -> None:
+            nonlocal told
+            told = told or bool(text)
+            heard(text)
+
+        def ask(engine: Engine) -> Awaitable[Completion]:
+            if isinstance(engine, StreamingEngine):
+                return engine.stream(messages, sampling, pass_on)
+            return engine.generate(messages, sampling)
+
+        return await self._try(ask, lambda: not told)
+
+    async def close(self) -> None:
+        """The pool closes its engines."""
+
+    async def _try(
+        self, ask: Callable[[Engine], Awaitable[Completion]], safe: Callable[[], bool]
+    ) -> Completion:
+        tried: list[Backend] = []
+        while True:
+            try:
+                return await ask(self._backend.engine)
+            except ServerError as error:
+                self._pool.failed(self._backend, error)
+                passing = error.reason == "unreachable" or error.status in PASSING
+                if len(tried) == self._pool.retries or not passing or not safe():
+                    raise
+            tried.append(self._backend)
+            other = self._pool.least_busy(tried)
+            if other is None:
+                await asyncio.sleep(BACK_OFF * 2 ** (len(tried) - 1))
+            else:
+                self.release()
+                self._backend = other
+                other.running += 1

@@ -1,0 +1,123 @@
+"""From an episode to what goes over the wire: a chat completion, whole or in chunks."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from visionthink.core.protocol import Profile, thought_so_far
+from visionthink.core.types import Episode, StopReason
+
+
+@dataclass(frozen=True)
+class Head:
+    """What all chunks of one answer share. `model` is the name that was asked."""
+
+    id: str
+    created: int
+    model: str
+
+    @classmethod
+    def new(cls, model: str) -> Head:
+        return cls(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), model)
+
+    def json(self, kind: str) -> dict[str, Any]:
+        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+
+
+def completion(
+    head: Head, episode: Episode, profile: Profile, stop: Sequence[str], trace: bool
+) -> dict[str, Any]:
+    """The answer to a request that is not streamed."""
+    answer, finish = answer_of(episode, stop)
+    message = {
+        "role": "assistant",
+        "content": answer,
+        "refusal": None,
+        "reasoning_content": reasoning([turn.text for turn in episode.turns], profile),
+    }
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+    return {
+        **head.json("chat.completion"),
+        "choices": [choice],
+        "usage": usage(episode),
+        "visionthink": story(episode, trace),
+    }
+
+
+def chunk(
+    head: Head, delta: dict[str, Any], finish: str | None = None, **more: Any
+) -> dict[str, Any]:
+    """A piece of a streamed answer."""
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    return {**head.json("chat.completion.chunk"), "choices": [choice], **more}
+
+
+def usage_chunk(head: Head, episode: Episode) -> dict[str, Any]:
+    """The last piece where the client wants the usage: it has no choice."""
+    return {**head.json("chat.completion.chunk"), "choices": [], "usage": usage(episode)}
+
+
+def answer_of(episode: Episode, stop: Sequence[str]) -> tuple[str, str]:
+    """The bare answer, ended before the first stop sequence, and the finish reason."""
+    answer = episode.answer
+    ends = [place for text in stop if (place := answer.find(text)) >= 0]
+    answer = answer[: min(ends, default=len(answer))]
+    cut = episode.stop_reason is StopReason.LENGTH and not ends
+    return answer, "length" if cut else "stop"
+
+
+def reasoning(turns: Sequence[str], profile: Profile) -> str:
+    """The thoughts of the turns, as certain as they are; grows only at its end as turns do."""
+    thoughts = [thought_so_far(text, profile) for text in turns]
+    return "\n\n".join(thought for thought in thoughts if thought)
+
+
+def usage(episode: Episode) -> dict[str, Any]:
+    """True sums over all turns: a request's second prompt holds its first one again."""
+    ledger = episode.ledger
+    prompt, generated = ledger.prompt_tokens, ledger.completion_tokens
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": generated,
+        "total_tokens": prompt + generated,
+        "prompt_tokens_details": {"cached_tokens": ledger.cached_tokens},
+        "visionthink": {
+            "requested": episode.requested,
+            "visual_tokens": {
+                "first": ledger.first,
+                "requested": ledger.requested,
+                "processed": ledger.processed,
+                "vanilla": ledger.vanilla,
+            },
+            "saved_ratio": round(1 - ledger.ratio, 4),
+        },
+    }
+
+
+def story(episode: Episode, trace: bool) -> dict[str, Any]:
+    """How the answer came about; `trace` adds what was said in each turn."""
+    told: dict[str, Any] = {
+        "look": episode.look,
+        "stop_reason": episode.stop_reason.value,
+        "format_valid": episode.format_valid,
+    }
+    if trace:
+        told |= {
+            "profile": episode.profile,
+            "upstream_model": episode.model,
+            "turns": [
+                {
+                    "text": turn.text,
+                    "outcome": turn.outcome,
+                    "note": turn.note,
+                    "saw": [list(size) for size in turn.saw],
+                    "cost": asdict(cost),
+                }
+                for turn, cost in zip(episode.turns, episode.ledger.turns, strict=True)
+            ],
+        }
+    return told

@@ -1,0 +1,113 @@
+"""The process: opens the model or its upstreams, listens, and ends without losing a request."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import PurePath
+from typing import TYPE_CHECKING
+
+from visionthink.core.errors import MissingExtraError, UsageError
+from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid
+from visionthink.facade import open_engine
+from visionthink.mini.model import MAX_PIXELS, MIN_PIXELS
+from visionthink.serving.keys import keys_in
+from visionthink.serving.options import ServeOptions
+from visionthink.serving.pool import Backend, Pool
+
+if TYPE_CHECKING:
+    from visionthink.serving.gateway import Gateway
+
+GRIDS: dict[str, Grid] = {
+    "qwen2.5-vl": QWEN2_5_VL,
+    "qwen3-vl": QWEN3_VL,
+    "mini": Grid(min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS),
+}
+
+
+def open_gateway(options: ServeOptions) -> Gateway:
+    """The gateway to the model in this process, or to the upstreams. Blocks while a model loads."""
+    from visionthink.serving.gateway import Gateway
+
+    upstream = options.upstream
+    if not upstream.urls:
+        given = {"device": options.device, "dtype": options.dtype, "max_pixels": options.max_pixels}
+        engine = open_engine(options.model, **{k: v for k, v in given.items() if v is not None})
+        pool = Pool([Backend("this process", engine)])
+    else:
+        pool = Pool(
+            [_upstream(url, options) for url in upstream.urls],
+            retries=upstream.retries,
+            check_seconds=upstream.check_seconds,
+        )
+    name = options.name or PurePath(pool.backends[0].engine.model).name
+    return Gateway(pool, name, options)
+
+
+def _upstream(url: str, options: ServeOptions) -> Backend:
+    from visionthink.engines.openai import OpenAIEngine
+
+    engine = OpenAIEngine(
+        url,
+        options.upstream.model,
+        api_key=os.environ.get(options.upstream.key_env, ""),
+        grid=GRIDS[options.grid] if options.grid else None,
+        profile=options.profile,
+        timeout=options.upstream.timeout,
+        max_retries=0,  # the pool tries again, and elsewhere
+        max_concurrency=options.limits.running,
+    )
+    return Backend(url, engine, engine.look_up)
+
+
+def serve(options: ServeOptions, announce: Callable[[Gateway, str], None]) -> None:
+    """Serve until SIGTERM or SIGINT; `announce` gets the gateway and the base URL when it listens.
+
+    Raises:
+        UsageError: the address cannot be had, or an option does not fit.
+        MissingExtraError, EngineError: see `open_engine`.
+    """
+    try:
+        import prometheus_client  # noqa: F401
+        import uvicorn
+
+        from visionthink.serving.app import create_app
+    except ImportError as error:
+        raise MissingExtraError("the server", "serve") from error
+    keys = keys_in(options.api_key_env)
+    listener = _listen(options.host, options.port)  # before the wait for a model
+    gateway = open_gateway(options)
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                announce(gateway, f"http://{_place(listener)}/v1")
+
+    config = uvicorn.Config(
+        create_app(gateway, keys),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=math.ceil(options.drain_seconds),
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # uvicorn raises the signal again after it has drained; that must not look like a crash.
+        signal.signal(number, lambda *_: None)
+    Server(config).run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family, backlog=2048)
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"cannot listen on {host} port {port}: {error}; choose another") from error
+
+
+def _place(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
