@@ -86,6 +86,23 @@ def state(step: int, last: int = 10) -> TrainerState:
     return TrainerState(global_step=step, max_steps=last)
 
 
+def test_kinds_are_told_apart(tmp_path: Path):
+    """An overall rate of one half says nothing where half of the questions need the original."""
+    said: list[str] = []
+    log, _ = log_of(tmp_path, said)
+    kinds = {"episode/request_rate/kind/strong": 0.98, "episode/request_rate/kind/weak": 0.02}
+    cost = {"episode/accuracy": 0.875, "cost/visual_token_ratio": 0.75}
+    log.on_log(None, state(1), TrainerControl(), {**LOGS, **kinds, **cost})
+    held_out = {f"eval/{key.removeprefix('episode/')}": value for key, value in kinds.items()}
+    held_out |= {"eval/accuracy": 1.0, "eval/request_rate": 0.5, "eval/cost/visual_token_ratio": 1}
+    log.on_log(None, state(1), TrainerControl(), held_out)
+    figures = "requests weak 2%  requests strong 98%  visual tokens"
+    assert said == [
+        f"step 1/10  reward 1.25  accuracy 88%  {figures} 75%  2.0 s",
+        f"held out, greedy, after step 1:  accuracy 100%  {figures} 100%",
+    ]
+
+
 def test_broken_rows_are_told_once(tmp_path: Path):
     said: list[str] = []
     log, _ = log_of(tmp_path, said)
@@ -99,29 +116,32 @@ def test_broken_rows_are_told_once(tmp_path: Path):
 
 
 def test_a_generation_is_written_and_told(tmp_path: Path):
-    """Time left for updates: 2.0 - 0.5 - 0.25. Of four episodes two are kept, evenly spread."""
+    """Time left for updates: 2.0 - 0.5 - 0.25. Of four episodes two are kept, by the lot of step 2;
+    the control part is told with its sign: 1.0 + 0.5 - 0.1 = 1.4.
+    """
     said: list[str] = []
     log, run = log_of(tmp_path, said)
     log.on_train_begin(None, state(0), TrainerControl())
-    log.on_log(None, state(1), TrainerControl(), LOGS)
-    log.on_train_end(None, state(1), TrainerControl())
+    log.on_log(None, state(2), TrainerControl(), LOGS)
+    log.on_train_end(None, state(2), TrainerControl())
     (line,) = run.metrics()
     assert line["time/update_s"] == 1.25
     assert line["control/r_histogram"] == [0, 1]
-    assert said == ["step 1/10  reward 1.25  requests 0.50"]
+    assert said == ["step 2/10  reward 1.25  requests 50%  2.0 s"]
     kept = list(run.episodes())
-    assert [record["step"] for record in kept] == [1, 1]
+    assert [record["step"] for record in kept] == [2, 2]
     assert [record["turns"][-1]["text"] for record in kept] == [
         direct_reply("seen", "answer 0"),
-        direct_reply("seen", "answer 2"),
+        direct_reply("seen", "answer 3"),
     ]
     assert kept[0]["reward"] == {
         "accuracy": 1.0,
         "format": 0.5,
-        "control": 0.1,
+        "control": -0.1,
         "total": 1.4,
         "advantage": 0.75,
     }
+    assert kept[1]["reward"] is None
 
 
 def test_an_update_without_a_generation_is_written_and_not_told(tmp_path: Path):

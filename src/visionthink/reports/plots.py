@@ -69,7 +69,7 @@ def _curve_plots(groups: Sequence[Group], width: int) -> Iterator[Plot | None]:
     yield _curves(
         "request_rate",
         "How often the original is requested",
-        "Share of sampled episodes that request the original, by the kind of question.",
+        "Share of training episodes, drawn at the training temperature, that request the original.",
         _by_kind(groups, "episode/request_rate"),
         kinds_or_groups,
         width,
@@ -78,7 +78,7 @@ def _curve_plots(groups: Sequence[Group], width: int) -> Iterator[Plot | None]:
     yield _curves(
         "accuracy",
         "Accuracy",
-        "Share of sampled answers that are right, by the kind of question.",
+        "Share of right answers in training episodes, drawn at the training temperature.",
         _by_kind(groups, "episode/accuracy"),
         kinds_or_groups,
         width,
@@ -87,7 +87,7 @@ def _curve_plots(groups: Sequence[Group], width: int) -> Iterator[Plot | None]:
     yield _curves(
         "held_out",
         "Held-out questions",
-        "The same on questions that are not trained on.",
+        "Greedy episodes on questions that are not trained on.",
         [
             *_by_kind(groups, "eval/request_rate", "requests"),
             *_by_kind(groups, "eval/accuracy", "accuracy"),
@@ -281,8 +281,9 @@ def _heat_maps(groups: Sequence[Group], width: int) -> Iterator[Plot]:
         axes[len(shown) :],
         "r_histogram",
         "Where r lay",
-        "r is the share of a prompt's right answers that were given directly; undefined where none "
-        f"was right. The line is the threshold of the control penalty.{left_out}",
+        "r tells how well direct answers did beside requests, prompt by prompt: by counts of right "
+        "answers or, with rule ours, by rates of success, undefined where all chose the same way. "
+        f"The line is the threshold of the control penalty.{left_out}",
     )
 
 

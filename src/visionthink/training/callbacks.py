@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import sys
 import threading
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 Say = Callable[[str], None]
 
+COST = "cost/visual_token_ratio"
 LOSS_KEYS = ("loss", "kl", "entropy", "grad_norm", "learning_rate", "epoch")
 
 
@@ -32,6 +34,18 @@ def metrics_line(step: int, logs: Mapping[str, Any]) -> dict[str, Any]:
     if "step_time" in logs:
         line["time/step_s"] = logs["step_time"]
     return line
+
+
+def _told(line: Mapping[str, Any], room: str) -> str:
+    """Accuracy, requests by kind of question, and visual tokens over vanilla, for a line of log."""
+    rate = f"{room}/request_rate"
+    kinds = sorted((key for key in line if key.startswith(f"{rate}/kind/")), reverse=True)
+    keys = {
+        "accuracy": f"{room}/accuracy",
+        **({f"requests {key.rpartition('/')[2]}": key for key in kinds} or {"requests": rate}),
+        "visual tokens": f"eval/{COST}" if room == "eval" else COST,
+    }
+    return "  ".join(f"{name} {line[key]:.0%}" for name, key in keys.items() if key in line)
 
 
 class RunLog(TrainerCallback):
@@ -89,6 +103,8 @@ class RunLog(TrainerCallback):
             self._tell_broken(self.trainer)
         self._run.append_metrics(line)
         self._show(state, line, generated)
+        if "eval/accuracy" in line:
+            self._tell(f"held out, greedy, after step {state.global_step}:  {_told(line, 'eval')}")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._stop_if_collapsed(state, control)
@@ -107,19 +123,16 @@ class RunLog(TrainerCallback):
     def _show(self, state: Any, line: Mapping[str, Any], generated: bool) -> None:
         if not generated:
             return
-        figures = {
-            "reward": line.get("reward/total"),
-            "accuracy": line.get("episode/accuracy"),
-            "requests": line["episode/request_rate"],
-            "tokens": line.get("cost/visual_token_ratio"),
-        }
-        known = {name: f"{value:.2f}" for name, value in figures.items() if value is not None}
+        reward = line.get("reward/total")
+        told = "" if reward is None else f"reward {reward:.2f}  "
+        told += _told(line, "episode")
         if self._bar is not None:
             self._bar.n = state.global_step
-            self._bar.set_postfix(known)
+            self._bar.set_postfix_str(told)
         else:
-            told = "  ".join(f"{name} {value}" for name, value in known.items())
-            self._tell(f"step {state.global_step}/{state.max_steps}  {told}")
+            seconds = line.get("time/step_s")
+            pace = "" if seconds is None else f"  {seconds:.1f} s"
+            self._tell(f"step {state.global_step}/{state.max_steps}  {told}{pace}")
 
     def _tell_broken(self, trainer: VisionThinkTrainer) -> None:
         """Each row once."""
@@ -136,7 +149,7 @@ class RunLog(TrainerCallback):
             self._say(text)
 
     def _keep_samples(self, step: int) -> None:
-        """The first episodes of this process, spread over its groups."""
+        """Some episodes, drawn by lot: prompts may come in a fixed order of kinds."""
         assert self._run is not None  # noqa: S101
         assert self.trainer is not None  # noqa: S101
         rollouts = self.trainer.rollouts
@@ -144,14 +157,14 @@ class RunLog(TrainerCallback):
             return
         count = len(rollouts.episodes)
         rewards = [reward for score in rollouts.scores for reward in score.rewards]
-        for index in range(0, count, max(1, -(-count // self._samples))):
+        for index in sorted(random.Random(step).sample(range(count), min(self._samples, count))):
             reward = rewards[index]
             parts = None
             if reward is not None:
                 parts = {
                     "accuracy": reward.accuracy,
                     "format": reward.format,
-                    "control": reward.control,
+                    "control": 0.0 - reward.control,
                     "total": reward.total,
                     "advantage": rollouts.shares[index],
                 }

@@ -363,6 +363,8 @@ def resolved(config: TrainConfig) -> dict[str, Any]:
     options["trainer"] = {**defaults, **options["trainer"]}
     # Data options that other layouts do not know must stay unset.
     options["data"] = config.data.model_dump(mode="json", exclude_unset=True)
+    if isinstance(config, TrainGrpo):
+        options["reward"]["theta"] = config.reward.build().threshold
     if isinstance(config, TrainGrpo) and config.eval is not None:
         options["eval"]["data"] = config.eval.data.model_dump(mode="json", exclude_unset=True)
     return {"kind": options.pop("kind"), **options}
