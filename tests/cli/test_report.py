@@ -22,6 +22,22 @@ def train(path: Path, rate: float, **config: Any) -> Path:
     return path
 
 
+def evaluate(path: Path, low: float, **config: Any) -> Path:
+    run = RunFolder.create(path, {"model": "mini", **config}, environment={})
+    rows = (("high", 0.75, 1.0, 2.0), ("low", low, 0.25, 0.5))
+    run.write_summary(
+        [
+            {
+                **{"suite": "mini", "family": "all", "policy": policy, "n": 10, "errors": 0},
+                **{"accuracy": accuracy, "visual_token_ratio": tokens},
+                "seconds_per_sample": seconds,
+            }
+            for policy, accuracy, tokens, seconds in rows
+        ]
+    )
+    return path
+
+
 def sweep(tmp_path: Path) -> list[Path]:
     return [
         train(tmp_path / f"{rule}-{seed}", rate, seed=seed, reward={"rule": rule})
@@ -76,12 +92,81 @@ def test_a_sweep_that_varies_more_than_one_thing_says_so(run: Run, tmp_path: Pat
     assert (given.code, given.err) == (0, "Note: these runs also differ in x\n")
 
 
+def test_the_tables_of_an_evaluation(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """0.5 of 0.75 is 66.7 %; low took a quarter of the tokens and of the time."""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    given = run("report", evaluate(tmp_path / "a", 0.5))
+    assert (given.code, given.err) == (0, "")
+    scores, costs = given.out.split("\n\n")
+    assert scores.splitlines() == [
+        "                    mini    visual   seconds",
+        "policy                 %  tokens %  a sample   n  failed",
+        "The original",
+        "Vanilla (high)      75.0     100.0         2  10       0",
+        "  of vanilla       100.0               100.0",
+        "The small image",
+        "Down-sample (low)   50.0      25.0       0.5  10       0",
+        "  of vanilla        66.7                25.0",
+    ]
+    assert costs.splitlines()[-1].split() == ["Down-sample", "(low)", "25.0", "0.5", "10", "0"]
+
+
+def test_evaluations_and_trainings_side_by_side(run: Run, tmp_path: Path):
+    runs = [evaluate(tmp_path / f"e-{seed}", 0.5, seed=seed) for seed in (0, 1)]
+    out = tmp_path / "out"
+    runs.insert(1, train(tmp_path / "t", 0.5))
+    given = run("report", *runs, "--published", "--out", out)
+    assert given.code == 0
+    assert (
+        given.err
+        == f"Note: mini: means over 2 runs: e-0, e-1\nreport       {out / 'report.html'}\n"
+    )
+    assert "\n\n            requests  reward:\n" in given.out
+    names = {path.name for path in out.iterdir()}
+    assert {"report.html", "accuracy_tokens.png", "published.svg", "request_rate.svg"} <= names
+
+
+def test_an_evaluation_for_machines(run: Run, tmp_path: Path):
+    given = run("report", evaluate(tmp_path / "a", 0.5), "--json")
+    assert given.code == 0
+    found = json.loads(given.out)
+    assert (found["runs"], found["files"]) == ([], [])
+    assert [of["policy"] for of in found["evaluation"]["policies"]] == ["high", "low"]
+    assert found["evaluation"]["rows"][1]["accuracy"] == {"mean": 0.5, "stderr": None, "n": 1}
+
+
+def test_an_evaluation_without_an_answer(run: Run, tmp_path: Path):
+    path = tmp_path / "a"
+    RunFolder.create(path, {"policies": ["low"], "suites": {}}, environment={})
+    given = run("report", path)
+    assert given.code == 1
+    assert given.err.startswith(f"Error: {path} holds no answer yet")
+    assert given.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--by", "reward.rule"), "--by compares runs of training, and no RUN is one"),
+        (("--published",), "--published draws beside evaluations: name RUNs of eval, and --out"),
+        (("--paper",), "--paper stands alone"),
+    ],
+)
+def test_options_that_do_not_go_with_an_evaluation(
+    run: Run, tmp_path: Path, arguments: tuple[str, ...], message: str
+):
+    given = run("report", evaluate(tmp_path / "a", 0.5), *arguments)
+    assert given.code == 2
+    assert message in given.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
         ((), 2, "Missing argument 'RUN...'"),
         (("none",), 1, "no run folder at none: there is no such folder"),
         (("a", "--by", "nothing"), 2, "a has no 'nothing'; its keys: reward.rule"),
+        (("a", "--published", "--out", "b"), 2, "--published draws beside evaluations"),
         (("a", "--episodes", "-1"), 2, "Invalid value for '--episodes'"),
         (("a", "--out", "a/config.json"), 2, "is a file"),
     ],

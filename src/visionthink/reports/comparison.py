@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
+from visionthink.core.runs import flatten
 from visionthink.reports.evaluation import ALL, EvaluationRun, Row, families
-from visionthink.reports.grouping import Estimate, mean, over_runs, together
+from visionthink.reports.grouping import Estimate, differing, mean, over_runs, together
 
 VANILLA = "high"
 
@@ -197,10 +198,15 @@ def notes(comparison: Comparison) -> list[str]:
     found = [note for run in comparison.runs for note in run.notes]
     for suite in comparison.suites:
         for label, runs in comparison.systems.items():
-            held = [run.name for run in runs if any(row.suite == suite for row in run.rows)]
+            held = [run for run in runs if any(row.suite == suite for row in run.rows)]
             of = "" if len(comparison.systems) == 1 else f" of {label}"
             if len(held) > 1:
-                found.append(f"{suite}: means over {len(held)} runs{of}: {', '.join(held)}")
+                named = ", ".join(run.name for run in held)
+                found.append(f"{suite}: means over {len(held)} runs{of}: {named}")
+            if keys := differing([replace(run, config=_asked(run, suite)) for run in held]):
+                found.append(
+                    f"{suite}: these runs were not asked alike: they differ in {', '.join(keys)}"
+                )
             scored = [e for e in comparison.entries if e.system == label and e.scored(suite)]
             vanilla = comparison.vanilla(scored[0], suite) if scored else None
             if scored and vanilla is None:
@@ -208,3 +214,10 @@ def notes(comparison: Comparison) -> list[str]:
             elif vanilla is not None and vanilla.system != label:
                 found.append(f"{suite}: 100 %{of} is high of {vanilla.system}")
     return found
+
+
+def _asked(run: EvaluationRun, suite: str) -> dict[str, Any]:
+    """What a suite was in a run."""
+    suites = run.folder.config.get("suites")
+    held = suites.get(suite) if isinstance(suites, Mapping) else None
+    return flatten(held) if isinstance(held, Mapping) else {}

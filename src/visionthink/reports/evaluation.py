@@ -25,9 +25,9 @@ FIGURES = (
     *("prompt_tokens", "completion_tokens", "seconds_per_sample"),
 )
 INTERVAL = ("difference", "low", "high")
-_SCOPE = ("suite", "polic", "sets", "limit")
-"""Beginnings of config keys that say what was asked, not of whom."""
-_SEED = re.compile(r"(?i)(?<![a-z0-9])s(?:eed)?[-_=]?\d+(?![a-z0-9])")
+_SCOPE = {"suites", "policies", "gallery", "max_failures"}
+"""Config keys that say what was asked and kept, not how a model was asked."""
+_SEED = re.compile(r"(?i)(?<![a-z0-9])seed[-_=]?\d+(?![a-z0-9])")
 
 
 @dataclass(frozen=True)
@@ -173,7 +173,7 @@ def _gaps(name: str, rows: Sequence[Row]) -> list[str]:
 
 
 def _config(config: Mapping[str, Any]) -> dict[str, Any]:
-    flat = flatten({k: v for k, v in config.items() if not k.startswith(_SCOPE)})
+    flat = flatten({k: v for k, v in config.items() if k not in _SCOPE})
     return {k: _SEED.sub("seed", v) if isinstance(v, str) else v for k, v in flat.items()}
 
 

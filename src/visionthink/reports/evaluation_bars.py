@@ -169,7 +169,7 @@ def _time_panel(
     ax: Axes, comparison: Comparison, suite: str, entries: Sequence[Entry]
 ) -> list[str]:
     """The labels of its bars, for a legend."""
-    limits = [_limit(comparison, suite, entry) for entry in entries]
+    limits = [time_limit(comparison, suite, entry) for entry in entries]
     labels = [_MEASURED]
     for at, (entry, limit) in enumerate(zip(entries, limits, strict=True)):
         seconds = entry.figure("seconds_per_sample", suite)
@@ -197,7 +197,7 @@ def _time_panel(
     return labels
 
 
-def _limit(comparison: Comparison, suite: str, entry: Entry) -> float | None:
+def time_limit(comparison: Comparison, suite: str, entry: Entry) -> float | None:
     """Vanilla's seconds times what the FLOPs are of vanilla's."""
     vanilla = comparison.vanilla(entry, suite)
     seconds = vanilla.figure("seconds_per_sample", suite) if vanilla else None

@@ -134,7 +134,7 @@ def evaluation_gallery(found: Sequence[Shown]) -> Gallery:
         )
         for at, shown in enumerate(found, 1)
     ]
-    return Gallery(choosable(cards, choices), choosing(choices))
+    return Gallery(choosable(cards, choices, "show"), choosing(choices, "show"))
 
 
 def _numbered(stem: str, found: Sequence[str]) -> dict[str, str]:

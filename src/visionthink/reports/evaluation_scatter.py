@@ -78,9 +78,15 @@ def scatters(comparison: Comparison) -> Iterator[Plot]:
     if points:
         figure, axes = new_figure(1, 1, 4.3)
         add_legend(figure, axes, draw_points(axes[0], points, what))
-        label_points(axes[0], [(p.x, p.y) for p in points], [p.entry.label for p in points], 8.5)
         errors = " Error bars are standard errors." if any(p.error for p in points) else ""
-        yield finish(figure, [], "accuracy_tokens", title, _CAPTION + errors)
+        yield finish(
+            figure,
+            [],
+            "accuracy_tokens",
+            title,
+            _CAPTION + errors,
+            last=lambda: _label(axes[0], points, 8.5),
+        )
     if len(comparison.suites) > 1:
         yield from _grid(comparison)
 
@@ -98,13 +104,21 @@ def _grid(comparison: Comparison) -> Iterator[Plot]:
         labels |= dict.fromkeys(draw_points(ax, points, "accuracy"))
         ax.set_title(suite)
     add_legend(figure, axes, list(labels))
-    for ax in axes[len(shown) :]:
-        ax.set_visible(False)
-    for (_, points), ax in zip(shown, axes, strict=False):
-        label_points(ax, [(p.x, p.y) for p in points], [p.entry.label for p in points], SMALL)
+
+    def label() -> None:
+        for (_, points), ax in zip(shown, axes, strict=False):
+            _label(ax, points, SMALL)
+
     left_out = f" The first {MOST_SUITES} of {len(panels)} suites." if panels[MOST_SUITES:] else ""
     title = "Accuracy over visual tokens, by suite"
-    yield finish(figure, [], "accuracy_tokens_suites", title, f"{_CAPTION}{left_out}")
+    unused = axes[len(shown) :]
+    yield finish(
+        figure, unused, "accuracy_tokens_suites", title, f"{_CAPTION}{left_out}", last=label
+    )
+
+
+def _label(ax: Axes, points: Sequence[Point], size: float) -> None:
+    label_points(ax, [(p.x, p.y) for p in points], [p.entry.label for p in points], size)
 
 
 def draw_points(ax: Axes, points: Sequence[Point], what: str) -> list[str]:

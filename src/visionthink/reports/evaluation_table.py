@@ -109,7 +109,7 @@ def score_sheet(comparison: Comparison) -> Sheet:
         shares += ["", "", _time(comparison, entry), "", ""]
         if any(cell not in ("", NOTHING) for cell in shares[1:]):
             lines.append(Line(shares, "shares"))
-    return Sheet(heads, lines)
+    return _without_empty(Sheet(heads, lines))
 
 
 def cost_sheet(comparison: Comparison) -> Sheet:
@@ -244,7 +244,9 @@ def _counts(found: Sequence[int]) -> str:
 def _without_empty(sheet: Sheet) -> Sheet:
     """The table without columns that have no figure in any line."""
     full = [line.cells for line in sheet.lines if line.sort != "heading"]
-    kept = [at for at in range(len(sheet.heads)) if any(line[at] != NOTHING for line in full)]
+    kept = [
+        at for at in range(len(sheet.heads)) if any(line[at] not in (NOTHING, "") for line in full)
+    ]
     return Sheet(
         [sheet.heads[at] for at in kept],
         [

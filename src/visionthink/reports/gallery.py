@@ -85,12 +85,16 @@ first is that of all.
 """
 
 
-def choosable(cards: Sequence[str], choices: Choices) -> str:
-    """The HTML of cards with buttons that choose among them; empty if there are no cards."""
+def choosable(cards: Sequence[str], choices: Choices, stem: str = "only") -> str:
+    """The HTML of cards with buttons that choose among them; empty if there are no cards.
+
+    `stem` begins the ids of the buttons: two galleries of one page need two.
+    """
     if not cards:
         return ""
     chosen = "".join(
-        f'<span class="choice">{_radio(name, marks)}</span>' for name, marks in choices.items()
+        f'<span class="choice">{_radio(stem, name, marks)}</span>'
+        for name, marks in choices.items()
     )
     below = f'<p class="shown"> of {count(len(cards), "episode")}</p>'
     return "\n".join(
@@ -104,18 +108,18 @@ def choosable(cards: Sequence[str], choices: Choices) -> str:
     )
 
 
-def _radio(name: str, marks: Mapping[str, str]) -> str:
+def _radio(stem: str, name: str, marks: Mapping[str, str]) -> str:
     return "".join(
-        f'<span><input type="radio" name="{name}" id="only-{mark}"'
-        f'{" checked" if not at else ""}><label for="only-{mark}">{_text(told)}</label></span>'
+        f'<span><input type="radio" name="{stem}-{name}" id="{stem}-{mark}"'
+        f'{" checked" if not at else ""}><label for="{stem}-{mark}">{_text(told)}</label></span>'
         for at, (mark, told) in enumerate(marks.items())
     )
 
 
-def choosing(choices: Mapping[str, Iterable[str]]) -> str:
+def choosing(choices: Mapping[str, Iterable[str]], stem: str = "only") -> str:
     """The style sheet that does the choosing: no script runs on our pages."""
     return "\n".join(
-        f".gallery:has(#only-{mark}:checked) .sample:not(.{mark}) {{ display: none; }}"
+        f".gallery:has(#{stem}-{mark}:checked) .sample:not(.{mark}) {{ display: none; }}"
         for marks in choices.values()
         for mark in list(marks)[1:]
     )

@@ -30,13 +30,10 @@ Box = tuple[float, float, float, float]
 def label_points(
     ax: Axes, points: Sequence[tuple[float, float]], texts: Sequence[str], size: float
 ) -> None:
-    """Write a text beside each point, in data coordinates. The figure is laid out by it, so that
-    nothing that moves the axes may come after.
-    """
+    """Write a text beside each point, in data coordinates. The figure has to be laid out."""
     from matplotlib.patheffects import withStroke
 
     figure: Any = ax.figure
-    figure.draw_without_rendering()
     unit = figure.dpi / 72
     at: list[tuple[float, float]] = [tuple(ax.transData.transform(point)) for point in points]
     half = _POINT * unit
@@ -47,7 +44,6 @@ def label_points(
         note: Any = ax.annotate(
             text, point, xytext=(0, 0), textcoords="offset points", fontsize=size, color=INK
         )
-        note.set_in_layout(False)
         note.set(
             va="center", zorder=5, path_effects=[withStroke(linewidth=2.2, foreground="white")]
         )
@@ -73,7 +69,7 @@ def label_points(
                 xytext=(right, up),
                 textcoords="offset points",
                 arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkB": 4},
-            ).set_in_layout(False)
+            )
 
 
 def _box(x: float, y: float, place: int, width: float, height: float, unit: float) -> Box:

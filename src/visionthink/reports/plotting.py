@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,8 @@ def new_figure(rows: int, columns: int, height: float) -> tuple[Figure, list[Axe
 
 
 def add_legend(figure: Figure, axes: Sequence[Axes], labels: Sequence[str]) -> None:
+    if not labels:
+        return
     handles: dict[str, Any] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
@@ -98,10 +100,22 @@ def add_legend(figure: Figure, axes: Sequence[Axes], labels: Sequence[str]) -> N
     )
 
 
-def finish(figure: Figure, unused: Sequence[Axes], name: str, title: str, caption: str) -> Plot:
+def finish(
+    figure: Figure,
+    unused: Sequence[Axes],
+    name: str,
+    title: str,
+    caption: str,
+    last: Callable[[], None] | None = None,
+) -> Plot:
+    """The plot. `last` draws what has to know where everything else is."""
     for ax in unused:
         ax.set_visible(False)
     figure.suptitle(title, x=0.005, ha="left", fontsize=12, fontweight="bold")
+    if last is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        last()
     png, svg = io.BytesIO(), io.BytesIO()
     figure.savefig(png, format="png", metadata={"Software": None})
     figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})

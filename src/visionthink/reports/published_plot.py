@@ -55,11 +55,12 @@ def published_plot(comparison: Comparison, figures: Published) -> Plot | None:
         _panel(ax, ours, theirs, figures.label)
         ax.set_title(title)
     add_legend(figure, axes, [_MEASURED, figures.label])
-    for ax in axes[len(held) :]:
-        ax.set_visible(False)
-    for (_, ours, theirs), ax in zip(held, axes, strict=False):
-        marks = [*ours, *theirs]
-        label_points(ax, [(m.x, m.y) for m in marks], [m.text for m in marks], SMALL)
+
+    def label() -> None:
+        for (_, ours, theirs), ax in zip(held, axes, strict=False):
+            marks = [*ours, *theirs]
+            label_points(ax, [(m.x, m.y) for m in marks], [m.text for m in marks], SMALL)
+
     places = dict.fromkeys(row.where for row in figures.rows if row.tokens is not None)
     caption = (
         f"Hollow marks are {figures.label} ({', '.join(places)} of the paper): another model, "
@@ -67,7 +68,8 @@ def published_plot(comparison: Comparison, figures: Published) -> Plot | None:
         "Its scores are recomputed from the printed ones. VisionThink stands where its tokens are "
         "printed, and a second time where its printed request rates put it."
     )
-    return finish(figure, [], "published", "Beside the paper's figures", caption)
+    title = "Beside the paper's figures"
+    return finish(figure, axes[len(held) :], "published", title, caption, last=label)
 
 
 def benchmark(suite: str, figures: Published) -> str | None:

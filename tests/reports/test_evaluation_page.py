@@ -1,0 +1,272 @@
+"""The report on evaluations: its files, page, Markdown and gallery."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from acting import HOSTILE, answered, play, requested, scene
+from evaluation_runs import line, rows, write_evaluation
+from test_training_page import ReportWalk
+from training_runs import sample, write_run
+
+from visionthink.core.errors import RunError
+from visionthink.core.protocol import direct_reply
+from visionthink.reports import page as page_module
+from visionthink.reports.comparison import compare
+from visionthink.reports.evaluation import EvaluationRun, read_evaluations
+from visionthink.reports.evaluation_gallery import choose, evaluation_gallery
+from visionthink.reports.evaluation_json import evaluation_json
+from visionthink.reports.evaluation_page import (
+    evaluation_markdown,
+    evaluation_sections,
+    write_evaluation_report,
+)
+from visionthink.reports.page import document
+from visionthink.reports.plotting import Plot
+from visionthink.reports.training import read_runs
+
+SCORES = {"high": 0.75, "low": 0.5}
+PLOT = Plot("some", "Some <plot>", "What it shows.", b"png", b"<svg/>")
+
+
+class Walk(ReportWalk):
+    """A page that may also have a list of notes."""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag == "ul":
+            self.open.append(tag)
+            self.tags.append((tag, dict.fromkeys((name for name, _ in attrs), "")))
+        else:
+            super().handle_starttag(tag, attrs)
+
+
+def evaluated(path: Path, episodes: list[dict[str, Any]] | None = None, **more: Any) -> Any:
+    return read_evaluations([write_evaluation(path, rows(SCORES), episodes=episodes or [], **more)])
+
+
+def page(runs: list[EvaluationRun], most: int = 48) -> Walk:
+    """The page without its plots, which other tests draw."""
+    shown = evaluation_gallery(choose(runs, most))
+    parts = evaluation_sections(compare(runs), [PLOT], shown.html)
+    return Walk(document("Title", "Summary", "\n".join(parts), shown.style))
+
+
+def check(walk: Walk) -> None:
+    """Nothing on it is from elsewhere, and nothing on it runs."""
+    for tag, attributes in walk.tags:
+        assert tag not in ("script", "a", "link", "iframe", "form")
+        assert not any(name.startswith("on") for name in attributes)
+        assert "href" not in attributes
+        if tag == "img":
+            assert attributes["src"].startswith("data:image/")
+
+
+# Files
+
+
+def test_a_report_of_evaluations_and_trainings(tmp_path: Path):
+    runs = evaluated(tmp_path / "a", [line(answered(), "low")])
+    rate = {"step": 1, "episode/request_rate/kind/weak": 0.5}
+    training = write_run(tmp_path / "t", [rate], episodes=[sample(answered(), 1)])
+    out = tmp_path / "out"
+    files = write_evaluation_report(runs, out, trainings=read_runs([training]), by="reward.rule")
+    assert [path.name for path in files[:2]] == ["report.html", "report.md"]
+    assert {path.name for path in out.iterdir()} == {path.name for path in files}
+    assert {"accuracy_tokens.png", "seconds.svg", "request_rate.svg", "sweep.png"} <= {
+        path.name for path in files
+    }
+    text = files[0].read_text("utf-8")
+    walk = Walk(text)
+    check(walk)
+    style = text.partition("<style>")[2].partition("</style>")[0]
+    (policy,) = [meta["content"] for meta in walk.named("meta") if "http-equiv" in meta]
+    assert policy == page_module.policy(style)
+    ids = [each["id"] for each in walk.named("input")]
+    assert len(ids) == len(set(ids))
+    told = walk.rows()
+    assert "Evaluation: mini 1 run, 1 suite, 2 policies" in told
+    assert "Training runs" in told
+    markdown = files[1].read_text("utf-8")
+    assert markdown.startswith("# Evaluation: mini\n\n1 run, 1 suite, 2 policies.\n")
+    assert "\n# Training runs\n" in markdown
+
+
+def test_a_folder_that_cannot_be_written(tmp_path: Path):
+    (tmp_path / "out").touch()
+    with pytest.raises(RunError, match=r"cannot write the report into .*: File exists"):
+        write_evaluation_report(evaluated(tmp_path / "a"), tmp_path / "out")
+
+
+# The page
+
+
+def test_tables_and_notes_of_the_page(tmp_path: Path):
+    environment = {
+        "started": "2026-11-21T11:51:17+00:00",
+        "packages": {"visionthink": "0.1.0"},
+        "machine": {"cpu": "A processor", "gpu": None},
+    }
+    runs = evaluated(tmp_path / "a", environment=environment, concurrency=16)
+    runs += evaluated(tmp_path / "b", seed=1, concurrency=16)
+    walk = page(runs)
+    check(walk)
+    told = walk.rows()
+    assert "mini: means over 2 runs: a, b." in told
+    assert "Vanilla (high) 75.0 ± 0.0 100.0 100.0 2 2 x 100 0" in told
+    assert "of vanilla 66.7" in told
+    assert "a mini mini 0 16 2026-11-21 0.1.0 A processor" in told
+    assert "b mini mini 1 16 - - -" in told
+    assert "Episodes" not in told
+
+
+def test_markdown_has_notes_tables_and_plots(tmp_path: Path):
+    runs = read_evaluations([write_evaluation(tmp_path / "a", rows({"low": 0.5}, "_s_"))])
+    told = evaluation_markdown(compare(runs), [PLOT])
+    assert told.startswith("# Evaluation: \\_s\\_\n\n1 run, 1 suite, 1 policy.\n\n")
+    assert "- \\_s\\_: nothing is 100 %, for there is no policy high.\n" in told
+    assert "| Down-sample (low) | 50.0 ± 2.0 |" in told
+    assert "## Some \\<plot\\>\n\n![Some \\<plot\\>](some.png)\n\nWhat it shows.\n" in told
+
+
+# The gallery
+
+
+def test_an_episode_and_what_other_policies_said(tmp_path: Path):
+    metadata = {"family": "receipt", "kind": "strong"}
+    episodes = [
+        line(requested(), "auto", metadata=metadata),
+        line(answered(), "low", metadata=metadata, score=0.0),
+        line(answered(), "low", id="2", metadata=metadata),
+    ]
+    walk = page(evaluated(tmp_path / "a", episodes))
+    check(walk)
+    told = walk.rows()
+    assert "auto, receipt, requested, right How much is the tea?" in told
+    assert "low, receipt, direct, wrong What colour is the house?" in told
+    assert "Right answer red Score 1, by rules Others low: red (wrong)" in told
+    assert "Score 0, by rules Others auto: 4.20 (right, requested)" in told
+    assert " of 3 episodes" in told
+    marks = [each["class"] for each in walk.named("details") if "class" in each]
+    assert marks == [
+        "sample requested right policy-0 family-0 run-0",
+        "sample direct wrong policy-1 family-0 run-0",
+        "sample direct right policy-1 family-0 run-0",
+    ]
+
+
+def test_what_can_be_chosen_is_what_is_there(tmp_path: Path):
+    """Two policies, one family, one run, two verdicts; each choice has its rule."""
+    episodes = [line(requested(), "auto"), line(answered(), "low", score=0.0)]
+    shown = evaluation_gallery(choose(evaluated(tmp_path / "a", episodes), 9))
+    walk = Walk(f"<main>{shown.html}</main>")
+    ids = [each["id"] for each in walk.named("input")]
+    assert ids == [
+        *("show-any-policy", "show-policy-0", "show-policy-1"),
+        *("show-any-outcome", "show-direct", "show-requested", "show-unanswered"),
+        *("show-any-score", "show-right", "show-wrong"),
+    ]
+    for name in ids:
+        if "any-" not in name:
+            mark = name.removeprefix("show-")
+            assert f":has(#{name}:checked) .sample:not(.{mark})" in shown.style
+
+
+def test_samples_that_failed_are_shown_with_the_reason(tmp_path: Path):
+    failed: dict[str, Any] = {"score": None, "by": None, "error": "<b>no verdict</b>"}
+    episodes = [line(answered(), "low", **failed), line(None, "high", id="2", **failed)]
+    walk = page(evaluated(tmp_path / "a", episodes))
+    check(walk)
+    told = walk.rows()
+    assert "low, mini, direct, failed What colour is the house?" in told
+    assert "high, mini, failed Never asked?" in told
+    assert told.count("Failed <b>no verdict</b>") == 2
+    assert "cannot be shown" not in told
+
+
+def test_hostile_text_stays_text(tmp_path: Path):
+    """In replies, questions, answers, families, policies, suites, errors, and names of models."""
+    episode = play([scene()], HOSTILE, [direct_reply(HOSTILE, HOSTILE)])
+    hostile = line(
+        episode,
+        HOSTILE,
+        suite=HOSTILE,
+        id=HOSTILE,
+        by=HOSTILE,
+        metadata={"family": HOSTILE, "kind": HOSTILE},
+    )
+    other = {**hostile, "policy": "auto", "error": HOSTILE}
+    path = write_evaluation(
+        tmp_path / "<script>a", None, episodes=[hostile, other], model=HOSTILE, seed=HOSTILE
+    )
+    walk = page(read_evaluations([path]))
+    check(walk)
+    assert walk.rows().count("<script>alert(1)</script>") > 10
+
+
+@pytest.mark.parametrize(
+    ("damage", "note"),
+    [
+        ({"images": ["data:image/png;base64,!!"]}, "an image of the record is no base64"),
+        ({"turns": 5}, "This record cannot be shown: TypeError"),
+        ({"ledger": None}, "This record cannot be shown: TypeError"),
+        ({"policy": 7, "question": None, "suite": None}, " direct, right None"),
+        ({"score": "high", "by": 3}, "Score none, by nobody"),
+    ],
+)
+def test_spoilt_records_become_notes(tmp_path: Path, damage: dict[str, Any], note: str):
+    spoilt = {**line(answered(), "low"), **damage}
+    walk = page(evaluated(tmp_path / "a", [spoilt, line(requested(), "auto", id="2")]))
+    check(walk)
+    assert note in walk.rows()
+    assert "How much is the tea?" in walk.rows()
+
+
+# Which episodes are shown
+
+
+def kept(run: EvaluationRun, most: int) -> list[tuple[Any, Any]]:
+    return [(shown.record["policy"], shown.record["id"]) for shown in choose([run], most)]
+
+
+def test_what_is_rare_is_shown_as_well(tmp_path: Path):
+    """Of nine right answers and a wrong one, and of two policies: each once; auto comes first."""
+    episodes = [line(answered(), "low", id=f"l{at}", score=float(at != 5)) for at in range(10)]
+    episodes += [line(requested(), "auto", id=f"a{at}") for at in range(10)]
+    (run,) = evaluated(tmp_path / "a", episodes)
+    found = kept(run, 3)
+    assert [policy for policy, _ in found] == ["auto", "low", "low"]
+    assert ("low", "l5") in found
+    assert len(kept(run, 100)) == 20
+    assert kept(run, 0) == []
+
+
+def test_episodes_with_images_come_first(tmp_path: Path):
+    episodes = [line(answered(), "low", id=str(at)) for at in range(4)]
+    for record in episodes[:3]:
+        del record["images"]
+    (run,) = evaluated(tmp_path / "a", episodes)
+    assert kept(run, 1) == [("low", "3")]
+    assert len(kept(run, 9)) == 4
+
+
+# For machines
+
+
+def test_one_object_for_machines(tmp_path: Path):
+    """low: 0.5 of 0.75."""
+    found = evaluation_json(compare(evaluated(tmp_path / "a")))
+    assert found["notes"] == []
+    assert found["runs"] == [{"name": "a", "path": str(tmp_path / "a"), "notes": []}]
+    assert found["systems"] == {"a": ["a"]}
+    high, low = found["policies"]
+    assert (high["policy"], high["of_vanilla"]) == ("high", 1.0)
+    assert (low["policy"], low["of_vanilla"]) == ("low", pytest.approx(2 / 3))
+    assert (low["visual_token_ratio"], low["seconds_per_sample"]) == (0.25, 0.5)
+    row = found["rows"][1]
+    assert (row["suite"], row["family"], row["policy"]) == ("mini", "all", "low")
+    assert (row["runs"], row["n"], row["errors"]) == (1, 100, 0)
+    assert row["accuracy"] == {"mean": 0.5, "stderr": 0.02, "n": 1}
+    assert row["f1"] is None
+    assert row["vs_high"] is None
