@@ -70,4 +70,4 @@ test-lmms-eval: $(READY)  ## Prove the plugin in real lmms-eval processes (build
 	$(BIN)/pytest -m lmms tests/real_lmms
 
 clean:  ## Remove environments and outputs
-	rm -rf $(VENV) .venv-vllm .venv-lmms out .pytest_cache .hypothesis .ruff_cache
+	rm -rf $(VENV) .venv-vllm .venv-lmms out runs .pytest_cache .hypothesis .ruff_cache

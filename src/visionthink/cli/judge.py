@@ -126,11 +126,12 @@ def _summary(judge: Judge, judged: Sequence[Judged], seconds: float) -> dict[str
 
 def _text(summary: dict[str, Any]) -> str:
     accuracy = summary["accuracy"]
+    of_scored = " of the scored" if summary["unscored"] and accuracy is not None else ""
     lines = [
         f"judge     {summary['judge']}",
         f"rows      {summary['rows']}: {summary['right']} right, {summary['wrong']} wrong, "
         f"{summary['unscored']} without a score",
-        f"accuracy  {'-' if accuracy is None else f'{accuracy:.3f}'}",
+        f"accuracy  {'-' if accuracy is None else f'{accuracy:.3f}'}{of_scored}",
     ]
     if summary["by_llm"] or summary["calls"]:
         lines += [
