@@ -18,7 +18,7 @@ from visionthink.core import protocol
 from visionthink.core.errors import EngineError
 from visionthink.core.images import Picture, half_view
 from visionthink.core.protocol import PROFILES
-from visionthink.core.types import Completion, Message, Sampling
+from visionthink.core.types import Completion, Message, Sampling, Usage
 from visionthink.engines.hf import HFEngine
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
 from visionthink.engines.hf_prompt import build_prompt, pixels
@@ -236,6 +236,16 @@ def test_the_grid_counts_what_the_prompt_holds(checkpoint: Checkpoint) -> None:
     prompt = build_prompt(protocol.opening(MINI, [original], "?"), checkpoint)
     columns, rows = engine.grid.cells(original.size)
     assert prompt.ids.count(checkpoint.image_id) == columns * rows
+
+
+def test_a_prompt_tells_which_images_came_before_which_reply(checkpoint: Checkpoint) -> None:
+    """What somebody else said before, without token ids, is part of what the first reply is to."""
+    first, original = picture(31), picture(32)
+    history = [Message("user", (first, "what?")), Message("assistant", ("a cat",))]
+    question = [*history, Message("user", (first, "sure?"))]
+    assert build_prompt(question, checkpoint).looks == (2,)
+    reply = Completion("no", "stop", Usage(0, 0), checkpoint.stop_ids)
+    assert build_prompt(second_messages(question, reply, original), checkpoint).looks == (2, 1)
 
 
 def test_a_cancelled_reply_leaves_the_engine_usable(checkpoint: Checkpoint) -> None:

@@ -133,7 +133,7 @@ def test_what_the_language_model_gets_equals_a_reference_in_loops(
     for at, token in enumerate(order):
         patches = range(4 * at, 4 * at + 4)
         received[token] = sum(float(weights[:, :, p].mean(dim=0).sum()) for p in patches) / 4
-        metric[token] = sum(keys[:, p].mean(dim=0) for p in patches) / 4
+        metric[token] = torch.stack([keys[:, p].mean(dim=0) for p in patches]).mean(dim=0)
 
     dominant = sorted(sorted(range(96), key=lambda token: -received[token])[:43])
     others = [token for token in range(96) if token not in dominant]

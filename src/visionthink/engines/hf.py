@@ -10,7 +10,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
@@ -218,15 +218,8 @@ class HFEngine:
         if len(prompts) > 1 or prefix is None or not prefix.fits(prompts[0]):
             prefix = None
         try:
-            if self._intervention is None:
+            with self._altered(prompts[0], prefix) as pruned:
                 replies, following = decode(prompts, samplings, self.checkpoint, prefix, abandoned)
-            else:
-                past = len(prefix.ids) if prefix else 0
-                with self._intervention.during(prompts[0], past) as pruned:
-                    replies, following = decode(
-                        prompts, samplings, self.checkpoint, prefix, abandoned
-                    )
-                replies = [replace(replies[0], pruned=pruned())]
         except torch.OutOfMemoryError as error:
             raise EngineError(
                 f"out of memory on {self.checkpoint.device} with {len(prompts)} replies at once; "
@@ -234,7 +227,14 @@ class HFEngine:
             ) from error
         if self._reuse_prefix:
             self._prefix = following
-        return replies
+        return [replace(reply, pruned=pruned()) for reply in replies]
+
+    def _altered(
+        self, prompt: Prompt, prefix: Prefix | None
+    ) -> AbstractContextManager[Callable[[], Pruned | None]]:
+        if self._intervention is None:
+            return nullcontext(lambda: None)
+        return self._intervention.during(prompt, len(prefix.ids) if prefix else 0)
 
     def _completion(self, job: _Job, prompt: Prompt, reply: Decoded) -> Completion:
         spoken = reply.ids[:-1] if reply.stopped else reply.ids

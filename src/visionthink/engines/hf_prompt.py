@@ -25,7 +25,8 @@ class Prompt:
         ids: token ids, image placeholders expanded to one per visual token.
         pictures: the images in order of appearance.
         grids: (1, patch rows, patch columns) of each, as the model takes them.
-        looks: how many of the pictures came before the first reply, before the second, …
+        looks: how many of the pictures came before the first reply of this model, how many between
+            that and the second, …
     """
 
     ids: tuple[int, ...]
@@ -78,7 +79,7 @@ def _looks(messages: Sequence[Message]) -> tuple[int, ...]:
     looks = [0]
     for message in messages:
         looks[-1] += len(message.images)
-        if message.role == "assistant":
+        if message.token_ids is not None:
             looks.append(0)
     return tuple(looks)
 
