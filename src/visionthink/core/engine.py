@@ -49,8 +49,8 @@ class Engine(Protocol):
 
 
 @runtime_checkable
-class StreamingEngine(Engine, Protocol):
-    """An engine whose replies can be followed while they grow."""
+class Streams(Protocol):
+    """Of an engine: its replies can be followed while they grow."""
 
     async def stream(
         self, messages: Sequence[Message], sampling: Sampling, heard: Callable[[str], None]

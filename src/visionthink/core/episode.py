@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from visionthink.core import protocol
-from visionthink.core.engine import Engine, StreamingEngine
+from visionthink.core.engine import Engine, Streams
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture, Size, half_view
 from visionthink.core.ledger import Cells, TurnCost, episode_ledger, turn_cost
@@ -166,7 +166,7 @@ async def _reply(
 ) -> Completion:
     if heard is None:
         return await engine.generate(messages, sampling)
-    if isinstance(engine, StreamingEngine):
+    if isinstance(engine, Streams):
         completion = await engine.stream(messages, sampling, heard)
     else:
         completion = await engine.generate(messages, sampling)

@@ -27,6 +27,7 @@ from visionthink.engines.openai_replies import (
     read_models,
     read_reply,
 )
+from visionthink.engines.openai_stream import Pieces, received
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -134,6 +135,43 @@ class OpenAIEngine:
             ServerError: no reply came, or what came is not one.
             EngineError: the engine was closed.
         """
+
+        async def whole(client: AsyncOpenAI, request: dict[str, Any]) -> bytes:
+            return (await client.chat.completions.with_raw_response.create(**request)).content
+
+        return await self._complete(messages, sampling, whole)
+
+    async def stream(
+        self, messages: Sequence[Message], sampling: Sampling, heard: Callable[[str], None]
+    ) -> Completion:
+        """As `generate`; `heard` gets all of the reply so far with each piece that comes.
+
+        A reply that breaks off is an error and not asked for again, also before the first piece.
+        """
+
+        async def pieces(client: AsyncOpenAI, request: dict[str, Any]) -> bytes:
+            request["extra_body"] = {"stream_options": {"include_usage": True}} | request[
+                "extra_body"
+            ]
+            create = client.chat.completions.with_streaming_response.create
+            async with create(**request, stream=True) as response:
+                body = received(response)
+                if "text/event-stream" not in response.headers.get("content-type", ""):
+                    return b"".join([data async for data in body])  # it does not stream
+                reply = Pieces(self._server)
+                async for data in body:
+                    reply.feed(data)
+                    heard(reply.text)
+                return reply.whole()
+
+        return await self._complete(messages, sampling, pieces)
+
+    async def _complete(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        ask: Callable[[AsyncOpenAI, dict[str, Any]], Awaitable[bytes]],
+    ) -> Completion:
         begin = time.perf_counter()
         connection = await self._connection()
         model = self._model or await self._find_model()
@@ -146,14 +184,12 @@ class OpenAIEngine:
         async with connection.slots:
             # In a thread: encoding a large image takes long enough to stall other requests.
             conversation = await asyncio.to_thread(lambda: [_payload(m) for m in messages])
-            reply = await self._send(
-                lambda: connection.client.chat.completions.with_raw_response.create(
-                    model=model,
-                    messages=conversation,
-                    extra_body={key: value for key, value in body.items() if value is not None},
-                ),
-                model,
-            )
+            request = {
+                "model": model,
+                "messages": conversation,
+                "extra_body": {key: value for key, value in body.items() if value is not None},
+            }
+            reply = await self._send(lambda: ask(connection.client, request), model)
         return read_reply(self._server, reply, time.perf_counter() - begin)
 
     async def look_up(self) -> None:
@@ -213,12 +249,14 @@ class OpenAIEngine:
         finally:
             await client.close()
 
-    async def _send(self, request: Callable[[], Awaitable[Any]], model: str | None = None) -> bytes:
+    async def _send(
+        self, request: Callable[[], Awaitable[bytes]], model: str | None = None
+    ) -> bytes:
         """The body of the reply to `request`, if the server accepts it."""
         import openai
 
         try:
-            return (await request()).content
+            return await request()
         except openai.APIStatusError as error:
             served = None
             if error.status_code == 404 and model is not None:
@@ -243,7 +281,11 @@ class OpenAIEngine:
             timeout=min(LOOKUP_TIMEOUT, self._timeout),
             max_retries=self._max_retries if max_retries is None else max_retries,
         )
-        return read_models(self._server, await self._send(client.models.with_raw_response.list))
+
+        async def listed() -> bytes:
+            return (await client.models.with_raw_response.list()).content
+
+        return read_models(self._server, await self._send(listed))
 
     async def _find_model(self) -> str:
         """Requests that start together may each ask; one lock would queue them on a dead server."""

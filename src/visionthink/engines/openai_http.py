@@ -49,8 +49,10 @@ def bounded_http_client() -> Any:
 
     class Bounded(openai.DefaultAsyncHttpxClient):
         async def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
-            """Send, and read the whole reply, also where `stream` is set: we never set it."""
+            """Send, and read the whole reply, unless a good one is to be streamed."""
             response = await super().send(request, stream=True, **options)
+            if stream and response.status_code < 300:
+                return response
             timeout = request.extensions["timeout"]["read"]
             body = bytearray()
             try:

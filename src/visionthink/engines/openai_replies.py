@@ -104,6 +104,16 @@ class Server:
             hint += " It usually ends in /v1"
         return self._error("no_reply", f"{self} sent {came}", _message(said), hint)
 
+    def cut_off(self) -> ServerError:
+        """The error for a stream that ended before the reply did."""
+        what = f"{self} broke off in the middle of a reply"
+        return self._error("unreachable", what, "", "see the server's log")
+
+    def failed_midway(self, body: bytes) -> ServerError:
+        """The error for a stream that reports one."""
+        what = f"{self} failed in the middle of a reply"
+        return self._error("refused", what, _message(body), "see the server's log", 500)
+
     def _error(
         self, reason: Reason, what: str, said: str, hint: str, status: int | None = None
     ) -> ServerError:

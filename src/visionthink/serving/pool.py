@@ -15,7 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import ceil
 
-from visionthink.core.engine import Engine, StreamingEngine
+from visionthink.core.engine import Engine, Streams
 from visionthink.core.errors import EngineError, ServerError, UsageError
 from visionthink.core.images import Grid
 from visionthink.core.ledger import ModelShape
@@ -175,7 +175,7 @@ class Lease:
             heard(text)
 
         def ask(engine: Engine) -> Awaitable[Completion]:
-            if isinstance(engine, StreamingEngine):
+            if isinstance(engine, Streams):
                 return engine.stream(messages, sampling, pass_on)
             return engine.generate(messages, sampling)
 
