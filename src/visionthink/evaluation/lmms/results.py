@@ -85,7 +85,10 @@ def find_results(place: Path) -> Results:
     if place.is_file():
         return _read(place)
     if not place.is_dir():
-        raise RunError(f"no results of lmms-eval at {place}: there is no such file or folder")
+        raise RunError(
+            f"no results of lmms-eval at {place}: there is no such file or folder; if lmms-eval "
+            "was to write it, it failed, whatever its exit code says"
+        )
     found = sorted(place.rglob(f"*{RESULTS}"))
     if not found:
         raise RunError(
