@@ -12,6 +12,7 @@ from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
 from visionthink.core import protocol
+from visionthink.core.format import format_valid
 from visionthink.core.images import half_view
 from visionthink.core.types import Message
 from visionthink.data.rows import Row
@@ -49,7 +50,7 @@ def plain_trainer(checkpoint: Checkpoint, rows: Sequence[Row], profile: str, arg
     checkpoint.tokenizer.padding_side = "left"
 
     def format(completions: Any, **_: Any) -> list[float | None]:
-        return [0.5 * protocol.format_valid([text_of(c)], rules) for c in completions]
+        return [0.5 * format_valid([text_of(c)], rules) for c in completions]
 
     def accuracy(completions: Any, answer: Any, **_: Any) -> list[float | None]:
         said = [protocol.final_answer(protocol.parse_reply(text_of(c), rules)) for c in completions]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -10,15 +11,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from visionthink.core.episode import run_episode
+from visionthink.core.growing import answer_so_far, thought_so_far
 from visionthink.core.images import Picture
 from visionthink.core.protocol import (
     PROFILES,
+    Malformed,
     conversation,
     direct_reply,
+    final_answer,
     opening,
     parse_reply,
     request_reply,
-    thought_so_far,
 )
 from visionthink.core.types import Example, Message, conversation_example
 from visionthink.engines.scripted import ScriptedEngine
@@ -144,13 +147,46 @@ def test_how_much_of_a_growing_thought_is_certain(text: str, known: str):
     assert thought_so_far(text, AGENT) == known
 
 
+@pytest.mark.parametrize(
+    ("text", "last", "known"),
+    [
+        ("It is 4", False, ""),
+        ("", True, ""),
+        (" <thi", True, ""),
+        ("<think>It is", True, ""),
+        ("<think>It is</think> 4 ", True, "4"),
+        ("It is 4", True, "It is 4"),
+        ("It is 4 <tool", True, "It is 4"),
+        ("It is 4 <tool_call>{", True, "It is 4"),
+        ("It is 4 <b", True, "It is 4 <b"),
+    ],
+)
+def test_how_much_of_a_growing_answer_is_certain(text: str, last: bool, known: str):
+    """Of a plain reply that nothing can follow; with an answer element the last one counts."""
+    assert answer_so_far(text, PROFILES["native"], last=last) == known
+    assert answer_so_far(text, AGENT, last=last) == ""
+
+
 PIECES = ("<think>", "</think>", "<answer>", "</answer>", "<tool_call>", "<resize>", "<", "a ", " ")
 
 
-@given(st.lists(st.sampled_from(PIECES), max_size=8), st.sampled_from(["agent", "simple-resize"]))
-def test_what_was_certain_stays(pieces: list[str], name: str):
+SOME = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
+
+
+@given(SOME, st.sampled_from(["agent", "simple-resize", "native", "plain"]))
+def test_what_was_certain_stays(text: str, name: str):
     """In every beginning of any text, up to the thought that is read from the whole."""
-    text, profile = "".join(pieces), PROFILES[name]
+    profile = PROFILES[name]
     known = [thought_so_far(text[:end], profile) for end in range(len(text) + 1)]
     known.append(parse_reply(text, profile).thought)
-    assert [b for a, b in zip(known, known[1:], strict=False) if not b.startswith(a)] == []
+    assert [b for a, b in pairwise(known) if not b.startswith(a)] == []
+
+
+@given(SOME, st.sampled_from(["native", "plain"]))
+def test_an_answer_that_was_certain_stays(text: str, name: str):
+    """Up to the answer of the whole; a call that fails leaves none, and takes none back."""
+    profile = PROFILES[name]
+    known = [answer_so_far(text[:end], profile, last=True) for end in range(len(text) + 1)]
+    reply = parse_reply(text, profile)
+    known.append(known[-1] if isinstance(reply, Malformed) else final_answer(reply))
+    assert [b for a, b in pairwise(known) if not b.startswith(a)] == []

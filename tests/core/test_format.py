@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from visionthink.core.protocol import PROFILES, format_valid
+from visionthink.core.format import format_valid
+from visionthink.core.protocol import PROFILES
 
 AGENT = PROFILES["agent"]
 GENERAL = PROFILES["general"]

@@ -44,13 +44,19 @@ f179497123b4570b95c72a5c3119798a364e068a6473632005785014be24bf83  mini_system.tx
 1f4633f4a450c03510a851e41830b4859e4dbc081e20f378abc9c26bf90f272a  mini_tool_error.txt
 e8039b36159f06e6daa45cf717101559cf0c86d954825a8022ec63dc9a025cf3  mini_tool_response.txt
 e5b7e4549edd744d49fc1cee7f7134e245c33dbc7b9e8382e27ff5280a7a9c9c  mini_user.txt
+0e6394fc2631507102c5f4c498fdfb22bf02c28356293f8f8e8b4d94c526566c  native_system.txt
+51ac2e272de0cdc5a721f659208f9bf9377c8675f2e1677a39fc2b6ebead0465  native_tool_error.txt
+6e81c5a7d3c04bcc63a3e81ba6f45180314b580d6bb657ff8eb830e9144c7aad  native_tool_response.txt
+cd54bb250a8bc4883e1cb3c69d4898fc0fefb0921b5cd260f6c7cf59e401ae83  native_tools.txt
+bb8544308b68fc3c8265ce5379595884a2796637179c031b47c64b93a65f29f4  plain_user.txt
 75357d685f238b6afd7738be9786fdafde641eb6ca9a3be7471939715a68a4de  simple_resize_system.txt
 b56063ed502896a62769d2277f32313748e5a555d373414a4a8d4f4844b74ce8  simple_resize_user.txt
 5f308e5edf812d818b34741e3e43fb740aaeb3e80aaec3390bc54fcdacc74545  simple_think_resize_system.txt
 103407c7006cf77927f1ab38b927d64b2cd16fad60ce49f5bd493283e4c331c8  simple_think_resize_user.txt
 """
 SHA256 = {name: digest for digest, name in map(str.split, SUMS.strip().splitlines())}
-"""The mini files are ours and may change with a new embedded checkpoint; the others never."""
+"""The mini files are ours and may change with a new embedded checkpoint, the native and plain ones
+as models do better with other words; the others never."""
 
 PROFILE_FILES = {
     "agent": {
@@ -77,6 +83,14 @@ PROFILE_FILES = {
         "tool_error": "mini_tool_error",
     },
     "mini-direct": {"system": "mini_direct_system", "user": "mini_user"},
+    "native": {
+        "system": "native_system",
+        "user": "plain_user",
+        "tool_response": "native_tool_response",
+        "tool_error": "native_tool_error",
+        "tools": "native_tools",
+    },
+    "plain": {"user": "plain_user"},
 }
 
 
@@ -97,8 +111,8 @@ def test_there_is_no_other_profile():
 def test_profile_texts_are_the_files(name: str):
     profile = PROFILES[name]
     assert profile.name == name
-    for part in ("system", "user", "tool_response", "tool_error"):
-        text = getattr(profile, part)
+    for part in ("system", "user", "tool_response", "tool_error", "tools"):
+        text = getattr(profile, part) or None
         file = PROFILE_FILES[name].get(part)
         expected = None if file is None else (FILES / f"{file}.txt").read_bytes()
         assert (None if text is None else text.encode("utf-8")) == expected
@@ -113,6 +127,8 @@ def test_profile_texts_are_the_files(name: str):
         ("simple-think-resize", "<resize>", True, "general"),
         ("mini", None, True, "mini-direct"),
         ("mini-direct", None, True, "mini-direct"),
+        ("native", None, False, "plain"),
+        ("plain", None, False, "plain"),
     ],
 )
 def test_profile_rules(name: str, marker: str | None, thinks: bool, direct: str):
@@ -120,6 +136,7 @@ def test_profile_rules(name: str, marker: str | None, thinks: bool, direct: str)
     assert (profile.marker, profile.thinks, profile.direct) == (marker, thinks, direct)
     assert profile.can_request == ("tool_response" in PROFILE_FILES[name])
     assert not PROFILES[profile.direct].can_request
+    assert profile.plain == (name in ("native", "plain"))
 
 
 def test_placeholders():
@@ -267,10 +284,11 @@ def test_several_pictures_stand_at_the_place_of_the_image():
 def test_every_profile_speaks_in_turn(profile: Profile):
     """Images and question occur once; a request is served exactly where it can be made."""
     view = picture(28)
-    system, user = opening(profile, (view,), "How much is the tea?")
-    assert system == Message("system", (profile.system,))
+    *system, user = opening(profile, (view,), "How much is the tea?")
+    said = Message("system", (profile.system,), tools=profile.tools)
+    assert system == ([said] if profile.system else [])
     assert user.images == (view,)
-    assert user.text.endswith("\nHow much is the tea?")
+    assert user.text.endswith("How much is the tea?")
     assert (tool_error(profile, "why") is None) == (profile.tool_error is None)
     if profile.can_request:
         assert tool_response(profile, (view,)).images == (view,)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from visionthink.core import protocol
+from visionthink.core.format import format_valid
 from visionthink.core.protocol import (
     CALL_BODY,
     PROFILES,
@@ -21,7 +22,6 @@ from visionthink.core.protocol import (
     call_problem,
     direct_reply,
     final_answer,
-    format_valid,
     outcome,
     parse_reply,
     plain_text,

@@ -22,6 +22,7 @@ from training.replaying import Replay
 from visionthink.core import protocol
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import DataError, RunError, TrainingError, UsageError
+from visionthink.core.format import format_valid
 from visionthink.core.images import half_view
 from visionthink.core.protocol import PROFILES, direct_reply, request_reply
 from visionthink.core.runs import RunFolder
@@ -113,7 +114,7 @@ def test_replies_of_our_own():
     )
     marked = written_replies("request", "x", PROFILES["simple-resize"], ThoughtOptions())
     assert marked[0].endswith("<resize></resize>")
-    assert protocol.format_valid(marked, PROFILES["simple-resize"])
+    assert format_valid(marked, PROFILES["simple-resize"])
 
 
 def test_answers_are_data_not_control_tokens():

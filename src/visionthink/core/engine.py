@@ -11,7 +11,10 @@ from visionthink.core.types import Completion, Message, Sampling
 
 
 class Engine(Protocol):
-    """Replies to a conversation. Implemented by `engines/`: hf, openai, scripted."""
+    """Replies to a conversation. Implemented by `engines/`: hf, openai, scripted.
+
+    An engine that passes a message's `tools`, `calls` and `call_id` on says `takes_tools = True`.
+    """
 
     @property
     def model(self) -> str:

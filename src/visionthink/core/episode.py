@@ -13,6 +13,7 @@ from functools import partial
 from visionthink.core import protocol
 from visionthink.core.engine import Engine, Streams
 from visionthink.core.errors import UsageError
+from visionthink.core.format import format_valid
 from visionthink.core.images import Picture, Size, half_view
 from visionthink.core.ledger import Cells, TurnCost, episode_ledger, turn_cost
 from visionthink.core.protocol import Answer, Malformed, Profile, Reply, Request
@@ -64,6 +65,11 @@ async def run_episode(
     check_question(example, look, profile, max_turns)
     sampling = sampling or Sampling()
     rules = protocol.profile_for(look, profile or engine.profile or DEFAULT_PROFILE)
+    if rules.tools and not getattr(engine, "takes_tools", False):
+        raise UsageError(
+            f"profile {rules.name!r} uses the tool format of a server, which {engine.model!r} is "
+            "not asked through; use another profile or --base-url"
+        )
     originals = example.images
     if look == "high":
         first = originals
@@ -83,7 +89,7 @@ async def run_episode(
         reply = protocol.parse_reply(completion.text, rules)
         turns.append(_turn(completion, reply, [_seen(picture, engine) for picture in shown[-1]]))
         costs.append(_cost(completion, shown, engine))
-        messages.append(_message(completion))
+        messages.append(protocol.said(rules, completion))
 
         stop = _stop_reason(reply, completion, last_turn, requested, rules)
         if stop is None and _tokens_left(sampling, turns) == 0:
@@ -92,14 +98,15 @@ async def run_episode(
             stop = StopReason.ANSWERED if answered else StopReason.LENGTH
         if stop is not None:
             break
+        call_id = next((call.id for call in messages[-1].calls), "")
         if isinstance(reply, Request) and not requested:
             requested = True
             shown.append(originals)
-            messages.append(protocol.tool_response(rules, originals))
+            messages.append(protocol.tool_response(rules, originals, call_id))
         else:
             error = reply.reason if isinstance(reply, Malformed) else ALREADY_ORIGINAL
             shown.append(())
-            message = protocol.tool_error(rules, error)
+            message = protocol.tool_error(rules, error, call_id)
             # _stop_reason ends the episode where the profile has no error message.
             assert message is not None  # noqa: S101
             messages.append(message)
@@ -112,7 +119,7 @@ async def run_episode(
         answer=protocol.final_answer(reply),
         requested=requested,
         stop_reason=stop,
-        format_valid=protocol.format_valid([turn.text for turn in turns], rules),
+        format_valid=format_valid([turn.text for turn in turns], rules),
         messages=tuple(messages),
         turns=tuple(turns),
         ledger=episode_ledger(
@@ -131,7 +138,7 @@ def check_question(example: Example, look: Look, profile: str | None, max_turns:
     Without `profile` the checkpoint's own is not known yet, so only the look is checked.
     """
     protocol.profile_for(look, profile or DEFAULT_PROFILE)
-    if not example.images:
+    if not example.images and not (example.conversation and look == "high"):
         raise UsageError("an example needs at least one image; got none")
     if not example.question.strip():
         raise UsageError("the question is empty; ask something about the image")
@@ -209,17 +216,6 @@ def _stop_reason(
                 return StopReason.LENGTH
             goes_on = failed_call and not last_turn and profile.tool_error is not None
             return None if goes_on else StopReason.MALFORMED
-
-
-def _message(completion: Completion) -> Message:
-    """The reply as the model sees it in the next turn.
-
-    Text that spells a control token was not sampled as one; engines that keep no token ids send the
-    text again, and it must not become one then.
-    """
-    kept = completion.token_ids is not None
-    text = completion.text if kept else protocol.plain_text(completion.text)
-    return Message("assistant", (text,), completion.token_ids)
 
 
 def _seen(picture: Picture, engine: Engine) -> Size:

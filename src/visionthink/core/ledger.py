@@ -233,8 +233,8 @@ class Ledger:
 
     @property
     def ratio(self) -> float:
-        """What was processed over vanilla."""
-        return self.processed / self.vanilla
+        """What was processed over vanilla; 1 where there was no image."""
+        return self.processed / self.vanilla if self.vanilla else 1.0
 
     @property
     def prompt_tokens(self) -> int:

@@ -17,8 +17,11 @@ them (arXiv 2507.13348, Tables 4 and 10, Fig. 7). A reply is exactly one of `Ans
 - *No tags at all*: the text outside the think element is the answer (untrained models do this).
 - *A call where the profile offers no tool* is malformed, if there is no answer beside it.
 
-All of these except extra keys and arguments as a string fail the strict `format_valid` check, which
-the reward of training uses, so a trained model has no reason to produce them.
+All of these except extra keys and arguments as a string fail the strict check of `core/format.py`,
+which the reward of training uses, so a trained model has no reason to produce them.
+
+*Plain* profiles are for models that were not trained for this: the reply is the answer, after a
+think element if it starts with one; a call may follow, in the server's own format (`native`).
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ from typing import Any, Literal, cast
 
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture
-from visionthink.core.types import LOOKS, Look, Message, Part
+from visionthink.core.types import LOOKS, Completion, Look, Message, Part
 
 TOOL_NAME = "resize_image"
 CALL_BODY = '{"name": "resize_image", "arguments": {"action": "resize"}}'
@@ -94,6 +97,8 @@ class Profile:
         marker: the literal request of profiles without a tool call (Table 10).
         thinks: whether a valid reply starts with a think element.
         direct: name of the profile used when no request is possible (looks `low` and `high`).
+        plain: whether the reply is the answer as it stands, without an answer element.
+        tools: JSON list of functions for the server's own tool format; "" without one.
     """
 
     name: str
@@ -104,6 +109,8 @@ class Profile:
     tool_error: str | None = None
     marker: str | None = None
     thinks: bool = True
+    plain: bool = False
+    tools: str = ""
 
     @property
     def can_request(self) -> bool:
@@ -162,6 +169,25 @@ PROFILES: dict[str, Profile] = {
             system=_prompt("mini_direct_system"),
             user=_prompt("mini_user"),
             direct="mini-direct",
+        ),
+        Profile(
+            name="native",
+            system=_prompt("native_system"),
+            user=_prompt("plain_user"),
+            tool_response=_prompt("native_tool_response"),
+            tool_error=_prompt("native_tool_error"),
+            thinks=False,
+            plain=True,
+            tools=_prompt("native_tools"),
+            direct="plain",
+        ),
+        Profile(
+            name="plain",
+            system="",
+            user=_prompt("plain_user"),
+            thinks=False,
+            plain=True,
+            direct="plain",
         ),
     )
 }
@@ -228,31 +254,35 @@ def _plain(parts: Sequence[Part]) -> tuple[Part, ...]:
 
 def opening(profile: Profile, pictures: Sequence[Picture], question: str) -> tuple[Message, ...]:
     """The system message and the question about `pictures`."""
-    return (
-        Message("system", (profile.system,)),
-        Message("user", _fill(profile.user, image=pictures, question=_plain((question,)))),
-    )
+    asked = Message("user", _fill(profile.user, image=pictures, question=_plain((question,))))
+    return (*_system(profile), asked)
+
+
+def _system(profile: Profile, below: Sequence[Part] = ()) -> tuple[Message, ...]:
+    """The system message, if there is anything to say in it."""
+    parts = _joined((profile.system, *(("\n\n",) if profile.system and below else ()), *below))
+    return (Message("system", parts, tools=profile.tools),) if parts else ()
 
 
 def conversation(profile: Profile, messages: Sequence[Message]) -> tuple[Message, ...]:
     """`messages` as the profile says them: a system message, then user and assistant.
 
-    - The system message goes below the profile's own, which checkpoints were trained with.
+    - A system message at the start goes below the profile's own, which models were trained with.
     - Each user message stands in the profile's frame, not the last alone: so a longer conversation
       begins with the tokens of the shorter one, and servers' prefix caches hit.
     - Images stand where the profile has them, if the message has them all before or all after its
       text; images between texts stay there.
     - What the assistant said is an answer in the profile's form, without a thought.
     """
-    systems = [message for message in messages if message.role == "system"]
-    below = tuple(part for message in systems for part in ("\n\n", *_plain(message.parts)))
-    said = [Message("system", _joined((profile.system, *below)))]
+    below = [part for message in messages if message.role == "system" for part in message.parts]
+    said = [*_system(profile, _plain(below))]
     for message in messages:
         if message.role == "user":
             pictures, asked = _framed(_plain(message.parts))
             said.append(Message("user", _fill(profile.user, image=pictures, question=asked)))
         elif message.role == "assistant":
-            parts = (ANSWER[0], *_plain(message.parts), ANSWER[1])
+            opened, closed = ("", "") if profile.plain else ANSWER
+            parts = (opened, *_plain(message.parts), closed)
             said.append(Message("assistant", _joined(parts)))
     return tuple(said)
 
@@ -269,18 +299,43 @@ def _framed(parts: Sequence[Part]) -> tuple[Sequence[Part], Sequence[Part]]:
     return (*before, *after), inside
 
 
-def tool_response(profile: Profile, pictures: Sequence[Picture]) -> Message:
-    """The user turn that delivers the originals; the profile must be able to request."""
+def said(profile: Profile, completion: Completion) -> Message:
+    """A reply as the model sees it in the next turn.
+
+    Text that spells a control token was not sampled as one; engines that keep no token ids send the
+    text again, and it must not become one then. Of several calls only the one that counts stays.
+    """
+    calls = completion.calls if profile.tools else ()
+    rendered = "".join(render_tool_call(call.name, call.arguments) for call in calls)
+    text = completion.text.removesuffix(rendered)
+    valid = [c for c in calls if not call_problem(_call_body(c.name, c.arguments))]
+    return Message(
+        "assistant",
+        (text if completion.token_ids is not None else plain_text(text),),
+        completion.token_ids,
+        calls=tuple((valid or calls)[:1]),
+    )
+
+
+def tool_response(profile: Profile, pictures: Sequence[Picture], call_id: str = "") -> Message:
+    """The turn that delivers the originals; the profile must be able to request."""
     if profile.tool_response is None:
         raise UsageError(f"profile {profile.name!r} has no tool response")
-    return Message("user", _fill(profile.tool_response, image=pictures))
+    return _response(profile, _fill(profile.tool_response, image=pictures), call_id)
 
 
-def tool_error(profile: Profile, error: str) -> Message | None:
-    """The user turn that answers a failed call, or None where the profile has none."""
+def tool_error(profile: Profile, error: str, call_id: str = "") -> Message | None:
+    """The turn that answers a failed call, or None where the profile has none."""
     if profile.tool_error is None:
         return None
-    return Message("user", _fill(profile.tool_error, error=_plain((error,))))
+    return _response(profile, _fill(profile.tool_error, error=_plain((error,))), call_id)
+
+
+def _response(profile: Profile, parts: tuple[Part, ...], call_id: str) -> Message:
+    """In the server's own format by a tool's turn, else by the user's."""
+    if profile.tools:
+        return Message("tool", parts, call_id=call_id)
+    return Message("user", parts)
 
 
 def render_thought(text: str, *, closed: bool = True) -> str:
@@ -289,7 +344,11 @@ def render_thought(text: str, *, closed: bool = True) -> str:
 
 def render_tool_call(name: str, arguments: str) -> str:
     """A call as text; `arguments` is JSON text, as servers with a tool parser return it."""
-    return f'{CALL[0]}{{"name": {json.dumps(name)}, "arguments": {arguments}}}{CALL[1]}'
+    return f"{CALL[0]}{_call_body(name, arguments)}{CALL[1]}"
+
+
+def _call_body(name: str, arguments: str) -> str:
+    return f'{{"name": {json.dumps(name)}, "arguments": {arguments}}}'
 
 
 def direct_reply(thought: str, answer: str) -> str:
@@ -307,6 +366,8 @@ def request_reply(thought: str) -> str:
 
 def parse_reply(text: str, profile: Profile) -> Reply:
     """What a reply means; total: any string gives a value (rules in the module docstring)."""
+    if profile.plain:
+        return _parse_plain(text, profile)
     thought, rest = _split_thought(text, profile)
     answer, closed = _last_answer(rest, profile)
     bodies = _call_bodies(rest)
@@ -330,29 +391,36 @@ def parse_reply(text: str, profile: Profile) -> Reply:
     return Malformed("there is neither an answer nor a request", thought)
 
 
-def thought_so_far(text: str, profile: Profile) -> str:
-    """The part of a growing reply's thought that is certain, whatever comes after `text`.
+def _parse_plain(text: str, profile: Profile) -> Reply:
+    """What comes before a call is the answer only where the call cannot be served."""
+    thought, rest = split_plain(text)
+    answer = (rest.split(CALL[0], 1)[0] if profile.can_request else rest).strip()
+    bodies = _call_bodies(rest) if profile.can_request else []
+    problems = [problem for body in bodies if (problem := call_problem(body))]
+    if len(problems) < len(bodies):
+        return Request(Action.ORIGINAL, thought, answer or None)
+    if problems:
+        return Malformed(problems[0], thought, failed_call=True)
+    if not answer:
+        return Malformed("there is neither an answer nor a request", thought)
+    return Answer(answer, thought, closed=False)
 
-    A prefix of the `thought` that `parse_reply` finds in the finished reply, and of what this finds
-    in any longer beginning of it.
-    """
-    thoughts, _, unclosed = _thoughts(text, profile)
-    if unclosed:
-        tags = (THINK[1], *_action_tags(profile))
-        half_tags = {tag[:end] for tag in tags for end in range(1, len(tag))}
-        thoughts[-1] = thoughts[-1].removesuffix(
-            max((half for half in half_tags if thoughts[-1].endswith(half)), key=len, default="")
-        )
-    return "\n".join(thought.strip() for thought in thoughts)
+
+def split_plain(text: str) -> tuple[str, str]:
+    """Of a plain reply: the thought that it starts with, if it does, and what follows."""
+    if not text.lstrip().startswith(THINK[0]):
+        return "", text
+    thought, _, rest = text.lstrip().removeprefix(THINK[0]).partition(THINK[1])
+    return thought.strip(), rest
 
 
 def _split_thought(text: str, profile: Profile) -> tuple[str, str]:
     """The think elements' text, and the text outside them."""
-    thoughts, outside, _ = _thoughts(text, profile)
+    thoughts, outside, _ = thoughts_in(text, profile)
     return "\n".join(thought.strip() for thought in thoughts), outside
 
 
-def _thoughts(text: str, profile: Profile) -> tuple[list[str], str, bool]:
+def thoughts_in(text: str, profile: Profile) -> tuple[list[str], str, bool]:
     """The text of each think element, the text outside them, and whether the last element is not
     closed. Linear in the length of `text`.
     """
@@ -371,7 +439,7 @@ def _thoughts(text: str, profile: Profile) -> tuple[list[str], str, bool]:
         close = text.find(closed, at)
         unclosed = close < 0
         if unclosed:
-            found = [text.find(tag, at) for tag in _action_tags(profile)]
+            found = [text.find(tag, at) for tag in action_tags(profile)]
             close = min((place for place in found if place >= 0), default=len(text))
         thoughts.append(text[at:close])
         at = close if unclosed else close + len(closed)
@@ -379,7 +447,7 @@ def _thoughts(text: str, profile: Profile) -> tuple[list[str], str, bool]:
     return thoughts, "".join(outside), unclosed
 
 
-def _action_tags(profile: Profile) -> tuple[str, ...]:
+def action_tags(profile: Profile) -> tuple[str, ...]:
     """What begins an answer or a request."""
     return (ANSWER[0], CALL[0], *((RESIZE,) if profile.marker else ()))
 
@@ -468,65 +536,3 @@ def final_answer(reply: Reply) -> str:
             return answer or ""
         case Malformed():
             return ""
-
-
-# The strict check
-
-
-def format_valid(replies: Sequence[str], profile: Profile) -> bool:
-    """Whether all replies of a whole episode have the exact form that training rewards (spec §2).
-
-    One reply: a think element, then an answer element, exactly one of each tag and no request.
-    More: every earlier reply is a think element, then one valid request and no answer; the last is
-    as above. Profiles that do not think need no think element.
-    """
-    if not replies:
-        return False
-    *earlier, last = replies
-    return all(_requests_strictly(text, profile) for text in earlier) and _answers_strictly(
-        last, profile
-    )
-
-
-def _answers_strictly(text: str, profile: Profile) -> bool:
-    return (
-        _has_shape(text, profile, *ANSWER)
-        and _once(text, *ANSWER)
-        and (CALL[0] if profile.marker is None else RESIZE) not in text
-    )
-
-
-def _requests_strictly(text: str, profile: Profile) -> bool:
-    if not profile.can_request or any(tag in text for tag in ANSWER):
-        return False
-    if profile.marker is not None:
-        return text.count(RESIZE) == 1 and _has_shape(text, profile, profile.marker)
-    if not (_has_shape(text, profile, *CALL) and _once(text, *CALL)):
-        return False
-    body = text.split(CALL[0])[1].split(CALL[1])[0]
-    try:
-        json.loads(body)
-    except (ValueError, RecursionError):
-        return False
-    return call_problem(body) is None
-
-
-def _has_shape(text: str, profile: Profile, opened: str, closed: str | None = None) -> bool:
-    """`^<think>.*</think>.*OPENED.*CLOSED$` with dots that match newlines.
-
-    Without CLOSED the end is `OPENED$`. The think element may be missing where the profile does
-    not think.
-    """
-    if profile.thinks or any(tag in text for tag in THINK):
-        if not (text.startswith(THINK[0]) and _once(text, *THINK)):
-            return False
-        text = text.split(THINK[1], 1)[1]
-    text = text.removesuffix("\n")
-    if closed is None:
-        return text.endswith(opened)
-    start = text.find(opened)
-    return start >= 0 and text[start + len(opened) :].endswith(closed)
-
-
-def _once(text: str, opened: str, closed: str) -> bool:
-    return text.count(opened) == 1 and text.count(closed) == 1

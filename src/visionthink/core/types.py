@@ -24,16 +24,32 @@ Part = str | Picture
 
 
 @dataclass(frozen=True)
+class Call:
+    """A function call that a server took out of a reply; `arguments` is JSON text."""
+
+    id: str
+    name: str
+    arguments: str
+
+
+@dataclass(frozen=True)
 class Message:
     """One message of a conversation.
 
-    `token_ids` holds what an assistant message was sampled as, so that an engine can continue from
-    exactly those tokens instead of re-tokenising the text.
+    Attributes:
+        token_ids: what an assistant message was sampled as, so that an engine can continue from
+            exactly those tokens instead of re-tokenising the text.
+        tools: of a system message: a JSON list of functions that the server's own format offers.
+        calls: of an assistant message: what it called in that format; not in `parts`.
+        call_id: of a tool message: the call that it responds to.
     """
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     parts: tuple[Part, ...]
     token_ids: tuple[int, ...] | None = None
+    tools: str = ""
+    calls: tuple[Call, ...] = ()
+    call_id: str = ""
 
     @property
     def text(self) -> str:
@@ -115,12 +131,16 @@ class Usage:
 
 @dataclass(frozen=True)
 class Completion:
-    """One reply of an engine. `finish` is "length" when `max_tokens` cut it off."""
+    """One reply of an engine. `finish` is "length" when `max_tokens` cut it off.
+
+    `calls` are those that a server took out of the reply; `text` has them at its end, as text.
+    """
 
     text: str
     finish: Literal["stop", "length"]
     usage: Usage
     token_ids: tuple[int, ...] | None = None
+    calls: tuple[Call, ...] = ()
 
 
 class StopReason(StrEnum):

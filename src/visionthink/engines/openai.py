@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -75,6 +76,8 @@ class OpenAIEngine:
         UsageError: the URL, the key or a number is not usable.
         MissingExtraError: the `openai` package is not installed.
     """
+
+    takes_tools = True
 
     def __init__(
         self,
@@ -180,10 +183,11 @@ class OpenAIEngine:
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
             "seed": sampling.seed,
+            **_tools(messages),
         } | self._extra_body
         async with connection.slots:
             # In a thread: encoding a large image takes long enough to stall other requests.
-            conversation = await asyncio.to_thread(lambda: [_payload(m) for m in messages])
+            conversation = await asyncio.to_thread(_payload, messages)
             request = {
                 "model": model,
                 "messages": conversation,
@@ -316,14 +320,44 @@ class OpenAIEngine:
             return thread.submit(asyncio.run, find).result()
 
 
-def _payload(message: Message) -> Any:
-    """A message as the API takes it: text alone as a string, with images as a list of parts.
-
-    An image is sent as the same bytes in each turn: servers look up their caches by them.
+def _tools(messages: Sequence[Message]) -> dict[str, Any]:
+    """The functions that the first message offers. They stay when one was called, so that the
+    prompt stays the same, but there is nothing more to call.
     """
-    if not message.images:
-        return {"role": message.role, "content": printable(message.text)}
-    return {"role": message.role, "content": [_payload_part(part) for part in message.parts]}
+    if not messages or not messages[0].tools:
+        return {}
+    called = any(message.role == "tool" for message in messages)
+    return {"tools": json.loads(messages[0].tools), "tool_choice": "none" if called else "auto"}
+
+
+def _payload(messages: Sequence[Message]) -> list[dict[str, Any]]:
+    """Messages as the API takes them: text alone as a string, with images as a list of parts.
+
+    An image is sent as the same bytes in each turn: servers look up their caches by them. Images of
+    a tool go into a message of the user's after it: many servers take none in a tool message.
+    """
+    payload: list[dict[str, Any]] = []
+    for message in messages:
+        if message.role == "tool":
+            text = printable(message.text)
+            payload.append({"role": "tool", "tool_call_id": message.call_id, "content": text})
+            if message.images:
+                images = [_payload_part(picture) for picture in message.images]
+                payload.append({"role": "user", "content": images})
+            continue
+        parts = [_payload_part(part) for part in message.parts]
+        content = parts if message.images else printable(message.text)
+        payload.append({"role": message.role, "content": content})
+        if message.calls:
+            payload[-1]["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": call.arguments},
+                }
+                for call in message.calls
+            ]
+    return payload
 
 
 def _payload_part(part: Part) -> dict[str, Any]:

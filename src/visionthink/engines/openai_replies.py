@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from visionthink.core.errors import Reason, ServerError
 from visionthink.core.protocol import render_thought, render_tool_call
-from visionthink.core.types import Completion, Usage
+from visionthink.core.types import Call, Completion, Usage
 
 if TYPE_CHECKING:
     from openai import APIConnectionError, APIStatusError
@@ -159,12 +159,15 @@ def read_reply(server: Server, body: bytes, seconds: float) -> Completion:
     message = choice.get("message") if isinstance(choice, dict) else None
     if not isinstance(message, dict):
         raise server.no_reply("a choice without a message", body)
-    pieces = [_thought(message), _content(message), *_tool_calls(server, message, body)]
+    calls = tuple(_tool_calls(server, message, body))
+    rendered = [render_tool_call(call.name, call.arguments) for call in calls]
+    pieces = [_thought(message), _content(message), *rendered]
     known = [piece for piece in pieces if piece is not None]
     if not known:
         raise server.no_reply("a message with neither text nor a tool call", body)
     finish = "length" if choice.get("finish_reason") == "length" else "stop"
-    return Completion(printable("".join(known)), finish, _usage(reply.get("usage"), seconds))
+    usage = _usage(reply.get("usage"), seconds)
+    return Completion(printable("".join(known)), finish, usage, calls=calls)
 
 
 def _thought(message: dict[str, Any]) -> str | None:
@@ -185,8 +188,8 @@ def _content(message: dict[str, Any]) -> str | None:
     return None
 
 
-def _tool_calls(server: Server, message: dict[str, Any], body: bytes) -> Iterator[str]:
-    """The calls that a tool parser took out, as the text they were."""
+def _tool_calls(server: Server, message: dict[str, Any], body: bytes) -> Iterator[Call]:
+    """The calls that a tool parser took out."""
     calls = message.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, dict) else None
@@ -195,7 +198,12 @@ def _tool_calls(server: Server, message: dict[str, Any], body: bytes) -> Iterato
         arguments = function.get("arguments")
         if not isinstance(arguments, str):
             arguments = json.dumps(arguments or {})
-        yield render_tool_call(function["name"], arguments or "{}")
+        known = call.get("id")
+        yield Call(
+            printable(known) if isinstance(known, str) else "call",
+            printable(function["name"]),
+            printable(arguments or "{}"),
+        )
 
 
 def _usage(usage: object, seconds: float) -> Usage:

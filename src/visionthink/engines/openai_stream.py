@@ -69,7 +69,10 @@ class Pieces:
         """
         if not self._ended:
             raise self._server.cut_off()
-        calls = [{"function": self._calls[index]} for index in sorted(self._calls)]
+        calls = [
+            {"id": self._calls[index].pop("id", None), "function": self._calls[index]}
+            for index in sorted(self._calls)
+        ]
         # A reply may be empty; one without any text, and no call, is told apart from it unstreamed.
         content = self._content if self._content or not (calls or self._thought) else None
         message = {"content": content, "reasoning": self._thought, "tool_calls": calls}
@@ -107,6 +110,8 @@ class Pieces:
             return
         index = piece.get("index")
         call = self._calls.setdefault(index if isinstance(index, int) else 0, {"arguments": ""})
+        if isinstance(piece.get("id"), str):
+            call["id"] = piece["id"]
         for name in ("name", "arguments"):
             if isinstance(function.get(name), str):
                 call[name] = call.get(name, "") + function[name]

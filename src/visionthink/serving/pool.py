@@ -145,6 +145,10 @@ class Lease:
         self._backend.running -= 1
 
     @property
+    def takes_tools(self) -> bool:
+        return getattr(self._backend.engine, "takes_tools", False)
+
+    @property
     def model(self) -> str:
         return self._backend.engine.model
 

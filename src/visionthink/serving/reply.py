@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from visionthink.core.protocol import Profile, thought_so_far
+from visionthink.core.growing import thought_so_far
+from visionthink.core.protocol import Profile
 from visionthink.core.types import Episode, StopReason
 
 

@@ -1,0 +1,50 @@
+"""Replies that are still growing: what of them is certain, whatever comes after.
+
+Each function finds a beginning of what `parse_reply` finds in the finished reply, and so of what it
+finds itself in any longer beginning of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from visionthink.core.protocol import (
+    CALL,
+    THINK,
+    Profile,
+    action_tags,
+    split_plain,
+    thoughts_in,
+)
+
+
+def thought_so_far(text: str, profile: Profile) -> str:
+    """The part of the thought that is certain."""
+    if profile.plain:
+        thought, rest = split_plain(text)
+        return thought if rest else _whole_tags(thought, (THINK[1],)).strip()
+    thoughts, _, unclosed = thoughts_in(text, profile)
+    if unclosed:
+        thoughts[-1] = _whole_tags(thoughts[-1], (THINK[1], *action_tags(profile)))
+    return "\n".join(thought.strip() for thought in thoughts)
+
+
+def answer_so_far(text: str, profile: Profile, *, last: bool) -> str:
+    """The part of the answer that is certain: of plain replies, where no request can be served.
+
+    Of the other profiles a later answer element counts, so nothing is certain before the end.
+    """
+    if not profile.plain or (profile.can_request and not last):
+        return ""
+    if THINK[0].startswith(text.lstrip()):
+        return ""  # it may become a thought
+    _, rest = split_plain(text)
+    if profile.can_request:
+        rest = _whole_tags(rest.split(CALL[0], 1)[0], (CALL[0],))
+    return rest.strip()
+
+
+def _whole_tags(text: str, tags: Sequence[str]) -> str:
+    """`text` without the half of a tag that it ends with."""
+    halves = {tag[:end] for tag in tags for end in range(1, len(tag))}
+    return text.removesuffix(max(filter(text.endswith, halves), key=len, default=""))
