@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from visionthink.core.errors import UsageError
 from visionthink.core.ledger import (
     ModelShape,
     Pruned,
@@ -153,6 +156,17 @@ def test_a_prediction():
     assert predict(FastV(0.5, layer=1), [(3, 3)], 3, TINY) == Pruned(
         run=(12, 7), cached=(0, 0), visual=(9, 4), extra_flops=rows_flops(1, 12, TINY)
     )
+
+
+def test_deepstack_needs_all_visual_tokens_in_its_layers():
+    """Three levels, added after layers 0, 1 and 2 as in Qwen3-VL; 36 layers are its 4B and 8B."""
+    deepstack = replace(TINY, layers=36, vision=replace(TINY.vision, mergers=4))
+    with pytest.raises(UsageError, match=r"prunes after 2 layers, .* its first 3 .*: k=3"):
+        predict(FastV(0.5), [(3, 3)], 3, deepstack)
+    with pytest.raises(UsageError, match="visionzip prunes before the language model"):
+        predict(VisionZip(0.5), [(3, 3)], 3, deepstack)
+    for method in (FastV(0.5, layer=3), SparseVLM(0.5), VisionZip(1.0)):
+        assert predict(method, [(3, 3)], 3, deepstack).visual[2] == 9
 
 
 # On Qwen2.5-VL-7B, one image of 40 x 25 = 1000 visual tokens and 70 of text

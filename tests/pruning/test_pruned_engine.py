@@ -313,14 +313,11 @@ def test_a_batch_or_a_static_cache_under_the_hooks_is_refused(
         checkpoint.model(input_ids=ids, past_key_values=cache)
 
 
-def test_qwen3_with_deepstack_levels(tmp_path: Path):
-    """Visual features are added to all visual tokens after the first three layers."""
-    checkpoint = deep_checkpoint(save_qwen3_vl, tmp_path)
-    engine = HFEngine(checkpoint)
-    with pytest.raises(UsageError, match="VisionZip prunes before the language model, but this"):
+def test_qwen3_and_visionzip(tmp_path: Path):
+    """Visual features are added after the first layer too."""
+    engine = HFEngine(deep_checkpoint(save_qwen3_vl, tmp_path))
+    with pytest.raises(UsageError, match="no way to merge those is published; take fastv"):
         pruned_engine(engine, VisionZip(0.5))
-    assert ask(pruned_engine(engine, VisionZip(1.0)), messages_about(picture(1))).usage.pruned
-    checkpoint.model.config.vision_config.deepstack_visual_indexes = [0, 1, 2]
-    with pytest.raises(UsageError, match=r"prunes after layer 2, but .* first 3 layers .* k=3"):
-        pruned_engine(engine, FastV(0.5))
-    pruned_engine(engine, FastV(0.5, layer=3))
+    for method in (VisionZip(1.0), FastV(0.5), SparseVLM(0.5)):
+        reply = ask(pruned_engine(engine, method), messages_about(picture(1)))
+        assert reply.usage.pruned is not None

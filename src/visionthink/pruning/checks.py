@@ -9,7 +9,7 @@ from transformers import DynamicCache
 
 from visionthink.core.errors import EngineError, UsageError
 from visionthink.core.ledger import ModelShape
-from visionthink.pruning.methods import Method, VisionZip
+from visionthink.pruning.methods import Method, check_shape
 
 KERNELS = ("sdpa", "eager")
 
@@ -18,7 +18,7 @@ def check_model(model: Any, method: Method, shape: ModelShape) -> None:
     """Refuse a model that the method does not fit.
 
     Raises:
-        UsageError: its kind, its attention or its number of layers.
+        UsageError: its attention or its layers.
     """
     config = model.config
     for part in (config.get_text_config(), config.vision_config):
@@ -31,23 +31,7 @@ def check_model(model: Any, method: Method, shape: ModelShape) -> None:
     kinds = getattr(config.get_text_config(), "layer_types", None) or ()
     if "sliding_attention" in kinds:
         raise UsageError("pruning needs layers that attend to everything; some here have a window")
-    levels = len(getattr(config.vision_config, "deepstack_visual_indexes", ()))
-    visual = method.schedule([10_000], shape.layers)  # raises for too few layers
-    if not levels or visual[-1] == 10_000:
-        return
-    if isinstance(method, VisionZip):
-        raise UsageError(
-            "VisionZip prunes before the language model, but this model adds visual features to "
-            f"its first {levels} layers too (deepstack), and there is no published way to merge "
-            "those; take fastv or sparsevlm"
-        )
-    first = next(layer for layer, count in enumerate(visual) if count < 10_000)
-    if first < levels:
-        raise UsageError(
-            f"{method} prunes after layer {first}, but this model adds visual features to all "
-            f"visual tokens after each of its first {levels} layers (deepstack); prune later: "
-            f"k={levels}"
-        )
+    check_shape(method, shape)
 
 
 def check_call(embeddings: torch.Tensor, cache: Any) -> None:

@@ -10,7 +10,14 @@ import itertools
 from collections.abc import Sequence
 
 from visionthink.core.ledger import Cells, ModelShape, Pruned
-from visionthink.pruning.methods import FastV, Method, SparseVLM, VisionZip, recycled
+from visionthink.pruning.methods import (
+    FastV,
+    Method,
+    SparseVLM,
+    VisionZip,
+    check_shape,
+    recycled,
+)
 
 
 def rows_flops(rows: int, columns: int, shape: ModelShape) -> int:
@@ -48,8 +55,9 @@ def predict(method: Method, images: Sequence[Cells], text_tokens: int, shape: Mo
         shape: sizes of the model.
 
     Raises:
-        UsageError: the model has too few layers for the method.
+        UsageError: the method does not fit the model.
     """
+    check_shape(method, shape)
     sizes = [columns * rows for columns, rows in images]
     visual = method.schedule(sizes, shape.layers)
     stages = [(a, b) for a, b in itertools.pairwise(visual) if b < a]

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from visionthink.core.errors import UsageError
+from visionthink.core.ledger import ModelShape
 
 Convention = Literal["kept", "average"]
 
@@ -178,6 +179,31 @@ class VisionZip:
 
 
 Method = FastV | SparseVLM | VisionZip
+
+
+def check_shape(method: Method, shape: ModelShape) -> None:
+    """Refuse a model that the method does not fit.
+
+    Qwen3-VL adds visual features after each of its first layers, to all visual tokens (deepstack).
+
+    Raises:
+        UsageError: the model has too few layers, or adds visual features where tokens are missing.
+    """
+    visual = method.schedule([10_000], shape.layers)
+    pruned = [layer for layer, count in enumerate(visual) if count < 10_000]
+    levels = shape.vision.mergers - 1
+    if not pruned or pruned[0] >= levels:
+        return
+    if isinstance(method, VisionZip):
+        raise UsageError(
+            "visionzip prunes before the language model, but this model adds visual features inside "
+            "it too (deepstack), and no way to merge those is published; take fastv or sparsevlm"
+        )
+    raise UsageError(
+        f"{method} prunes after {pruned[0]} layers, but this model adds visual features to all "
+        f"visual tokens after each of its first {levels} (deepstack); fastv can prune later: "
+        f"k={levels}"
+    )
 
 
 def parse_method(text: str) -> Method:
