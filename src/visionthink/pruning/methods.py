@@ -196,8 +196,9 @@ def check_shape(method: Method, shape: ModelShape) -> None:
         return
     if isinstance(method, VisionZip):
         raise UsageError(
-            "visionzip prunes before the language model, but this model adds visual features inside "
-            "it too (deepstack), and no way to merge those is published; take fastv or sparsevlm"
+            "visionzip prunes before the language model, but this model adds visual features "
+            "inside it too (deepstack), and no way to merge those is published; take fastv or "
+            "sparsevlm"
         )
     raise UsageError(
         f"{method} prunes after {pruned[0]} layers, but this model adds visual features to all "
