@@ -28,8 +28,9 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## Run the main job on shipped sample images; leaves out/demo.html and out/demo.png
 	@$(BIN)/visionthink demo --out out
 
+# One worker a core, one thread a worker: small models gain nothing from more threads.
 test: $(READY)  ## Run all tests that need no server
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4
 
 test-slow: $(READY)  ## Train in processes of their own: two of them, sharded, killed and resumed (minutes)
 	$(BIN)/pytest -m slow
