@@ -13,7 +13,7 @@ from PIL import Image
 from visionthink.reports import evaluation_scatter
 from visionthink.reports.comparison import KINDS, Comparison, compare
 from visionthink.reports.evaluation import read_evaluations
-from visionthink.reports.evaluation_bars import request_bars, time_bars, time_limit
+from visionthink.reports.evaluation_bars import request_bars, time_limit
 from visionthink.reports.evaluation_page import evaluation_plots
 from visionthink.reports.evaluation_scatter import average_points, pareto_front, suite_points
 from visionthink.reports.labels import label_points
@@ -122,13 +122,15 @@ def test_nothing_to_draw(tmp_path: Path):
     assert evaluation_plots(of(write_evaluation(tmp_path / "a", held)), published()) == []
 
 
-def test_bars_are_of_policies_that_choose(tmp_path: Path):
-    """One that always requests, or never does, is not shown."""
-    always = row("auto", 0.8, request_rate=1.0)
-    comparison = of(write_evaluation(tmp_path / "a", [row("high", 0.8), always]))
+def test_bars_of_requests_are_of_policies_that_leave_it_to_the_model(tmp_path: Path):
+    """Also of one that always requests. Without the oracle its meaning is not explained."""
+    without = of(write_evaluation(tmp_path / "a", rows({"high": 0.8, "random:0.3": 0.5})))
+    always = rows({"high": 0.8, "auto": 0.8}, request_rate=1.0)
+    collapsed = of(write_evaluation(tmp_path / "b", always))
     with paper():
-        assert list(request_bars(comparison)) == []
-        assert [plot.name for plot in time_bars(comparison)] == ["seconds"]
+        assert list(request_bars(without)) == []
+        (plot,) = request_bars(collapsed)
+    assert "oracle" not in plot.caption
 
 
 def test_every_sort_of_policy_has_a_look_of_its_own():

@@ -106,6 +106,13 @@ class Entry:
         return [rows[suite, ALL] for rows in self.held if (suite, ALL) in rows]
 
 
+def labels(entries: Sequence[Entry]) -> list[str]:
+    """What tells entries apart: their policies, and their systems if these are several."""
+    if len({entry.system for entry in entries}) == 1:
+        return [entry.policy for entry in entries]
+    return [entry.label for entry in entries]
+
+
 def _weighted(name: str, rows: Sequence[Row]) -> tuple[float, float | None] | None:
     """The mean of a figure over rows of one run, weighted by their samples; of accuracies with its
     standard error, sqrt(sum (n_i s_i)²) / sum n_i.

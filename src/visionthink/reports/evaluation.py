@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from visionthink.core.errors import RunError
 from visionthink.core.runs import EPISODES, METRICS, SUMMARY, RunFolder, flatten
@@ -128,7 +128,8 @@ def _row(line: Mapping[str, Any], where: str) -> Row:
     if not _is_count(n) or not _is_count(errors):
         raise RunError(f"{where}: 'n' and 'errors' must be counts; mend or remove that row")
     versus = line.get("vs_high")
-    held = isinstance(versus, Mapping) and all(is_number(versus.get(key)) for key in INTERVAL)
+    held = [versus.get(key) for key in INTERVAL] if isinstance(versus, Mapping) else []
+    numbers = [value for value in held if is_number(value)]
     return Row(
         suite=line["suite"],
         family=line["family"],
@@ -137,11 +138,11 @@ def _row(line: Mapping[str, Any], where: str) -> Row:
         n=n,
         errors=errors,
         figures={key: float(line[key]) for key in FIGURES if is_number(line.get(key))},
-        versus=(versus["difference"], versus["low"], versus["high"]) if held else None,
+        versus=(numbers[0], numbers[1], numbers[2]) if len(numbers) == len(INTERVAL) else None,
     )
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from visionthink.reports.comparison import Comparison, Entry, kind_of
+from visionthink.reports.comparison import Comparison, Entry, kind_of, labels
 from visionthink.reports.evaluation import ALL
-from visionthink.reports.evaluation_table import decides
 from visionthink.reports.plotting import INK, LEAD, MUTED, Plot, add_legend, finish, new_figure
 from visionthink.reports.policy_looks import LOOKS, MORE, MOST_SUITES, SMALL, Look
 
@@ -16,6 +15,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MEASURED, _LIMIT = "measured", "if time followed FLOPs"
+_REQUESTS = "Share of samples for which the original was delivered after a request."
+_ORACLE = (
+    " The oracle requests where only the original gives the right answer: what is missing to its "
+    "bar are answers lost, what is beyond it tokens lost."
+)
+_ERRORS: dict[str, Any] = {"ecolor": INK, "elinewidth": 1, "capsize": 2}
 _NAME = 34
 _MOST_BARS = 6
 
@@ -30,18 +35,19 @@ class _Bar:
     errors: list[float | None]
 
 
-def _bars(ax: Axes, names: Sequence[str], bars: Sequence[_Bar], told: str = "{:.0%}") -> None:
-    """Horizontal bars, categories from the top down, with their values beside them."""
+def _bars(ax: Axes, names: Sequence[str], bars: Sequence[_Bar]) -> None:
+    """Horizontal bars of shares, categories from the top down, with their values beside them."""
     wide = 0.82 / len(bars)
     for of, bar in enumerate(bars):
-        at = [
-            n + (of - (len(bars) - 1) / 2) * wide for n, v in enumerate(bar.values) if v is not None
+        held = [
+            (at + (of - (len(bars) - 1) / 2) * wide, value, error or 0.0)
+            for at, (value, error) in enumerate(zip(bar.values, bar.errors, strict=True))
+            if value is not None
         ]
-        values = [value for value in bar.values if value is not None]
-        errors = [e or 0.0 for v, e in zip(bar.values, bar.errors, strict=True) if v is not None]
+        errors = [error for _, _, error in held]
         ax.barh(
-            at,
-            values,
+            [place for place, _, _ in held],
+            [value for _, value, _ in held],
             height=wide * 0.9,
             xerr=errors if any(errors) else None,
             label=f"{LEAD}{bar.label}",
@@ -49,18 +55,22 @@ def _bars(ax: Axes, names: Sequence[str], bars: Sequence[_Bar], told: str = "{:.
             hatch=bar.look.hatch,
             edgecolor="white",
             linewidth=0,
-            error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2},
+            error_kw=_ERRORS,
             zorder=2,
         )
-        for place, value, error in zip(at, values, errors, strict=True):
-            ax.annotate(
-                told.format(value),
-                (value + error, place),
-                xytext=(3, 0),
-                textcoords="offset points",
-                va="center",
-                fontsize=SMALL,
-            )
+        for place, value, error in held:
+            _figure(ax, f"{value:.0%}", value + error, place)
+    _categories(ax, names)
+
+
+def _figure(ax: Axes, told: str, x: float, y: float) -> None:
+    """A text right of the end of a bar."""
+    ax.annotate(
+        told, (x, y), xytext=(3, 0), textcoords="offset points", va="center", fontsize=SMALL
+    )
+
+
+def _categories(ax: Axes, names: Sequence[str]) -> None:
     ax.set_yticks(range(len(names)), [_short(name) for name in names])
     ax.set_ylim(len(names) - 0.45, -0.55)
     ax.spines["left"].set_visible(False)
@@ -73,52 +83,73 @@ def _short(name: str) -> str:
     return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
 
 
+# Requests
+
+
+class _Place(NamedTuple):
+    """A category: its name, and what it is of."""
+
+    name: str
+    suite: str
+    family: str
+
+
 def request_bars(comparison: Comparison) -> Iterator[Plot]:
-    """Request rates by suite, and by family of each suite."""
-    panels: list[tuple[str, list[tuple[str, str, str]]]] = []
-    if len(comparison.suites) > 1:
-        panels.append(("by suite", [(suite, suite, ALL) for suite in comparison.suites]))
-    for suite, families in comparison.suites.items():
-        kinds = list(dict.fromkeys(families.values()))
-        order = sorted(families, key=lambda family: kinds.index(families[family]))
-        told = [(f"{f} ({families[f]})" if families[f] else f, suite, f) for f in order]
-        told.append((f"all of {suite}", suite, ALL))
-        if len(comparison.suites) == 1 or len(told) > 2:
-            panels.append((suite if len(comparison.suites) > 1 else "", told))
-    for at, (title, places) in enumerate(panels):
+    """Request rates by suite, and by family of each suite, of policies that leave it to the model;
+    beside them the oracle's.
+    """
+    for at, (title, places) in enumerate(_panels(comparison)):
+        suites = {place.suite for place in places}
         entries = [
             entry
             for entry in comparison.entries
             if kind_of(entry.policy) in ("auto", "oracle")
-            and any(decides(entry, suite) for suite in {place[1] for place in places})
+            and any(entry.figure("request_rate", suite) for suite in suites)
         ][:_MOST_BARS]
         if not entries:
             continue
-        bars: list[_Bar] = []
-        for of, entry in enumerate(entries):
-            found = [entry.figure("request_rate", suite, (family,)) for _, suite, family in places]
-            look = LOOKS[kind_of(entry.policy)]
-            same = sum(kind_of(e.policy) == kind_of(entry.policy) for e in entries[:of])
-            bars.append(
-                _Bar(
-                    entry.label,
-                    look._replace(hatch=MORE[same % len(MORE)]) if same else look,
-                    [figure.mean if figure else None for figure in found],
-                    [figure.stderr if figure else None for figure in found],
-                )
-            )
-        figure, axes = new_figure(1, 1, 0.5 + len(places) * (0.14 + 0.12 * len(bars)))
-        _bars(axes[0], [place[0] for place in places], bars)
-        _share_axis(axes[0], "samples for which the original is requested")
-        add_legend(figure, axes, [bar.label for bar in bars])
+        bars = _request_bars(entries, places)
+        figure, (ax,) = new_figure(1, 1, 0.5 + len(places) * (0.14 + 0.12 * len(bars)))
+        _bars(ax, [place.name for place in places], bars)
+        _share_axis(ax, "samples for which the original is requested")
+        add_legend(figure, [ax], [bar.label for bar in bars])
+        oracle = any(kind_of(entry.policy) == "oracle" for entry in entries)
         yield finish(
             figure,
             [],
-            "requests" if at == 0 else f"requests_{at}",
+            f"requests_{at}" if at else "requests",
             f"How often the original is requested{f': {title}' if title else ''}",
-            "The oracle requests where only the original gives the right answer: what is missing "
-            "to its bar are answers lost, what is beyond it tokens lost.",
+            _REQUESTS + (_ORACLE if oracle else ""),
         )
+
+
+def _panels(comparison: Comparison) -> list[tuple[str, list[_Place]]]:
+    """For each plot its title and categories."""
+    many = len(comparison.suites) > 1
+    panels: list[tuple[str, list[_Place]]] = []
+    if many:
+        panels.append(("by suite", [_Place(suite, suite, ALL) for suite in comparison.suites]))
+    for suite, families in comparison.suites.items():
+        kinds = list(dict.fromkeys(families.values()))
+        order = sorted(families, key=lambda family: kinds.index(families[family]))
+        places = [_Place(f"{f} ({families[f]})" if families[f] else f, suite, f) for f in order]
+        if len(places) > 1 or not many:
+            panels.append((suite if many else "", [*places, _Place(f"all of {suite}", suite, ALL)]))
+    return panels
+
+
+def _request_bars(entries: Sequence[Entry], places: Sequence[_Place]) -> list[_Bar]:
+    bars: list[_Bar] = []
+    for at, (entry, label) in enumerate(zip(entries, labels(entries), strict=True)):
+        kind = kind_of(entry.policy)
+        before = sum(kind_of(other.policy) == kind for other in entries[:at])
+        look = LOOKS[kind]._replace(hatch=MORE[before % len(MORE)]) if before else LOOKS[kind]
+        found = [entry.figure("request_rate", place.suite, (place.family,)) for place in places]
+        values = [figure.mean if figure else None for figure in found]
+        bars.append(
+            _Bar(label, look, values, [figure.stderr if figure else None for figure in found])
+        )
+    return bars
 
 
 def _share_axis(ax: Axes, what: str) -> None:
@@ -147,11 +178,11 @@ def time_bars(comparison: Comparison) -> Iterator[Plot]:
     rows = -(-len(shown) // columns)
     longest = max(len(held) for _, held in shown)
     figure, axes = new_figure(rows, columns, 0.7 + 0.36 * longest)
-    labels: list[str] = []
+    told: list[str] = []
     for (suite, held), ax in zip(shown, axes, strict=False):
-        labels = list(dict.fromkeys([*labels, *_time_panel(ax, comparison, suite, held)]))
+        told = list(dict.fromkeys([*told, *_time_panel(ax, comparison, suite, held)]))
         ax.set_title(suite if len(comparison.suites) > 1 else "")
-    add_legend(figure, axes, labels)
+    add_legend(figure, axes, told)
     left_out = f" The first {MOST_SUITES} of {len(panels)} suites." if panels[MOST_SUITES:] else ""
     yield finish(
         figure,
@@ -170,31 +201,24 @@ def _time_panel(
 ) -> list[str]:
     """The labels of its bars, for a legend."""
     limits = [time_limit(comparison, suite, entry) for entry in entries]
-    labels = [_MEASURED]
+    told = [_MEASURED]
     for at, (entry, limit) in enumerate(zip(entries, limits, strict=True)):
         seconds = entry.figure("seconds_per_sample", suite)
         assert seconds is not None  # noqa: S101 - entries without seconds are left out before
         look = LOOKS[kind_of(entry.policy)]
         ax.barh(at - 0.13, seconds.mean, height=0.46, xerr=seconds.stderr, color=look.colour,
                 hatch=look.hatch, edgecolor="white", linewidth=0, label=f"{LEAD}{_MEASURED}",
-                error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2}, zorder=2)  # fmt: skip
-        ax.annotate(f"{seconds.mean:.3g}", (seconds.mean + (seconds.stderr or 0), at - 0.13),
-                    xytext=(3, 0), textcoords="offset points", va="center",
-                    fontsize=SMALL)  # fmt: skip
+                error_kw=_ERRORS, zorder=2)  # fmt: skip
+        _figure(ax, f"{seconds.mean:.3g}", seconds.mean + (seconds.stderr or 0), at - 0.13)
         if limit is not None:
             ax.barh(at + 0.24, limit, height=0.2, facecolor="white", edgecolor=MUTED,
                     linewidth=0.9, label=f"{LEAD}{_LIMIT}", zorder=2)  # fmt: skip
     if any(limit is not None for limit in limits):
-        labels.append(_LIMIT)
-    ax.set_yticks(range(len(entries)), [_short(entry.label) for entry in entries])
-    ax.set_ylim(len(entries) - 0.45, -0.55)
-    ax.spines["left"].set_visible(False)
-    ax.tick_params(axis="y", length=0, labelcolor=INK)
+        told.append(_LIMIT)
+    _categories(ax, labels(entries))
     ax.margins(x=0.09)
-    ax.grid(axis="x")
-    ax.set_axisbelow(True)
     ax.set_xlabel("seconds")
-    return labels
+    return told
 
 
 def time_limit(comparison: Comparison, suite: str, entry: Entry) -> float | None:

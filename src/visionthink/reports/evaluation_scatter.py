@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from visionthink.reports.comparison import Comparison, Entry, kind_of
+from visionthink.reports.comparison import Comparison, Entry, kind_of, labels
 from visionthink.reports.labels import label_points
 from visionthink.reports.plotting import INK, LEAD, MUTED, Plot, add_legend, finish, new_figure
 from visionthink.reports.policy_looks import LOOKS, MOST_SUITES, SMALL
@@ -19,10 +19,14 @@ CEILING = ("oracle",)
 FRONT, LOT, BEST = "Pareto front", "requests by lot: 25 % + p", "best choice of requests"
 _CAPTION = (
     "Up and to the left is better. Visual tokens are those that the model ran over, over those of "
-    "the originals alone; right of the line at 100 % (p = 75 %) requests cost more than they save. "
-    "The dashed line is what as many requests by lot would score, the dotted one what the best "
-    "choice of them would."
+    "the originals alone; right of the line at 100 % (p = 75 %) requests cost more than they save."
 )
+_LINES = {
+    FRONT: "No policy beats those on the Pareto front.",
+    LOT: "The dashed line is what as many requests by lot would score.",
+    BEST: "The dotted line is what the best choice of as many requests would score.",
+}
+"""What lines are, if they are drawn."""
 
 
 @dataclass(frozen=True)
@@ -77,14 +81,15 @@ def scatters(comparison: Comparison) -> Iterator[Plot]:
         title = "Score over visual tokens"
     if points:
         figure, axes = new_figure(1, 1, 4.3)
-        add_legend(figure, axes, draw_points(axes[0], points, what))
+        lines = draw_points(axes[0], points, what)
+        add_legend(figure, axes, lines)
         errors = " Error bars are standard errors." if any(p.error for p in points) else ""
         yield finish(
             figure,
             [],
             "accuracy_tokens",
             title,
-            _CAPTION + errors,
+            _caption(lines) + errors,
             last=lambda: _label(axes[0], points, 8.5),
         )
     if len(comparison.suites) > 1:
@@ -99,11 +104,11 @@ def _grid(comparison: Comparison) -> Iterator[Plot]:
         return
     rows = -(-len(shown) // 2)
     figure, axes = new_figure(rows, 2, 3.0)
-    labels: dict[str, None] = {}
+    lines: dict[str, None] = {}
     for (suite, points), ax in zip(shown, axes, strict=False):
-        labels |= dict.fromkeys(draw_points(ax, points, "accuracy"))
+        lines |= dict.fromkeys(draw_points(ax, points, "accuracy"))
         ax.set_title(suite)
-    add_legend(figure, axes, list(labels))
+    add_legend(figure, axes, list(lines))
 
     def label() -> None:
         for (_, points), ax in zip(shown, axes, strict=False):
@@ -113,12 +118,21 @@ def _grid(comparison: Comparison) -> Iterator[Plot]:
     title = "Accuracy over visual tokens, by suite"
     unused = axes[len(shown) :]
     yield finish(
-        figure, unused, "accuracy_tokens_suites", title, f"{_CAPTION}{left_out}", last=label
+        figure,
+        unused,
+        "accuracy_tokens_suites",
+        title,
+        f"{_caption(list(lines))}{left_out}",
+        last=label,
     )
 
 
+def _caption(lines: Sequence[str]) -> str:
+    return " ".join([_CAPTION, *(told for line, told in _LINES.items() if line in lines)])
+
+
 def _label(ax: Axes, points: Sequence[Point], size: float) -> None:
-    label_points(ax, [(p.x, p.y) for p in points], [p.entry.label for p in points], size)
+    label_points(ax, [(p.x, p.y) for p in points], labels([p.entry for p in points]), size)
 
 
 def draw_points(ax: Axes, points: Sequence[Point], what: str) -> list[str]:
@@ -143,7 +157,7 @@ def draw_points(ax: Axes, points: Sequence[Point], what: str) -> list[str]:
     ax.margins(0.09, 0.12)
     ax.autoscale_view()
     ax.set_autoscale_on(False)
-    labels = [*_front(ax, points), *_limits(ax, points)]
+    lines = [*_front(ax, points), *_limits(ax, points)]
     ax.axvline(1.0, color=MUTED, linewidth=0.8, zorder=1)
     ax.grid(axis="y")
     ax.set_axisbelow(True)
@@ -151,7 +165,7 @@ def draw_points(ax: Axes, points: Sequence[Point], what: str) -> list[str]:
         axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     ax.set_xlabel("visual tokens, % of vanilla")
     ax.set_ylabel(what)
-    return labels
+    return lines
 
 
 def _front(ax: Axes, points: Sequence[Point]) -> list[str]:
@@ -179,11 +193,11 @@ def _limits(ax: Axes, points: Sequence[Point]) -> list[str]:
     system = points[0].entry.system
     named = {p.entry.policy: p for p in points if p.entry.system == system}
     low, high, oracle = (named.get(policy) for policy in ("low", "high", "oracle"))
-    labels: list[str] = []
+    lines: list[str] = []
     if low and high:
         ax.plot([low.x, low.x + 1], [low.y, high.y], color=MUTED, linestyle=(0, (5, 3)),
                 linewidth=1.1, label=f"{LEAD}{LOT}", zorder=2)  # fmt: skip
-        labels.append(LOT)
+        lines.append(LOT)
         top = ax.secondary_xaxis(
             "top",
             functions=(lambda x: x - low.x, lambda p: p + low.x),  # type: ignore[arg-type]
@@ -193,5 +207,5 @@ def _limits(ax: Axes, points: Sequence[Point]) -> list[str]:
     if low and oracle:
         ax.plot([low.x, oracle.x], [low.y, oracle.y], color="#0072b2", linestyle=(0, (1, 1.5)),
                 linewidth=1.4, label=f"{LEAD}{BEST}", zorder=2)  # fmt: skip
-        labels.append(BEST)
-    return labels
+        lines.append(BEST)
+    return lines

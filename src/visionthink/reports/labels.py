@@ -23,6 +23,8 @@ _ROUNDS = 3
 _FAR = 20.0
 """Texts that are farther from their points are tied to them by a line."""
 
+_BACK = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
+
 Box = tuple[float, float, float, float]
 """Left, bottom, right, top."""
 
@@ -31,8 +33,6 @@ def label_points(
     ax: Axes, points: Sequence[tuple[float, float]], texts: Sequence[str], size: float
 ) -> None:
     """Write a text beside each point, in data coordinates. The figure has to be laid out."""
-    from matplotlib.patheffects import withStroke
-
     figure: Any = ax.figure
     unit = figure.dpi / 72
     at: list[tuple[float, float]] = [tuple(ax.transData.transform(point)) for point in points]
@@ -44,9 +44,7 @@ def label_points(
         note: Any = ax.annotate(
             text, point, xytext=(0, 0), textcoords="offset points", fontsize=size, color=INK
         )
-        note.set(
-            va="center", zorder=5, path_effects=[withStroke(linewidth=2.2, foreground="white")]
-        )
+        note.set(va="center", zorder=3.5, bbox=_BACK)  # over lines, under points
         notes.append(note)
     sizes = [(extent.width, extent.height) for extent in (n.get_window_extent() for n in notes)]
     chosen: dict[int, int] = {}

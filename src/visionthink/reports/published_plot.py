@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from visionthink.reports.comparison import KINDS, Comparison, kind_of
+from visionthink.reports.comparison import KINDS, Comparison, Entry, kind_of, labels
+from visionthink.reports.grouping import mean as mean_of
 from visionthink.reports.labels import label_points
 from visionthink.reports.plotting import LEAD, MUTED, Plot, add_legend, finish, new_figure
 from visionthink.reports.policy_looks import LOOKS, MOST_SUITES, SMALL
@@ -80,16 +81,16 @@ def benchmark(suite: str, figures: Published) -> str | None:
 
 def measured_marks(comparison: Comparison, suites: Sequence[str]) -> list[Mark]:
     """Entries that have all of the suites, and a vanilla there."""
-    found: list[Mark] = []
+    found: list[tuple[Entry, float, float]] = []
     for entry in comparison.entries:
         tokens = [entry.figure("visual_token_ratio", suite) for suite in suites]
         shares = [comparison.share(entry, suite) for suite in suites]
-        x = [figure.mean for figure in tokens if figure is not None]
-        y = [share for share in shares if share is not None]
-        if len(x) == len(y) == len(suites):
-            mark = Mark(entry.label, kind_of(entry.policy), sum(x) / len(x), sum(y) / len(y))
-            found.append(mark)
-    return found
+        x = mean_of([figure.mean for figure in tokens if figure is not None])
+        y = mean_of([share for share in shares if share is not None])
+        if x is not None and y is not None and None not in (*tokens, *shares):
+            found.append((entry, x, y))
+    named = zip(labels([entry for entry, _, _ in found]), found, strict=True)
+    return [Mark(label, kind_of(entry.policy), x, y) for label, (entry, x, y) in named]
 
 
 def published_marks(figures: Published, name: str | None) -> list[Mark]:
