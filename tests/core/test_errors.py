@@ -15,6 +15,7 @@ from visionthink.core.errors import (
     ImageError,
     JudgeError,
     MissingExtraError,
+    PromptError,
     RunError,
     ServerError,
     TrainingError,
@@ -33,6 +34,7 @@ TREE = {
     JudgeError: (VisionThinkError, 1),
     EngineError: (VisionThinkError, 1),
     CheckpointError: (EngineError, 1),
+    PromptError: (EngineError, 1),
     ServerError: (EngineError, 1),
 }
 
@@ -42,6 +44,7 @@ BUILT_IN = {
     MissingExtraError: ImportError,
     EngineError: RuntimeError,
     CheckpointError: RuntimeError,
+    PromptError: RuntimeError,
     ServerError: RuntimeError,
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
@@ -81,6 +82,11 @@ def command(config: Path | None, sets: tuple[str, ...], **given: Any) -> None:
     """  # noqa: D301 - click wants the character that keeps its line breaks
     from visionthink.serving.server import serve
 
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("visionthink.serving")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
     options: dict[str, Any] = read_yaml(config) if config else {}
     for name, value in given.items():
         if value is not None and value != ():

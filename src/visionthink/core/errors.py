@@ -10,6 +10,7 @@
     ├── JudgeError          a judge gave no verdict                              (exit code 1)
     └── EngineError         a model could not reply                              (exit code 1)
         ├── CheckpointError     weights cannot be found, read or trusted
+        ├── PromptError         what is asked does not fit the model
         └── ServerError         an OpenAI-compatible server failed
 
 Each message is one line: what was wanted, what came, what to do. Each class also inherits the
@@ -74,6 +75,10 @@ class EngineError(VisionThinkError, RuntimeError):
 
 class CheckpointError(EngineError):
     """Model weights cannot be found, read or trusted."""
+
+
+class PromptError(EngineError):
+    """What is asked is too long for the model, or cannot be said to it."""
 
 
 class ServerError(EngineError):

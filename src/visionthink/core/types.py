@@ -19,6 +19,8 @@ from visionthink.core.ledger import Ledger, Pruned
 Look = Literal["auto", "low", "high"]
 LOOKS: tuple[Look, ...] = ("auto", "low", "high")
 
+Role = Literal["system", "user", "assistant", "tool"]
+
 Part = str | Picture
 """A piece of a message: text, or an image where the model sees it."""
 
@@ -44,7 +46,7 @@ class Message:
         call_id: of a tool message: the call that it responds to.
     """
 
-    role: Literal["system", "user", "assistant", "tool"]
+    role: Role
     parts: tuple[Part, ...]
     token_ids: tuple[int, ...] | None = None
     tools: str = ""

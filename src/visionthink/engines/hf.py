@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
-from visionthink.core.errors import EngineError, UsageError
+from visionthink.core.errors import EngineError, PromptError, UsageError
 from visionthink.core.images import Grid
 from visionthink.core.ledger import ModelShape, Pruned
 from visionthink.core.types import Completion, Message, Sampling, Usage
@@ -193,7 +193,7 @@ class HFEngine:
     def _prompt(self, job: _Job) -> Prompt:
         prompt = build_prompt(job.messages, self.checkpoint)
         if len(prompt.ids) >= self._context:
-            raise EngineError(
+            raise PromptError(
                 f"the prompt has {len(prompt.ids):,} tokens, but {self.model!r} takes at most "
                 f"{self._context:,}; shorten the question or lower max_pixels"
             )

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from visionthink.core.errors import EngineError
+from visionthink.core.errors import EngineError, PromptError
 from visionthink.core.images import Picture
 from visionthink.core.types import Message
 from visionthink.engines.hf_checkpoint import Checkpoint
@@ -104,12 +104,12 @@ def _check_control_tokens(
 ) -> None:
     images, turns = ids.count(checkpoint.image_id), ids.count(checkpoint.turn_id)
     if images != len(pictures):
-        raise EngineError(
+        raise PromptError(
             f"the prompt of {checkpoint.name!r} has {images} image placeholders "
             f"for {len(pictures)} images; does the text hold control tokens?"
         )
     if turns != len(messages) + 1:
-        raise EngineError(
+        raise PromptError(
             f"the prompt of {checkpoint.name!r} has {turns} turns "
             f"for {len(messages)} messages and a reply; does the text hold control tokens?"
         )

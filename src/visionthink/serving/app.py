@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from visionthink.serving.chat import ChatEndpoint
 from visionthink.serving.gateway import Gateway
+from visionthink.serving.hosts import Hosts
 from visionthink.serving.keys import Keys
 from visionthink.serving.refusal import Refusal
 
@@ -40,6 +41,8 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
         with suppress(asyncio.CancelledError):
             await watching
         await gateway.pool.close()
+        if gateway.log is not None:
+            gateway.log.close()
 
     # No pages of documentation: they would load scripts from elsewhere.
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
@@ -89,6 +92,7 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
         return _refused(Refusal(500, "the server failed", code="internal_error"))
 
     app.add_middleware(Keys, keys=tuple(keys))
+    app.add_middleware(Hosts, host=gateway.options.host, names=gateway.options.hosts)
     app.add_middleware(_Headers)
     return app
 

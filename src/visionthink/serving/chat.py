@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import time
 from collections.abc import Coroutine
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from starlette.responses import JSONResponse
@@ -15,13 +15,14 @@ from starlette.types import Receive, Scope, Send
 
 from visionthink.core.types import Episode
 from visionthink.serving.gateway import Asked, Gateway
+from visionthink.serving.log import console, figures, places
 from visionthink.serving.refusal import Refusal, refusal_for
 from visionthink.serving.reply import (
     Head,
     answer_of,
     chunk,
     completion,
-    reasoning,
+    so_far,
     story,
     usage_chunk,
 )
@@ -31,8 +32,6 @@ T = TypeVar("T")
 DISCARD_SECONDS = 5.0
 """How long the body of a request that is refused unread is taken in, so that the client gets to
 read the refusal; closing on it would look like a broken connection."""
-
-log = logging.getLogger("visionthink.serving")
 
 
 class _ClientGone(Exception):
@@ -58,34 +57,54 @@ class _Exchange:
         self._scope = scope
         self._receive = receive
         self._send = send
+        self._asked: Asked | None = None
         self._read = False
         self._streaming = False
 
     async def run(self) -> None:
         began = time.perf_counter()
-        outcome = "gone"
+        outcome, status, words = "gone", 499, "the client left"
+        episode = None
         try:
             episode = await self._answered()
-            outcome = episode.stop_reason.value
+            outcome, status, words = episode.stop_reason.value, 200, figures(episode)
         except _ClientGone:
             pass
         except Exception as error:
             refusal = refusal_for(error)
-            if refusal.status == 500:
-                # The traceback names places in the code, never what was asked.
-                log.error("a request failed", exc_info=None if refusal is error else error)
-            outcome = "failed" if refusal.status >= 500 else "refused"
-            outcome = "busy" if refusal.status == 429 else outcome
+            status, words = refusal.status, refusal.code or "invalid"
+            if refusal.code == "internal_error":
+                words = places(error)
+            outcome = "failed" if status >= 500 else "busy" if status == 429 else "refused"
             await self._refuse(refusal)
         finally:
-            self._gateway.metrics.ended(outcome, time.perf_counter() - began)
+            seconds = time.perf_counter() - began
+            self._gateway.metrics.ended(outcome, seconds)
+            console.info("%d %s, %.2f s", status, words, seconds)
+            self._write_down(outcome, status, seconds, episode)
+
+    def _write_down(
+        self, outcome: str, status: int, seconds: float, episode: Episode | None
+    ) -> None:
+        if self._gateway.log is None:
+            return
+        told: dict[str, Any] = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "status": status,
+            "outcome": outcome,
+            "seconds": round(seconds, 4),
+        }
+        if (asked := self._asked) is not None:
+            told |= {"id": asked.head.id, "model": asked.head.model, "look": asked.look}
+            told["stream"] = asked.request.stream
+        self._gateway.log.write(told, episode)
 
     async def _answered(self) -> Episode:
         self._check_head()
         async with self._gateway.admission.place():
             async with asyncio.timeout(self._limits.request_seconds):
                 body = await self._body()
-                asked = await self._gateway.understand(body)
+                asked = self._asked = await self._gateway.understand(body)
                 del body  # the images are held decoded, and once is enough
                 work = self._stream(asked) if asked.request.stream else self._whole(asked)
                 return await self._unless_gone(work)
@@ -166,22 +185,22 @@ class _Exchange:
         task = asyncio.ensure_future(gateway.answer(asked, watch))
         task.add_done_callback(lambda _: news.set())
         try:
-            sent = 0
+            sent: dict[str, int] = {"reasoning_content": 0, "content": 0}
             while news.is_set() or not task.done():
                 await news.wait()
                 news.clear()
-                thoughts = reasoning(turns, profile)
-                if len(thoughts) > sent:
-                    await self._send_delta(head, {"reasoning_content": thoughts[sent:]}, asked)
-                    sent = len(thoughts)
+                for name, text in so_far(turns, profile, asked.request.stop).items():
+                    if len(text) > sent[name]:
+                        await self._send_delta(head, {name: text[sent[name] :]}, asked)
+                        sent[name] = len(text)
             episode = await task
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         gateway.metrics.finished(episode)
         answer, finish = answer_of(episode, asked.request.stop)
-        if answer:
-            await self._send_delta(head, {"content": answer}, asked)
+        if rest := answer[sent["content"] :]:
+            await self._send_delta(head, {"content": rest}, asked)
         await self._send_delta(head, {}, asked, finish, visionthink=story(episode, asked.trace))
         if asked.request.stream_options.include_usage:
             await self._send_event(usage_chunk(head, episode))

@@ -7,23 +7,21 @@ import binascii
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 from visionthink.core.errors import ImageError
 from visionthink.core.images import MAX_ASPECT, Picture, open_picture
 from visionthink.core.images import Limits as ImageLimits
-from visionthink.core.types import Example, Message, Part, conversation_example
+from visionthink.core.types import Example, Message, Part, Role, conversation_example
 from visionthink.serving.options import Limits
 from visionthink.serving.refusal import Refusal
 from visionthink.serving.request import ChatMessage, ImagePart, TextPart
 
-ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
-
-
-class Fetch(Protocol):
-    """Gets the bytes behind an http or https URL, or refuses."""
-
-    async def __call__(self, url: str) -> bytes: ...
+ROLES: dict[str, Role] = {
+    "system": "system",
+    "developer": "system",
+    "user": "user",
+    "assistant": "assistant",
+}
 
 
 @dataclass(frozen=True)
@@ -153,7 +151,10 @@ def _apart(first: tuple[Part, ...], second: tuple[Part, ...]) -> tuple[Part, ...
     return (*first, *(("\n\n",) if touch else ()), *second)
 
 
-def image_key(example: Example) -> bytes:
-    """What an upstream's cache knows the conversation by: its first image. Blocks."""
-    data, _ = example.images[0].encoded()
+def cache_key(example: Example) -> bytes:
+    """What an upstream's cache knows the conversation by: its first image, or text. Blocks."""
+    if example.images:
+        data, _ = example.images[0].encoded()
+    else:
+        data = example.conversation[0].text.encode()
     return hashlib.blake2b(data, digest_size=16).digest()

@@ -5,26 +5,32 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from visionthink.core import protocol
 from visionthink.core.episode import DEFAULT_PROFILE, Watch, check_question, run_episode
+from visionthink.core.errors import UsageError
 from visionthink.core.images import half_view
 from visionthink.core.protocol import Profile
 from visionthink.core.types import Episode, Example, Look, Sampling
 from visionthink.serving.admission import Admission
 from visionthink.serving.conversation import (
-    image_key,
+    Place,
+    cache_key,
     images_in,
     is_remote,
     open_images,
     to_example,
 )
+from visionthink.serving.log import RequestLog
 from visionthink.serving.metrics import Metrics
 from visionthink.serving.options import Limits, ServeOptions
 from visionthink.serving.pool import Pool
 from visionthink.serving.refusal import Refusal
-from visionthink.serving.reply import Head
+from visionthink.serving.remote import Fetcher
+from visionthink.serving.reply import MAX_TURNS, Head
 from visionthink.serving.request import ChatRequest, read_request
 
 SUFFIXES = ("low", "high", "trace")
@@ -33,7 +39,7 @@ SUFFIXES = ("low", "high", "trace")
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that can be answered. `key` names its image for the choice of an upstream."""
+    """A request that can be answered. `key` stands for its image when an upstream is chosen."""
 
     request: ChatRequest
     head: Head
@@ -45,14 +51,33 @@ class Asked:
 
 
 class Gateway:
-    """One model behind the API: what is asked of it, by whom, and how much at once."""
+    """One model behind the API.
 
-    def __init__(self, pool: Pool, name: str, options: ServeOptions) -> None:
+    Args:
+        pool: what replies.
+        name: what the model is called here.
+        options: what it is told; which model it is, is not looked at.
+        fetcher: gets images by URL; default: by the options.
+
+    Raises:
+        UsageError: the options do not fit the model, or the log cannot be written.
+    """
+
+    def __init__(
+        self, pool: Pool, name: str, options: ServeOptions, *, fetcher: Fetcher | None = None
+    ) -> None:
         self.pool = pool
         self.name = name
         self.options = options
+        self.fetcher = fetcher or Fetcher(options.remote_images)
         self.admission = Admission(options.limits.running, options.limits.waiting)
         self.metrics = Metrics(pool, self.admission)
+        tools = self.profile(options.look).tools
+        if tools and not all(getattr(b.engine, "takes_tools", False) for b in pool.backends):
+            raise UsageError(
+                "profile 'native' uses the tool format of a server; name one by --upstream"
+            )
+        self.log = RequestLog(Path(options.log), options.log_content) if options.log else None
 
     @property
     def models(self) -> list[str]:
@@ -66,33 +91,31 @@ class Gateway:
         """
         request = await asyncio.to_thread(read_request, body)
         look, trace = self._wishes(request)
-        places = images_in(request.messages, self.options.limits)
-        if not places:
-            message = "there is no image in the messages; this server answers about images"
-            raise Refusal(400, message, param="messages", code="no_image")
-        for place in places:
-            if is_remote(place.url):
-                raise Refusal(
-                    400,
-                    "images are not fetched from URLs here; send a data URL",
-                    param=place.param,
-                    code="remote_images_off",
-                )
+        limits = self.options.limits
+        places = images_in(request.messages, limits)
         began = time.perf_counter()
-        pictures = await asyncio.to_thread(open_images, places, {}, self.options.limits)
+        fetched = await self._fetch(places)
+        pictures = await asyncio.to_thread(open_images, places, fetched, limits)
         example = to_example(request.messages, pictures)
-        check_question(example, look, self.options.profile, 2)
-        key = await asyncio.to_thread(image_key, example)
-        self.metrics.opened_images(time.perf_counter() - began)
-        return Asked(
-            request,
-            Head.new(request.model),
-            example,
-            look,
-            trace,
-            sampling_of(request, self.options),
-            key,
-        )
+        if not example.images:
+            look = "high"  # there is nothing to look at twice
+        check_question(example, look, self.options.profile, MAX_TURNS)
+        key = await asyncio.to_thread(cache_key, example)
+        if example.images:
+            self.metrics.opened_images(time.perf_counter() - began)
+        sampling = sampling_of(request, self.options)
+        return Asked(request, Head.new(request.model), example, look, trace, sampling, key)
+
+    async def _fetch(self, places: Sequence[Place]) -> dict[str, bytes]:
+        """URL → bytes of the images that are not in the request itself."""
+        fetched: dict[str, bytes] = {}
+        left = self.options.limits.body
+        for place in places:
+            if is_remote(place.url) and place.url not in fetched:
+                most = min(left, self.options.limits.image_bytes)
+                fetched[place.url] = await self.fetcher.fetch(place.url, most, place.param)
+                left -= len(fetched[place.url])
+        return fetched
 
     async def answer(self, asked: Asked, watch: Watch | None = None) -> Episode:
         """Run the episode on a leased engine.
@@ -111,6 +134,7 @@ class Gateway:
                 engine,
                 look=asked.look,
                 profile=self.options.profile,
+                max_turns=MAX_TURNS,
                 sampling=asked.sampling,
                 watch=watch,
             )

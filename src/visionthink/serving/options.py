@@ -91,8 +91,9 @@ class ServeOptions(_Options):
         api_key_env: environment variable with the keys that clients may use, one or several with
             commas between; none: everybody may ask.
         drain_seconds: that requests under way get after SIGTERM.
+        hosts: names by which a server on loopback may be asked, beside localhost and addresses.
         log: file that gets a JSON line for each request, without its images, texts and answers.
-        log_content: put question and turns into the log too.
+        log_content: put question, turns and answer into the log too.
     """
 
     host: str = "127.0.0.1"
@@ -110,6 +111,7 @@ class ServeOptions(_Options):
     api_key_env: str | None = None
     remote_images: RemoteImages = RemoteImages()
     limits: Limits = Limits()
+    hosts: tuple[str, ...] = ()
     drain_seconds: Seconds = 30.0
     log: str | None = None
     log_content: bool = False
@@ -121,6 +123,6 @@ class ServeOptions(_Options):
         local = ("model", "device", "dtype", "max_pixels")
         if self.upstream.urls and any(getattr(self, name) is not None for name in local):
             raise ValueError(f"{', '.join(local)} are for a model in this process, not upstreams")
-        if self.name is not None and (not self.name.strip() or ":" in self.name):
-            raise ValueError(f"name must be some text without a colon; got {self.name!r}")
+        if self.name is not None and not self.name.strip():
+            raise ValueError("name must be some text")
         return self

@@ -9,6 +9,7 @@ is asked again, elsewhere if there is an elsewhere: to ask a model twice changes
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -30,6 +31,8 @@ BACK_OFF = 0.5
 """Seconds before the first further try where there is no other upstream; doubles."""
 PASSING = frozenset((408, 429, 500, 502, 503, 504))
 """Statuses after which another try may succeed."""
+
+console = logging.getLogger("visionthink.serving")
 
 Heard = Callable[[str], None]
 
@@ -125,12 +128,15 @@ class Pool:
     async def _check(self, backend: Backend) -> None:
         if backend.check is None:
             return
+        before = backend.problem
         try:
             await backend.check()
         except (EngineError, UsageError) as error:
             backend.alive, backend.problem = False, str(error)
         else:
             backend.alive, backend.problem = True, ""
+        if backend.problem != before:
+            console.warning("upstream %s: %s", backend.name, backend.problem or "there again")
 
 
 class Lease:

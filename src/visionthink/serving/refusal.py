@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from visionthink.core.errors import EngineError, ImageError, ServerError, UsageError
+from visionthink.core.errors import EngineError, ImageError, PromptError, ServerError, UsageError
 
 
 class Refusal(Exception):
@@ -56,7 +56,7 @@ def refusal_for(error: Exception) -> Refusal:
             return error
         case TimeoutError():
             return Refusal(504, "the answer took too long", code="request_timeout")
-        case ImageError() | UsageError():
+        case ImageError() | UsageError() | PromptError():
             return Refusal(400, str(error))
         case ServerError(reason="timeout"):
             return Refusal(504, "the model did not reply in time", code="upstream_timeout")

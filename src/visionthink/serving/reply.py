@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from visionthink.core.growing import thought_so_far
+from visionthink.core.growing import answer_so_far, thought_so_far
 from visionthink.core.protocol import Profile
 from visionthink.core.types import Episode, StopReason
+
+MAX_TURNS = 2
+"""Of an episode: the first look, and the originals."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,17 @@ def answer_of(episode: Episode, stop: Sequence[str]) -> tuple[str, str]:
     answer = answer[: min(ends, default=len(answer))]
     cut = episode.stop_reason is StopReason.LENGTH and not ends
     return answer, "length" if cut else "stop"
+
+
+def so_far(turns: Sequence[str], profile: Profile, stop: Sequence[str]) -> dict[str, str]:
+    """What a stream may tell while the last of `turns` grows; every text grows only at its end.
+
+    Without stop sequences: of an answer that one may end, nothing is certain.
+    """
+    answer = ""
+    if turns and not stop:
+        answer = answer_so_far(turns[-1], profile, last=len(turns) == MAX_TURNS)
+    return {"reasoning_content": reasoning(turns, profile), "content": answer}
 
 
 def reasoning(turns: Sequence[str], profile: Profile) -> str:
