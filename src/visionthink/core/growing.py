@@ -23,8 +23,8 @@ def thought_so_far(text: str, profile: Profile) -> str:
     if profile.plain:
         thought, rest = split_plain(text)
         return thought if rest else _whole_tags(thought, (THINK[1],)).strip()
-    thoughts, _, unclosed = thoughts_in(text, profile)
-    if unclosed:
+    thoughts, _, inside = thoughts_in(text, profile)
+    if inside:
         thoughts[-1] = _whole_tags(thoughts[-1], (THINK[1], *action_tags(profile)))
     return "\n".join(thought.strip() for thought in thoughts)
 
@@ -39,9 +39,12 @@ def answer_so_far(text: str, profile: Profile, *, last: bool) -> str:
     if THINK[0].startswith(text.lstrip()):
         return ""  # it may become a thought
     _, rest = split_plain(text)
-    if profile.can_request:
-        rest = _whole_tags(rest.split(CALL[0], 1)[0], (CALL[0],))
-    return rest.strip()
+    said, call, _ = rest.partition(CALL[0])
+    if not profile.can_request:
+        said = rest
+    elif not call:
+        said = _whole_tags(said, (CALL[0],))
+    return said.strip()
 
 
 def _whole_tags(text: str, tags: Sequence[str]) -> str:

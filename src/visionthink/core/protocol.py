@@ -267,14 +267,15 @@ def _system(profile: Profile, below: Sequence[Part] = ()) -> tuple[Message, ...]
 def conversation(profile: Profile, messages: Sequence[Message]) -> tuple[Message, ...]:
     """`messages` as the profile says them: a system message, then user and assistant.
 
-    - A system message at the start goes below the profile's own, which models were trained with.
+    - System messages go below the profile's own, which models were trained with.
     - Each user message stands in the profile's frame, not the last alone: so a longer conversation
       begins with the tokens of the shorter one, and servers' prefix caches hit.
     - Images stand where the profile has them, if the message has them all before or all after its
       text; images between texts stay there.
     - What the assistant said is an answer in the profile's form, without a thought.
     """
-    below = [part for message in messages if message.role == "system" for part in message.parts]
+    systems = [message.parts for message in messages if message.role == "system"]
+    below = [part for parts in systems for part in ("\n\n", *parts)][1:]
     said = [*_system(profile, _plain(below))]
     for message in messages:
         if message.role == "user":
@@ -421,8 +422,8 @@ def _split_thought(text: str, profile: Profile) -> tuple[str, str]:
 
 
 def thoughts_in(text: str, profile: Profile) -> tuple[list[str], str, bool]:
-    """The text of each think element, the text outside them, and whether the last element is not
-    closed. Linear in the length of `text`.
+    """The text of each think element, the text outside them, and whether `text` ends inside of the
+    last element. Linear in the length of `text`.
     """
     opened, closed = THINK
     thoughts: list[str] = []
@@ -444,7 +445,7 @@ def thoughts_in(text: str, profile: Profile) -> tuple[list[str], str, bool]:
         thoughts.append(text[at:close])
         at = close if unclosed else close + len(closed)
     outside.append(text[at:])
-    return thoughts, "".join(outside), unclosed
+    return thoughts, "".join(outside), unclosed and at == len(text)
 
 
 def action_tags(profile: Profile) -> tuple[str, ...]:

@@ -35,6 +35,7 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
+        await gateway.pool.look()
         watching = asyncio.create_task(gateway.pool.watch())
         yield
         watching.cancel()

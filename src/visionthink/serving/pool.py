@@ -71,12 +71,16 @@ class Pool:
     async def watch(self) -> None:
         """See which backends are there, again and again, and at once when one has failed."""
         while True:
-            self._doubt.clear()
-            await asyncio.gather(*(self._check(backend) for backend in self.backends))
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._check_seconds):
                     await self._doubt.wait()
                     await asyncio.sleep(0.05)  # many requests fail together
+            await self.look()
+
+    async def look(self) -> None:
+        """See which backends are there."""
+        self._doubt.clear()
+        await asyncio.gather(*(self._check(backend) for backend in self.backends))
 
     async def close(self) -> None:
         for backend in self.backends:

@@ -1,0 +1,244 @@
+"""Streams, through the unmodified openai client and byte for byte."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from typing import Any
+
+import openai
+import pytest
+from openai import APIError, Stream
+from openai.types.chat import ChatCompletionChunk
+
+from engines.chat_server import Behaviour, ChatServer, Handler, closes_mid_body, says, status
+from serving.gateways import QUESTION, Served, request, served, upstream, user
+from visionthink.core.protocol import direct_reply, request_reply
+from visionthink.engines.scripted import ScriptedEngine
+
+DIRECT = direct_reply("I see.", "red")
+REQUEST = request_reply("Too small.")
+
+
+def stream(server: Served, *messages: Any, **fields: Any) -> Stream[ChatCompletionChunk]:
+    return server.client().chat.completions.create(**request(*messages, stream=True, **fields))
+
+
+def deltas(server: Served, **fields: Any) -> list[dict[str, Any]]:
+    """What the chunks of a stream say, without what they leave open."""
+    chunks = list(stream(server, **fields))
+    assert len({chunk.id for chunk in chunks}) == 1
+    assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
+    said = [chunk.choices[0].delta.model_dump(exclude_unset=True) for chunk in chunks]
+    assert said[0] == {"role": "assistant", "content": "", "refusal": None}
+    assert said[-1] == {}
+    assert [chunk.choices[0].finish_reason for chunk in chunks[:-1]] == [None] * (len(chunks) - 1)
+    assert chunks[-1].choices[0].finish_reason == "stop"
+    return said[1:-1]
+
+
+def events(*pieces: dict[str, Any], finish: str = "stop", usage: object = None) -> list[bytes]:
+    """What an upstream sends for these deltas."""
+    rows: list[dict[str, Any]] = [
+        {"choices": [{"index": 0, "delta": piece, "finish_reason": None}]} for piece in pieces
+    ]
+    rows.append({"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+    rows.append({"choices": [], "usage": usage or {"prompt_tokens": 5, "completion_tokens": 2}})
+    return [b"data: %s\n\n" % json.dumps(row).encode() for row in rows] + [b"data: [DONE]\n\n"]
+
+
+def streams(
+    *parts: bytes, gate: threading.Event | None = None, held: int = 0, breaks: bool = False
+) -> Behaviour:
+    """Sends these events; from number `held` on only when the gate opens."""
+
+    def behave(handler: Handler) -> None:
+        handler.close_connection = True
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream")
+        if breaks:
+            handler.send_header("Content-Length", "100000")
+        handler.end_headers()
+        for number, part in enumerate(parts):
+            if gate is not None and number == held:
+                assert gate.wait(30)
+            handler.wfile.write(part)
+            handler.wfile.flush()
+
+    return behave
+
+
+def spell(text: str) -> list[dict[str, Any]]:
+    """Deltas of a character each."""
+    return [{"content": char} for char in text]
+
+
+# An engine that does not stream tells turn by turn
+
+
+def test_a_direct_answer_in_turns():
+    with served(ScriptedEngine([DIRECT], profile="agent")) as server:
+        assert deltas(server) == [{"reasoning_content": "I see."}, {"content": "red"}]
+
+
+def test_a_requested_answer_in_turns():
+    with served(ScriptedEngine([REQUEST, DIRECT], profile="agent")) as server:
+        *thoughts, answer = deltas(server)
+    thought = "".join(delta["reasoning_content"] for delta in thoughts)
+    assert (thought, answer) == ("Too small.\n\nI see.", {"content": "red"})
+
+
+def test_an_answer_beside_a_request_is_never_told():
+    """The model took it back when it saw the original."""
+    both = "<think>Hm.</think><answer>blue</answer>" + REQUEST
+    with served(ScriptedEngine([both, DIRECT], profile="agent")) as server:
+        said = "".join(delta.get("content", "") for delta in deltas(server))
+    assert said == "red"
+
+
+def test_the_bytes_of_a_stream():
+    """As OpenAI's: events of one line, `usage` null until the last, which has no choice, [DONE]."""
+    with served(ScriptedEngine([DIRECT], profile="agent")) as server:
+        reply = server.post(request(stream=True, stream_options={"include_usage": True}))
+    assert reply.headers["content-type"] == "text/event-stream; charset=utf-8"
+    *rows, end = reply.body.decode().split("\n\n")[:-1]
+    assert end == "data: [DONE]"
+    chunks = [json.loads(row.removeprefix("data: ")) for row in rows]
+    assert [chunk["usage"] is None for chunk in chunks] == [True] * 4 + [False]
+    assert [len(chunk["choices"]) for chunk in chunks] == [1, 1, 1, 1, 0]
+    assert chunks[3]["visionthink"]["stop_reason"] == "answered"
+    assert chunks[4]["usage"]["completion_tokens"] == 18
+    assert chunks[4]["usage"]["visionthink"]["saved_ratio"] == 0.75
+    plain = {"id", "object", "created", "model", "choices", "usage"}
+    assert [set(chunk) for chunk in chunks[:3]] == [plain] * 3
+
+
+def test_without_include_usage_there_is_none():
+    with served(ScriptedEngine([DIRECT], profile="agent")) as server:
+        chunks = list(stream(server))
+    assert [chunk.usage for chunk in chunks] == [None] * 4
+
+
+def test_stop_sequences_and_empty_answers():
+    replies = [direct_reply("", "red; blue"), direct_reply("", "")]
+    with served(ScriptedEngine(replies, profile="agent")) as server:
+        assert deltas(server, stop=";") == [{"content": "red"}]
+        assert deltas(server) == []
+
+
+# An upstream that streams
+
+
+def test_thoughts_come_while_the_model_is_still_at_it():
+    """The gate opens only when the first words have arrived here."""
+    gate = threading.Event()
+    parts = events(*spell("<think>Let me see"), *spell(" more.</think><answer>red</answer>"))
+    with (
+        ChatServer(streams(*parts, gate=gate, held=17)) as vllm,
+        served(upstream(vllm.url)) as server,
+    ):
+        said = ""
+        for chunk in stream(server):
+            said += (chunk.choices[0].delta.model_extra or {}).get("reasoning_content", "")
+            if said == "Let me see":
+                gate.set()
+        assert said == "Let me see more."
+
+
+def test_two_turns_of_an_upstream():
+    first = streams(*events(*spell(REQUEST)))
+    second = streams(*events(*spell(DIRECT)))
+    with ChatServer(first, second) as vllm, served(upstream(vllm.url)) as server:
+        said = deltas(server)
+        assert said[-1] == {"content": "red"}
+        thought = "".join(delta["reasoning_content"] for delta in said[:-1])
+        assert thought == "Too small.\n\nI see."
+        assert server.metric('visionthink_tokens_total{kind="prompt"}') == 10
+
+
+def test_a_plain_answer_comes_as_it_is_written():
+    """Nothing can follow a reply at look high, so its words are sent on as they are."""
+    gate = threading.Event()
+    parts = events(*spell("It is red and round."))
+    with (
+        ChatServer(streams(*parts, gate=gate, held=9)) as vllm,
+        served(upstream(vllm.url), profile="native") as server,
+    ):
+        said = ""
+        for chunk in stream(server, model="m:high"):
+            said += chunk.choices[0].delta.content or "" if chunk.choices else ""
+            if said == "It is red":
+                gate.set()
+        assert said == "It is red and round."
+
+
+# What goes wrong
+
+
+def test_an_error_before_the_first_word_has_a_status():
+    with ChatServer(status(400, "too long")) as vllm, served(upstream(vllm.url)) as server:
+        with pytest.raises(openai.BadRequestError, match="too long"):
+            stream(server)
+        assert server.metric('visionthink_requests_total{outcome="refused"}') == 1
+
+
+def test_an_error_after_the_first_word_is_an_event():
+    """The turn that had begun is not asked for again: some of it was passed on."""
+    cut = [streams(*events(*spell("<think>Hm"))[:-3], breaks=True)]
+    with (
+        ChatServer(*cut, says(DIRECT)) as vllm,
+        served(upstream(vllm.url), retries=2) as server,
+    ):
+        reply = server.post(request(stream=True))
+        assert reply.status == 200
+        *_, error, end, _ = reply.body.decode().split("\n\n")
+        assert json.loads(error.removeprefix("data: "))["error"]["code"] == "upstream_unreachable"
+        assert end == "data: [DONE]"
+        assert len(vllm.chats) == 1
+        assert server.metric('visionthink_requests_total{outcome="failed"}') == 1
+    with (
+        ChatServer(*cut) as vllm,
+        served(upstream(vllm.url)) as server,
+        pytest.raises(APIError, match="cannot be reached"),
+    ):
+        list(stream(server))
+
+
+def test_a_turn_of_which_nothing_was_passed_on_is_asked_for_again():
+    """The first turn was told; the second fails before its first word, and is repeated."""
+    first, second = streams(*events(*spell(REQUEST))), streams(*events(*spell(DIRECT)))
+    with (
+        ChatServer(first, closes_mid_body, second) as vllm,
+        served(upstream(vllm.url), retries=1) as server,
+    ):
+        assert deltas(server)[-1] == {"content": "red"}
+        assert len(vllm.chats) == 3
+        assert vllm.chats[1].body == vllm.chats[2].body
+
+
+def test_a_client_that_leaves_a_stream_frees_the_upstream():
+    """The upstream's writes fail once the server has hung up on it."""
+    hung_up = threading.Event()
+
+    def behave(handler: Handler) -> None:
+        handler.close_connection = True
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream")
+        handler.end_headers()
+        try:
+            for part in events(*spell("<think>" + "on and on " * 500)):
+                handler.wfile.write(part)
+                if handler.server.owner.stopped.wait(0.02):
+                    break
+        except OSError:
+            hung_up.set()
+
+    with ChatServer(behave) as vllm, served(upstream(vllm.url)) as server:
+        chunks = stream(server, user("What colour?", QUESTION["content"][1]))
+        assert len([next(chunks) for _ in range(3)]) == 3
+        chunks.close()
+        assert hung_up.wait(30)
+        while server.gateway.admission.running:
+            time.sleep(0.01)
+        assert server.metric('visionthink_requests_total{outcome="gone"}') == 1
