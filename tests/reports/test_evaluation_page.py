@@ -231,12 +231,13 @@ def kept(run: EvaluationRun, most: int) -> list[tuple[Any, Any]]:
 
 
 def test_what_is_rare_is_shown_as_well(tmp_path: Path):
-    """Of nine right answers and a wrong one, and of two policies: each once; auto comes first."""
+    """Of two policies in turn, and of nine right answers and a wrong one; auto comes first."""
     episodes = [line(answered(), "low", id=f"l{at}", score=float(at != 5)) for at in range(10)]
     episodes += [line(requested(), "auto", id=f"a{at}") for at in range(10)]
     (run,) = evaluated(tmp_path / "a", episodes)
-    found = kept(run, 3)
-    assert [policy for policy, _ in found] == ["auto", "low", "low"]
+    assert [policy for policy, _ in kept(run, 2)] == ["auto", "low"]
+    found = kept(run, 4)
+    assert [policy for policy, _ in found] == ["auto", "auto", "low", "low"]
     assert ("low", "l5") in found
     assert len(kept(run, 100)) == 20
     assert kept(run, 0) == []

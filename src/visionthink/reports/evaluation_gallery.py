@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import zip_longest
 from typing import Any
 
 from visionthink.reports.comparison import KINDS, kind_of
@@ -16,6 +17,8 @@ from visionthink.reports.story import clean, one_line
 WAYS = ("direct", "requested", "unanswered")
 VERDICTS = ("right", "wrong", "failed")
 _ANSWER = 60
+_At = tuple[int, int]
+"""Which run, and which line of its episodes."""
 _KEPT = ("policy", "answer", "requested", "score")
 
 
@@ -37,30 +40,35 @@ class Gallery:
 
 
 def choose(runs: Sequence[EvaluationRun], most: int) -> list[Shown]:
-    """At most `most` episodes of all runs together, those with images first: of each run, policy,
-    suite and outcome in turn, so that what is rare is there as well.
+    """At most `most` episodes of all runs together, those with images first: of each policy in
+    turn, and of each of its outcomes, suites and runs, so that what is rare is there as well.
 
     Raises:
         RunError: a line of `episodes.jsonl` is broken.
     """
-    heaps: dict[tuple[Any, ...], list[tuple[int, int]]] = {}
+    heaps: dict[tuple[bool, int, str], dict[tuple[Any, ...], list[_At]]] = {}
     for of, run in enumerate(runs):
         for at, record in enumerate(run.folder.episodes()):
+            policy = (not record.get("images"), _place(record), _word(record, "policy"))
             outcome = (_verdict(record), bool(record.get("requested")))
-            sort = (_place(record), _word(record, "policy"), *outcome, _word(record, "suite"), of)
-            heaps.setdefault((not record.get("images"), *sort), []).append((of, at))
-    wanted: list[tuple[int, int]] = []
+            sort = (*outcome, _word(record, "suite"), of)
+            heaps.setdefault(policy, {}).setdefault(sort, []).append((of, at))
+    wanted: list[_At] = []
     for bare in (False, True):
-        wanted += _in_turn([heaps[key] for key in sorted(heaps) if key[0] is bare])
+        policies = [_spread(heaps[policy]) for policy in sorted(heaps) if policy[0] is bare]
+        wanted += _in_turn(policies)
     return list(_read(runs, set(wanted[:most])))
 
 
-def _in_turn(heaps: Sequence[Sequence[tuple[int, int]]]) -> Iterator[tuple[int, int]]:
-    """One of each heap, then another; heaps begin in different places, since they are alike."""
-    for turn in range(max(map(len, heaps), default=0)):
-        for at, heap in enumerate(heaps):
-            if turn < len(heap):
-                yield heap[(turn + at) % len(heap)]
+def _spread(heaps: Mapping[tuple[Any, ...], Sequence[_At]]) -> list[_At]:
+    """One of each heap, then another; heaps begin in different places, for they are alike."""
+    held = [heaps[sort] for sort in sorted(heaps)]
+    starts = [at % len(heap) for at, heap in enumerate(held)]
+    return _in_turn([[*heap[at:], *heap[:at]] for at, heap in zip(starts, held, strict=True)])
+
+
+def _in_turn(heaps: Sequence[Sequence[_At]]) -> list[_At]:
+    return [at for row in zip_longest(*heaps) for at in row if at is not None]
 
 
 def _read(runs: Sequence[EvaluationRun], chosen: set[tuple[int, int]]) -> Iterator[Shown]:
