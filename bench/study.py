@@ -56,7 +56,7 @@ PARTS: dict[str, Part] = {
         "reward.theta",
     ),
     "lucky": Part(
-        {name: (*LUCKY, f"reward.rule={name}") for name in ("paper", "ours")},
+        {name: (*LUCKY, f"reward.rule={name}") for name in ("paper", "ours", "search-r1")},
         "reward.rule",
     ),
     "start": Part({"mini-sft": ("model.name=mini-sft",)}, "model.name", beside=("rule/ours",)),

@@ -143,7 +143,13 @@ def test_an_evaluation_is_no_training(tmp_path: Path):
 
 def test_runs_that_differ_in_seeds_and_places_only_are_a_group(tmp_path: Path):
     runs = [
-        read(tmp_path / f"{rule}-seed{seed}", rates(0.5), seed=seed, reward={"rule": rule})
+        read(
+            tmp_path / f"{rule}-seed{seed}",
+            rates(0.5),
+            seed=seed,
+            reward={"rule": rule},
+            trainer={"save_total_limit": seed},
+        )
         for rule in ("paper", "none")
         for seed in (1, 2)
     ]

@@ -1,6 +1,6 @@
 """Which runs belong together, what they are called, and what they come to: means over seeds.
 
-Runs whose configs differ in nothing but seeds and places make a *group*.
+Runs whose configs differ in nothing but seeds, places, and what is kept of them make a *group*.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, Protocol, TypeGuard, TypeVar
 _APART = {
     *("seed", "seeds", "data_seed"),
     *("out", "output_dir", "logging_dir", "run_name", "resume"),
+    *("save_steps", "save_total_limit", "logging_steps", "samples_per_step", "gallery"),
 }
 """Last parts of config keys in which the runs of a group may differ."""
 _LABEL = 44
