@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from collections.abc import Coroutine
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from visionthink.core.types import Episode
 from visionthink.serving.gateway import Asked, Gateway
 from visionthink.serving.log import console, figures, places
-from visionthink.serving.refusal import Refusal, refusal_for
+from visionthink.serving.refusal import Refusal, refusal_for, send_refusal
 from visionthink.serving.reply import (
     Head,
     answer_of,
@@ -28,10 +27,6 @@ from visionthink.serving.reply import (
 )
 
 T = TypeVar("T")
-
-DISCARD_SECONDS = 5.0
-"""How long the body of a request that is refused unread is taken in, so that the client gets to
-read the refusal; closing on it would look like a broken connection."""
 
 
 class _ClientGone(Exception):
@@ -166,9 +161,8 @@ class _Exchange:
         episode = await gateway.answer(asked)
         gateway.metrics.finished(episode)
         profile = gateway.profile(asked.look)
-        await self._send_json(
-            200, completion(asked.head, episode, profile, asked.request.stop, asked.trace)
-        )
+        reply = completion(asked.head, episode, profile, asked.request.stop, asked.trace)
+        await JSONResponse(reply)(self._scope, self._receive, self._send)
         return episode
 
     async def _stream(self, asked: Asked) -> Episode:
@@ -225,7 +219,7 @@ class _Exchange:
         await self._send_event(chunk(head, delta, finish, **more))
 
     async def _send_event(self, value: dict[str, Any]) -> None:
-        data = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        data = json.dumps(value, separators=(",", ":"))
         await self._send_part(f"data: {data}\n\n".encode())
 
     async def _end_events(self) -> None:
@@ -234,26 +228,12 @@ class _Exchange:
     async def _send_part(self, body: bytes, *, more: bool = True) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
-    async def _send_json(
-        self, status: int, value: dict[str, Any], headers: dict[str, str] | None = None
-    ) -> None:
-        response = JSONResponse(value, status, headers)
-        await response(self._scope, self._receive, self._send)
-
     async def _refuse(self, refusal: Refusal) -> None:
         if self._streaming:  # the status is out already
             await self._send_event(refusal.body)
             await self._end_events()
             return
-        await self._discard()
-        await self._send_json(refusal.status, refusal.body, refusal.headers)
-
-    async def _discard(self) -> None:
-        left = self._limits.body
-        with suppress(TimeoutError, _ClientGone):
-            async with asyncio.timeout(DISCARD_SECONDS):
-                while not self._read and left > 0:
-                    left -= len(await self._next_part())
+        await send_refusal(refusal, self._scope, self._receive, self._send, unread=not self._read)
 
 
 _EVENTS = [

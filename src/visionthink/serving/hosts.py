@@ -9,10 +9,9 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from visionthink.serving.refusal import Refusal
+from visionthink.serving.refusal import Refusal, send_refusal
 
 
 class Hosts:
@@ -32,7 +31,7 @@ class Hosts:
             if name not in self._names and not _is_address(name):
                 message = "this server is not known by that name; see its option hosts"
                 refusal = Refusal(403, message, code="unknown_host")
-                await JSONResponse(refusal.body, refusal.status)(scope, receive, send)
+                await send_refusal(refusal, scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

@@ -7,11 +7,10 @@ import hmac
 import os
 from collections.abc import Sequence
 
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from visionthink.core.errors import UsageError
-from visionthink.serving.refusal import Refusal
+from visionthink.serving.refusal import Refusal, send_refusal
 
 GUARDED = "/v1/"
 """Paths that want a key. Health and metrics do not: they tell no content."""
@@ -45,8 +44,7 @@ class Keys:
         guarded = scope["type"] == "http" and scope["path"].startswith(GUARDED)
         if guarded and self._digests and not self._right(scope):
             refusal = Refusal(401, "a valid API key is wanted", code="invalid_api_key")
-            response = JSONResponse(refusal.body, refusal.status, refusal.headers)
-            await response(scope, receive, send)
+            await send_refusal(refusal, scope, receive, send)
             return
         await self._app(scope, receive, send)
 

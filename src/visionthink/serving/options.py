@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from visionthink.core.protocol import profile_for
 from visionthink.core.types import Look
@@ -76,6 +77,14 @@ class RemoteImages(_Options):
     hosts: tuple[str, ...] = ()
     seconds: Seconds = 10.0
     redirects: Annotated[int, Field(ge=0, le=10)] = 3
+
+    @field_validator("hosts")
+    @classmethod
+    def _are_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        for host in hosts:
+            if not re.fullmatch(r"(\*\.)?[A-Za-z0-9._-]+(:\d+)?", host):
+                raise ValueError(f"a host is wanted, such as images.example.com; got {host!r}")
+        return hosts
 
 
 class ServeOptions(_Options):

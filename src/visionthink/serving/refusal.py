@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import suppress
 from typing import Any
 
+from starlette.responses import JSONResponse
+from starlette.types import Receive, Scope, Send
+
 from visionthink.core.errors import EngineError, ImageError, PromptError, ServerError, UsageError
+
+DISCARD_BYTES = 64 * 2**20
+DISCARD_SECONDS = 5.0
+"""How much of the body of a request that is refused unread is taken in, so that the client gets to
+read the refusal: closing on it would look like a broken connection.
+"""
 
 
 class Refusal(Exception):
@@ -77,3 +88,18 @@ def refusal_for(error: Exception) -> Refusal:
             return Refusal(500, str(error), code="model_failed")
         case _:
             return Refusal(500, "the server failed", code="internal_error")
+
+
+async def send_refusal(
+    refusal: Refusal, scope: Scope, receive: Receive, send: Send, *, unread: bool = True
+) -> None:
+    """Refuse; where the body is `unread`, take it in and drop it first."""
+    left = DISCARD_BYTES if unread else 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(DISCARD_SECONDS):
+            while left > 0:
+                message = await receive()
+                more = message["type"] == "http.request" and message.get("more_body", False)
+                left = left - len(message.get("body", b"")) if more else 0
+    response = JSONResponse(refusal.body, refusal.status, refusal.headers)
+    await response(scope, receive, send)

@@ -111,7 +111,10 @@ class Fetcher:
             data, location = await self._get(target, most)
             if location is None:
                 return data
-            url = urljoin(url, location)
+            try:
+                url = urljoin(url, location)
+            except ValueError:
+                raise _Trouble("it is redirected to a URL that is not valid") from None
         raise _Trouble("there are too many redirects")
 
     def _target(self, url: str) -> _Target:

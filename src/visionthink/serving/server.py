@@ -71,33 +71,33 @@ def serve(options: ServeOptions, announce: Callable[[Gateway, str], None]) -> No
         MissingExtraError, EngineError: see `open_engine`.
     """
     try:
-        import prometheus_client  # noqa: F401
         import uvicorn
 
         from visionthink.serving.app import create_app
     except ImportError as error:
         raise MissingExtraError("the server", "serve") from error
     keys = keys_in(options.api_key_env)
-    listener = _listen(options.host, options.port)  # before the wait for a model
-    gateway = open_gateway(options)
 
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
-            if self.started:
-                announce(gateway, f"http://{_place(listener)}/v1")
+    with _listen(options.host, options.port) as listener:  # before the wait for a model
+        gateway = open_gateway(options)
 
-    config = uvicorn.Config(
-        create_app(gateway, keys),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=math.ceil(options.drain_seconds),
-    )
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # uvicorn raises the signal again after it has drained; that must not look like a crash.
-        signal.signal(number, lambda *_: None)
-    Server(config).run(sockets=[listener])
+        class Server(uvicorn.Server):
+            async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+                await super().startup(sockets)
+                if self.started:
+                    announce(gateway, f"http://{_place(listener)}/v1")
+
+        config = uvicorn.Config(
+            create_app(gateway, keys),
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=math.ceil(options.drain_seconds),
+        )
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # uvicorn raises the signal again when it has drained; that must not look like a crash.
+            signal.signal(number, lambda *_: None)
+        Server(config).run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -105,7 +105,8 @@ def _listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family, backlog=2048)
     except (OSError, UnicodeError) as error:
-        raise UsageError(f"cannot listen on {host} port {port}: {error}; choose another") from error
+        why = str(getattr(error, "strerror", error)).partition(" (while")[0]
+        raise UsageError(f"cannot listen on {host} port {port}: {why}; choose another") from error
 
 
 def _place(listener: socket.socket) -> str:
