@@ -6,7 +6,7 @@ import asyncio
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -174,6 +174,7 @@ SOME = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
 
 
 @given(SOME, st.sampled_from(["agent", "simple-resize", "native", "plain"]))
+@example("<think><</think>", "native")
 def test_what_was_certain_stays(text: str, name: str):
     """In every beginning of any text, up to the thought that is read from the whole."""
     profile = PROFILES[name]

@@ -21,8 +21,8 @@ from visionthink.core.protocol import (
 def thought_so_far(text: str, profile: Profile) -> str:
     """The part of the thought that is certain."""
     if profile.plain:
-        thought, rest = split_plain(text)
-        return thought if rest else _whole_tags(thought, (THINK[1],)).strip()
+        thought, _ = split_plain(text)
+        return thought if THINK[1] in text else _whole_tags(thought, (THINK[1],)).strip()
     thoughts, _, inside = thoughts_in(text, profile)
     if inside:
         thoughts[-1] = _whole_tags(thoughts[-1], (THINK[1], *action_tags(profile)))
