@@ -10,7 +10,6 @@ import base64
 import http.client
 import io
 import json
-import socket
 import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
@@ -29,6 +28,7 @@ from visionthink.serving.gateway import Gateway
 from visionthink.serving.options import ServeOptions
 from visionthink.serving.pool import Backend, Pool
 from visionthink.serving.remote import Fetcher
+from visionthink.serving.server import listen
 
 KEY = "sk-0123456789abcdef"
 
@@ -112,7 +112,7 @@ def served(
     backends = [engine if isinstance(engine, Backend) else backend(engine) for engine in engines]
     pool = Pool(backends, retries=retries, check_seconds=check_seconds)
     gateway = Gateway(pool, name, ServeOptions.model_validate(options), fetcher=fetcher)
-    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+    listener = listen("127.0.0.1", 0)
     config = uvicorn.Config(
         create_app(gateway, keys), log_level="warning", access_log=False, lifespan="on"
     )

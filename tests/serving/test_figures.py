@@ -49,7 +49,8 @@ def test_metrics():
     assert generated == 3 * 19 + 40  # 3 + 3 + 4 and 3 + 2 + 4; 3 + 3 + 4 and 3 + 23 + 4
     assert found.pop("visionthink_tokens_total prompt") > 0
     assert found.pop("visionthink_request_seconds_sum") > 0
-    assert found.pop("visionthink_image_seconds_sum") > 0
+    assert found.pop("visionthink_image_seconds_sum open") > 0
+    assert found.pop("visionthink_image_seconds_sum halve") > 0
     assert found == {
         "visionthink_requests_running": 0,
         "visionthink_requests_waiting": 0,
@@ -65,7 +66,8 @@ def test_metrics():
         "visionthink_visual_tokens_saved": 45,
         "visionthink_tokens_total cached": 0,
         "visionthink_request_seconds_count": 4,
-        "visionthink_image_seconds_count": 3,
+        "visionthink_image_seconds_count open": 3,
+        "visionthink_image_seconds_count halve": 3,
         "visionthink_upstream_up scripted": 1,
         "visionthink_upstream_running scripted": 0,
         "visionthink_upstream_failures_total scripted": 0,

@@ -91,7 +91,7 @@ class _Exchange:
         }
         if (asked := self._asked) is not None:
             told |= {"id": asked.head.id, "model": asked.head.model, "look": asked.look}
-            told["stream"] = asked.request.stream
+            told["stream"] = asked.stream
         self._gateway.log.write(told, episode)
 
     async def _answered(self) -> Episode:
@@ -100,8 +100,8 @@ class _Exchange:
             async with asyncio.timeout(self._limits.request_seconds):
                 body = await self._body()
                 asked = self._asked = await self._gateway.understand(body)
-                del body  # the images are held decoded, and once is enough
-                work = self._stream(asked) if asked.request.stream else self._whole(asked)
+                del body  # the images are held decoded; once is enough
+                work = self._stream(asked) if asked.stream else self._whole(asked)
                 return await self._unless_gone(work)
 
     def _check_head(self) -> None:
@@ -161,7 +161,7 @@ class _Exchange:
         episode = await gateway.answer(asked)
         gateway.metrics.finished(episode)
         profile = gateway.profile(asked.look)
-        reply = completion(asked.head, episode, profile, asked.request.stop, asked.trace)
+        reply = completion(asked.head, episode, profile, asked.stop, asked.trace)
         await JSONResponse(reply)(self._scope, self._receive, self._send)
         return episode
 
@@ -183,7 +183,7 @@ class _Exchange:
             while news.is_set() or not task.done():
                 await news.wait()
                 news.clear()
-                for name, text in so_far(turns, profile, asked.request.stop).items():
+                for name, text in so_far(turns, profile, asked.stop).items():
                     if len(text) > sent[name]:
                         await self._send_delta(head, {name: text[sent[name] :]}, asked)
                         sent[name] = len(text)
@@ -192,11 +192,11 @@ class _Exchange:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         gateway.metrics.finished(episode)
-        answer, finish = answer_of(episode, asked.request.stop)
+        answer, finish = answer_of(episode, asked.stop)
         if rest := answer[sent["content"] :]:
             await self._send_delta(head, {"content": rest}, asked)
         await self._send_delta(head, {}, asked, finish, visionthink=story(episode, asked.trace))
-        if asked.request.stream_options.include_usage:
+        if asked.usage:
             await self._send_event(usage_chunk(head, episode))
         await self._end_events()
         return episode
@@ -209,7 +209,7 @@ class _Exchange:
         finish: str | None = None,
         **more: Any,
     ) -> None:
-        if asked.request.stream_options.include_usage:
+        if asked.usage:
             more["usage"] = None
         if not self._streaming:
             self._streaming = True

@@ -39,15 +39,27 @@ SUFFIXES = ("low", "high", "trace")
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that can be answered. `key` stands for its image when an upstream is chosen."""
+    """A request that can be answered, without the text that its images came as.
 
-    request: ChatRequest
+    Attributes:
+        head: what its answer begins with.
+        example: what is asked.
+        look, sampling: how.
+        key: stands for its image when an upstream is chosen.
+        stop: what ends the answer.
+        trace: tell all turns.
+        stream, usage: send the answer in pieces; and its usage as the last of them.
+    """
+
     head: Head
     example: Example
     look: Look
-    trace: bool
     sampling: Sampling
     key: bytes
+    stop: tuple[str, ...]
+    trace: bool
+    stream: bool
+    usage: bool
 
 
 class Gateway:
@@ -102,9 +114,18 @@ class Gateway:
         check_question(example, look, self.options.profile, MAX_TURNS)
         key = await asyncio.to_thread(cache_key, example)
         if example.images:
-            self.metrics.opened_images(time.perf_counter() - began)
-        sampling = sampling_of(request, self.options)
-        return Asked(request, Head.new(request.model), example, look, trace, sampling, key)
+            self.metrics.prepared("open", time.perf_counter() - began)
+        return Asked(
+            head=Head.new(request.model),
+            example=example,
+            look=look,
+            sampling=sampling_of(request, self.options),
+            key=key,
+            stop=tuple(request.stop),
+            trace=trace,
+            stream=request.stream,
+            usage=request.stream_options.include_usage,
+        )
 
     async def _fetch(self, places: Sequence[Place]) -> dict[str, bytes]:
         """URL → bytes of the images that are not in the request itself."""
@@ -125,10 +146,12 @@ class Gateway:
         """
         with self.pool.lease(asked.key) as engine:
             if asked.look != "high":
+                began = time.perf_counter()
                 # Off the event loop; run_episode finds the views made.
                 await asyncio.to_thread(
                     lambda: [half_view(picture, engine.grid) for picture in asked.example.images]
                 )
+                self.metrics.prepared("halve", time.perf_counter() - began)
             return await run_episode(
                 asked.example,
                 engine,

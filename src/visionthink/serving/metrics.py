@@ -60,7 +60,8 @@ class Metrics:
         )
         self._image_seconds = Histogram(
             "visionthink_image_seconds",
-            "Fetching, decoding and halving the images of a request.",
+            "What the images of a request take: to open (fetch, decode), to halve.",
+            ["step"],
             buckets=SECONDS,
             registry=registry,
         )
@@ -69,8 +70,8 @@ class Metrics:
         self._requests.labels(outcome).inc()
         self._seconds.observe(seconds)
 
-    def opened_images(self, seconds: float) -> None:
-        self._image_seconds.observe(seconds)
+    def prepared(self, step: str, seconds: float) -> None:
+        self._image_seconds.labels(step).observe(seconds)
 
     def finished(self, episode: Episode) -> None:
         ledger = episode.ledger
