@@ -77,15 +77,9 @@ def test_unmodified_lmms_eval(tmp_path: Path):
                 question = user(image_part(png(row["image"])), row["question"] + suffix)
                 reply = server.post(request(question, model="mini")).json
                 answer = reply["choices"][0]["message"]["content"]
-                (said,) = (
-                    samples[at]["filtered_resps"]
-                    if isinstance(samples[at]["filtered_resps"], list)
-                    else [samples[at]["filtered_resps"]]
-                )
-                assert said == answer
+                assert samples[at]["filtered_resps"] in (answer, [answer])
                 assert answer
                 asked += 2
         assert server.metric('visionthink_requests_total{outcome="answered"}') == asked
-        assert server.metric('visionthink_episodes_total{look="auto",requested="true"}') > 0
     scores = left.results()["results"]
     assert scores[names["pope"]]["pope_accuracy,none"] > 0
