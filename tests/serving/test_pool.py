@@ -125,7 +125,9 @@ def test_images_are_spread_and_stay():
 
 
 @pytest.mark.parametrize(
-    "broken", [status(500), status(503), status(429), closes_mid_body], ids=str
+    "broken",
+    [status(500), status(503), status(429), closes_mid_body],
+    ids=["500", "503", "429", "closes mid-body"],
 )
 @pytest.mark.parametrize("stream", [False, True])
 def test_another_upstream_takes_over(broken: Behaviour, stream: bool):
