@@ -36,12 +36,12 @@ class Limits(_Options):
     """
 
     body: Count = 32 * 2**20
-    images: Count = 16
+    images: Count = 32
     image_bytes: Count = 20 * 2**20
     pixels: Count = 64_000_000
     characters: Count = 200_000
     tokens: Count = 8192
-    default_tokens: Count = 1024
+    default_tokens: Count = 2048
     reasoning_tokens: Annotated[int, Field(ge=0)] = 1024
     running: Count = 64
     waiting: Annotated[int, Field(ge=0)] = 256

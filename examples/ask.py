@@ -1,0 +1,46 @@
+"""Ask a running `visionthink serve` about an image with the official openai client.
+
+    python examples/ask.py src/visionthink/mini/samples/tag.png "What code is on the tag?"
+
+Where it is not at http://127.0.0.1:8000/v1 or wants a key, say so by OPENAI_BASE_URL and
+OPENAI_API_KEY. Nothing here is special but the last two lines: they read what was saved.
+"""
+
+import base64
+import mimetypes
+import os
+import sys
+from pathlib import Path
+
+from openai import OpenAI
+
+path, question = Path(sys.argv[1]), sys.argv[2]
+kind = mimetypes.guess_type(path)[0] or "image/png"
+url = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
+message = {
+    "role": "user",
+    "content": [
+        {"type": "text", "text": question},
+        {"type": "image_url", "image_url": {"url": url}},
+    ],
+}
+
+client = OpenAI(
+    base_url=os.environ.get("OPENAI_BASE_URL", "http://127.0.0.1:8000/v1"),
+    api_key=os.environ.get("OPENAI_API_KEY", "none"),
+)
+model = client.models.list().data[0].id  # also there: MODEL:low, MODEL:high, MODEL:trace
+
+print("reasoning: ", end="")
+chunks = client.chat.completions.create(
+    model=model, messages=[message], stream=True, stream_options={"include_usage": True}
+)
+for chunk in chunks:
+    if chunk.choices:
+        delta = chunk.choices[0].delta
+        print(getattr(delta, "reasoning_content", None) or "", end="", flush=True)
+        if delta.content:
+            print(f"\nanswer: {delta.content}", end="", flush=True)
+    else:
+        saved = chunk.usage.visionthink
+print(f"\noriginal requested: {saved['requested']}, saved: {saved['saved_ratio']:.0%}")

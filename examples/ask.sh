@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Ask a running `visionthink serve` about an image with curl; prints the whole answer as JSON.
+#   bash examples/ask.sh src/visionthink/mini/samples/tag.png "What code is on the tag?" mini
+set -euo pipefail
+image=$1 question=$2 model=$3
+base=${OPENAI_BASE_URL:-http://127.0.0.1:8000/v1}
+
+{
+  printf '{"model": "%s", "messages": [{"role": "user", "content": [' "$model"
+  printf '{"type": "text", "text": "%s"},' "$question"
+  printf '{"type": "image_url", "image_url": {"url": "data:image/png;base64,'
+  base64 < "$image" | tr -d '\n'
+  printf '"}}]}]}'
+} | curl --silent --show-error --fail-with-body "$base/chat/completions" \
+  --header "Content-Type: application/json" \
+  --header "Authorization: Bearer ${OPENAI_API_KEY:-none}" \
+  --data-binary @-

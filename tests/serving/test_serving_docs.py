@@ -1,0 +1,46 @@
+"""What docs/serving.md says of options, fields and metrics is so."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from serving.gateways import QUESTION, request, served
+from visionthink.core.protocol import direct_reply
+from visionthink.engines.scripted import ScriptedEngine
+from visionthink.serving.options import ServeOptions
+from visionthink.serving.request import IGNORED, NEUTRAL, ChatRequest
+
+PAGE = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
+
+
+def test_the_config_shows_every_option_with_its_default():
+    (text,) = re.findall(r"^```yaml\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    shown = yaml.safe_load(text)
+    assert shown == ServeOptions().model_dump(mode="json")
+    assert ServeOptions.model_validate(shown) == ServeOptions()
+
+
+@pytest.mark.parametrize(
+    ("start", "names"),
+    [
+        ("| `model`, `messages`", set(ChatRequest.model_fields)),
+        ("| `metadata`, ", IGNORED),
+        ("| `n`, `logprobs`", set(NEUTRAL)),
+    ],
+)
+def test_every_field_is_in_its_row(start: str, names: set[str]):
+    (row,) = [line for line in PAGE.splitlines() if line.startswith(start)]
+    assert set(re.findall(r"`(\w+)`", row.split("|")[1])) == names
+
+
+def test_every_metric_is_there():
+    told = set(re.findall(r"`(visionthink_\w+)", PAGE))
+    with served(ScriptedEngine([direct_reply("", "red")], profile="agent")) as server:
+        assert server.post(request(QUESTION)).status == 200
+        text = server.call("GET", "/metrics").body.decode()
+    names = set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE))
+    assert told == {name for name in names if not name.endswith("_created")}
