@@ -182,6 +182,14 @@ def test_bad_options(run: Run, options: list[str], code: int, said: str):
     assert outcome.err.count("\n") == 1
 
 
+def test_a_config_that_is_wrong(run: Run, tmp_path: Path):
+    config = tmp_path / "serve.yaml"
+    config.write_text("upstream: http://127.0.0.1:8001/v1\n")
+    outcome = run("serve", "--config", config, "--upstream", "http://127.0.0.1:8002/v1")
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "upstream: " in outcome.err
+
+
 def test_a_port_that_is_taken(run: Run):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         outcome = run("serve", "--port", taken.getsockname()[1])

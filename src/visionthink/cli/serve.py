@@ -87,16 +87,15 @@ def command(config: Path | None, sets: tuple[str, ...], **given: Any) -> None:
     logger = logging.getLogger("visionthink.serving")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
+    where = str(config or "serve")
     options: dict[str, Any] = read_yaml(config) if config else {}
+    checked(ServeOptions, options, where)  # so that what is put on top finds its place
     for name, value in given.items():
         if value is not None and value != ():
-            *rooms, last = PLACES.get(name, name).split(".")
-            place = options
-            for room in rooms:
-                place = place.setdefault(room, {})
+            *room, last = PLACES.get(name, name).split(".")
+            place = options.setdefault(room[0], {}) if room else options
             place[last] = value
-    options = apply_sets(options, sets)
-    serve(checked(ServeOptions, options, str(config or "serve")), _announce)
+    serve(checked(ServeOptions, apply_sets(options, sets), where), _announce)
 
 
 def _announce(gateway: Gateway, url: str) -> None:

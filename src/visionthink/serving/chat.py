@@ -96,13 +96,15 @@ class _Exchange:
 
     async def _answered(self) -> Episode:
         self._check_head()
-        async with self._gateway.admission.place():
-            async with asyncio.timeout(self._limits.request_seconds):
-                body = await self._body()
-                asked = self._asked = await self._gateway.understand(body)
-                del body  # the images are held decoded; once is enough
-                work = self._stream(asked) if asked.stream else self._whole(asked)
-                return await self._unless_gone(work)
+        async with (
+            self._gateway.admission.place(),
+            asyncio.timeout(self._limits.request_seconds),
+        ):
+            body = await self._body()
+            asked = self._asked = await self._gateway.understand(body)
+            del body  # the images are held decoded; once is enough
+            work = self._stream(asked) if asked.stream else self._whole(asked)
+            return await self._unless_gone(work)
 
     def _check_head(self) -> None:
         """Refuse by the headers alone."""

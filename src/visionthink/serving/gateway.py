@@ -96,7 +96,7 @@ class Gateway:
         return [self.name, *(f"{self.name}:{suffix}" for suffix in SUFFIXES)]
 
     async def understand(self, body: bytes) -> Asked:
-        """What is asked in `body`, its images opened and halved.
+        """What is asked in `body`, its images opened.
 
         Raises:
             Refusal: 4xx.

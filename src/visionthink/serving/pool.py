@@ -9,7 +9,6 @@ is asked again, elsewhere if there is an elsewhere: to ask a model twice changes
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from visionthink.core.errors import EngineError, ServerError, UsageError
 from visionthink.core.images import Grid
 from visionthink.core.ledger import ModelShape
 from visionthink.core.types import Completion, Message, Sampling
+from visionthink.serving.log import console
 from visionthink.serving.refusal import Refusal
 
 SLACK = 8
@@ -31,8 +31,6 @@ BACK_OFF = 0.5
 """Seconds before the first further try where there is no other upstream; doubles."""
 PASSING = frozenset((408, 429, 500, 502, 503, 504))
 """Statuses after which another try may succeed."""
-
-console = logging.getLogger("visionthink.serving")
 
 Heard = Callable[[str], None]
 

@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from pathlib import PurePath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visionthink.core.errors import MissingExtraError, UsageError
@@ -43,8 +43,12 @@ def open_gateway(options: ServeOptions) -> Gateway:
             retries=upstream.retries,
             check_seconds=upstream.check_seconds,
         )
-    name = options.name or PurePath(pool.backends[0].engine.model).name
-    return Gateway(pool, name, options)
+    return Gateway(pool, options.name or _name(pool.backends[0].engine.model), options)
+
+
+def _name(model: str) -> str:
+    """What a model is called: its own name, so that clients keep theirs; of a path the end."""
+    return Path(model).name if Path(model).is_dir() else model
 
 
 def _upstream(url: str, options: ServeOptions) -> Backend:
