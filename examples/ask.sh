@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Ask a running `visionthink serve` about an image with curl; prints the whole answer as JSON.
+# The question must hold no double quotes: it goes into the JSON as it is.
 #   bash examples/ask.sh src/visionthink/mini/samples/tag.png "What code is on the tag?" mini
 set -euo pipefail
 image=$1 question=$2 model=$3
