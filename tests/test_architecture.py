@@ -55,7 +55,10 @@ TORCH = {"torch", "transformers"}
 TORCH_ROOMS = {"engines", "pruning", "training", "mini"}
 TORCH_FILES = {"cli/doctor.py"}  # it reports which device torch finds
 
-HEAVY = {"torch", "transformers", "openai", "sklearn", "pydantic", "datasets", "trl", "matplotlib"}
+HEAVY = {
+    *("torch", "transformers", "openai", "sklearn", "pydantic", "datasets", "trl", "matplotlib"),
+    *("fastapi", "starlette", "uvicorn", "prometheus_client", "h11"),
+}
 
 TAG_FILES = {"core/protocol.py", "mini/tokenizer.py"}
 TAGS = tuple(

@@ -11,7 +11,7 @@ from conftest import Run
 from visionthink.facade import EMBEDDED
 
 FINDINGS = [
-    *("python", "visionthink", "hf", "openai", "data", "train", "report", "mini"),
+    *("python", "visionthink", "hf", "openai", "data", "train", "report", "serve", "mini"),
     *("model", "device", "cores"),
 ]
 

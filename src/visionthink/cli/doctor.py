@@ -20,6 +20,7 @@ EXTRAS = {
     "data": ("read Parquet, saved and hub data sets", ("datasets",)),
     "train": ("train: GRPO and SFT", ("torch", "transformers", "datasets", "trl", "peft")),
     "report": ("draw plots of runs", ("matplotlib",)),
+    "serve": ("serve a model by OpenAI's API", ("fastapi", "uvicorn", "prometheus-client")),
     "mini": ("remake the embedded model", ("torch", "transformers", "scikit-learn")),
 }
 
