@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -302,6 +303,20 @@ def test_event_loops_in_several_threads_share_an_engine(checkpoint: Checkpoint) 
 
     with ThreadPoolExecutor(4) as threads:
         assert list(threads.map(ask, asked)) == single
+
+
+def test_the_model_computes_in_one_thread_whoever_asks(tmp_path: Path) -> None:
+    """A second computing thread would slow the first one down."""
+    threads: set[str] = set()
+    engine = HFEngine(save_qwen2_5_vl(tmp_path), device="cpu")
+    engine.checkpoint.model.register_forward_pre_hook(
+        lambda *_: threads.add(threading.current_thread().name)
+    )
+    messages = first_messages(engine, picture(1))
+    for _ in range(2):
+        asyncio.run(engine.generate(messages, SHORT))
+    assert threads == {"visionthink-model_0"}
+    assert engine.thread.submit(threading.current_thread).result().name in threads
 
 
 def test_a_temperature_near_zero_is_greedy(checkpoint: Checkpoint) -> None:

@@ -7,11 +7,12 @@ turn from the first turn's KV cache, so that only the new tokens are prefilled.
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -68,6 +69,10 @@ class HFEngine:
         device, dtype, max_pixels, trust_remote_code: see `load_checkpoint`.
         max_batch: how many concurrent replies are computed together.
         reuse_prefix: continue a second turn from the first turn's KV cache.
+
+    Attributes:
+        thread: where the model computes, one batch after another for all event loops. Whoever
+            uses `checkpoint` beside the engine keeps its speed by doing so in here.
     """
 
     def __init__(
@@ -84,22 +89,27 @@ class HFEngine:
     ) -> None:
         if max_batch < 1:
             raise UsageError(f"max_batch must be at least 1; got {max_batch}")
+        # All that the model computes, loading included, happens in this one thread. Every thread
+        # that computes brings a team of OpenMP threads along, and teams that together outnumber
+        # the cores sleep between operations: decoding would take half as long again.
+        self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="visionthink-model")
         if isinstance(model, Checkpoint):
             self.checkpoint = model
         else:
-            self.checkpoint = load_checkpoint(
+            load = partial(
+                load_checkpoint,
                 model,
                 device=device,
                 dtype=dtype,
                 max_pixels=max_pixels,
                 trust_remote_code=trust_remote_code,
             )
+            self.checkpoint = self.thread.submit(load).result()
         self._name = name
         self._max_batch = max_batch
         self._reuse_prefix = reuse_prefix
         self._prefix: Prefix | None = None
         self._queues: dict[asyncio.AbstractEventLoop, _Queue] = {}
-        self._lock = threading.Lock()  # one model for the batches of all event loops
         self._intervention: Intervention | None = None
 
     def under(self, intervention: Intervention) -> HFEngine:
@@ -110,7 +120,7 @@ class HFEngine:
         reuse = self._reuse_prefix and intervention.reuses_prefix
         changed = HFEngine(self.checkpoint, name=self._name, max_batch=1, reuse_prefix=reuse)
         changed._intervention = intervention
-        changed._lock = self._lock
+        changed.thread = self.thread
         return changed
 
     @property
@@ -150,6 +160,7 @@ class HFEngine:
         return self._queues.setdefault(loop, _Queue())
 
     async def _work(self, queue: _Queue) -> None:
+        loop = asyncio.get_running_loop()
         while queue.waiting:
             if self._max_batch > 1:
                 await asyncio.sleep(GATHER_SECONDS)
@@ -159,7 +170,7 @@ class HFEngine:
             if not batch:
                 continue
             try:
-                replies = await asyncio.to_thread(self._reply, batch)
+                replies = await loop.run_in_executor(self.thread, self._reply, batch)
             except Exception as error:
                 replies = [error] * len(batch)
             for job, reply in zip(batch, replies, strict=True):
@@ -172,23 +183,22 @@ class HFEngine:
 
     def _reply(self, batch: Sequence[_Job]) -> list[Completion | Exception]:
         """Reply to a batch; a prompt that cannot be built fails alone."""
-        with self._lock:
-            results: dict[int, Completion | Exception] = {}
-            prompts: dict[int, Prompt] = {}
-            for index, job in enumerate(batch):
-                try:
-                    prompts[index] = self._prompt(job)
-                except Exception as error:  # chat templates raise what they like
-                    results[index] = error
-            if prompts:
-                samplings = [self._sampling(batch[i], prompt) for i, prompt in prompts.items()]
-                rows = [batch[i] for i in prompts]
-                decoded = self._decode(
-                    list(prompts.values()), samplings, lambda row: rows[row].future.done()
-                )
-                for index, reply in zip(prompts, decoded, strict=True):
-                    results[index] = self._completion(batch[index], prompts[index], reply)
-            return [results[index] for index in range(len(batch))]
+        results: dict[int, Completion | Exception] = {}
+        prompts: dict[int, Prompt] = {}
+        for index, job in enumerate(batch):
+            try:
+                prompts[index] = self._prompt(job)
+            except Exception as error:  # chat templates raise what they like
+                results[index] = error
+        if prompts:
+            samplings = [self._sampling(batch[i], prompt) for i, prompt in prompts.items()]
+            rows = [batch[i] for i in prompts]
+            decoded = self._decode(
+                list(prompts.values()), samplings, lambda row: rows[row].future.done()
+            )
+            for index, reply in zip(prompts, decoded, strict=True):
+                results[index] = self._completion(batch[index], prompts[index], reply)
+        return [results[index] for index in range(len(batch))]
 
     def _prompt(self, job: _Job) -> Prompt:
         prompt = build_prompt(job.messages, self.checkpoint)
