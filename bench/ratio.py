@@ -14,16 +14,25 @@ import torch
 
 @dataclass(frozen=True)
 class Ratio:
-    """One line of the table. `bar` is what the median must not exceed."""
+    """One line of the table.
+
+    `bar` is what the median must not exceed or, with `at_least`, must reach; `limit` is what it
+    would be by arithmetic alone.
+    """
 
     name: str
     values: tuple[float, ...]
     bar: float
     limit: float | None = None
+    at_least: bool = False
 
     @property
     def median(self) -> float:
         return statistics.median(self.values)
+
+    @property
+    def met(self) -> bool:
+        return self.median >= self.bar if self.at_least else self.median <= self.bar
 
 
 def machine() -> str:
@@ -34,20 +43,31 @@ def machine() -> str:
 
 def show(ratios: Sequence[Ratio]) -> None:
     """Print the table."""
+    limits = any(ratio.limit is not None for ratio in ratios)
     print(f"machine: {machine()}")
-    print(f"{'ratio':<38}{'median':>8}{'range':>16}{'bar':>8}{'FLOPs limit':>14}")
+    head = f"{'ratio':<44}{'median':>8}{'range':>16}{'bar':>9}"
+    print(head + f"{'FLOPs limit':>14}" * limits)
     for ratio in ratios:
         span = f"{min(ratio.values):.2f}-{max(ratio.values):.2f}"
-        limit = "" if ratio.limit is None else f"{ratio.limit:.2f}"
-        met = "" if ratio.median <= ratio.bar else "   over the bar"
-        print(f"{ratio.name:<38}{ratio.median:>8.2f}{span:>16}{ratio.bar:>8.2f}{limit:>14}{met}")
+        bar = f"{'≥' if ratio.at_least else '≤'} {ratio.bar:.2f}"
+        line = f"{ratio.name:<44}{ratio.median:>8.2f}{span:>16}{bar:>9}"
+        if limits:
+            line += f"{'' if ratio.limit is None else f'{ratio.limit:.2f}':>14}"
+        print(line + ("" if ratio.met else "   not met"))
 
 
 def save(ratios: Sequence[Ratio], out: Path) -> None:
     """Write the values as JSON."""
     out.parent.mkdir(parents=True, exist_ok=True)
     rows = [
-        {"name": r.name, "median": r.median, "values": r.values, "bar": r.bar, "limit": r.limit}
+        {
+            "name": r.name,
+            "median": r.median,
+            "values": r.values,
+            "bar": r.bar,
+            "at_least": r.at_least,
+            "limit": r.limit,
+        }
         for r in ratios
     ]
     out.write_text(json.dumps(rows, indent=1) + "\n")
