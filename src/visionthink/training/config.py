@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from visionthink.core.errors import UsageError
 from visionthink.core.protocol import PROFILES, profile_for
 from visionthink.core.rewards import RewardRule, RuleName
+from visionthink.data.settings import apply_sets, checked, did_you_mean, read_yaml
 from visionthink.data.source import DataOptions
 from visionthink.facade import EMBEDDED
 from visionthink.judges.options import JudgeOptions
@@ -33,7 +34,6 @@ from visionthink.training.arguments import (
     processes_here,
     under_new_names,
 )
-from visionthink.training.overrides import apply_sets, checked, did_you_mean, read_yaml
 
 if TYPE_CHECKING:
     from peft import LoraConfig

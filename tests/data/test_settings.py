@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from visionthink.core.errors import UsageError
-from visionthink.training.overrides import (
+from visionthink.data.settings import (
     apply_sets,
     checked,
     did_you_mean,
