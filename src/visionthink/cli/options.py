@@ -9,18 +9,10 @@ import click
 
 from visionthink.core.engine import Engine
 from visionthink.core.errors import UsageError
-from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid
 from visionthink.core.protocol import PROFILES
 from visionthink.core.types import LOOKS
-from visionthink.facade import ENGINES, open_engine
+from visionthink.facade import ENGINES, GRIDS, open_engine
 from visionthink.mini import DEFAULT_CHECKPOINT
-from visionthink.mini.model import MAX_PIXELS, MIN_PIXELS
-
-GRIDS: dict[str, Grid] = {
-    "qwen2.5-vl": QWEN2_5_VL,
-    "qwen3-vl": QWEN3_VL,
-    "mini": Grid(min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS),
-}
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 

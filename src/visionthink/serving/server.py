@@ -11,21 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from visionthink.core.errors import MissingExtraError, UsageError
-from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid
-from visionthink.facade import open_engine
-from visionthink.mini.model import MAX_PIXELS, MIN_PIXELS
+from visionthink.facade import GRIDS, open_engine
 from visionthink.serving.keys import keys_in
 from visionthink.serving.options import ServeOptions
 from visionthink.serving.pool import Backend, Pool
 
 if TYPE_CHECKING:
     from visionthink.serving.gateway import Gateway
-
-GRIDS: dict[str, Grid] = {
-    "qwen2.5-vl": QWEN2_5_VL,
-    "qwen3-vl": QWEN3_VL,
-    "mini": Grid(min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS),
-}
 
 
 def open_gateway(options: ServeOptions) -> Gateway:

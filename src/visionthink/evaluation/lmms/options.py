@@ -10,13 +10,10 @@ from pydantic import BaseModel, Field
 
 from visionthink.core.engine import Engine
 from visionthink.core.errors import UsageError
-from visionthink.core.images import QWEN2_5_VL, QWEN3_VL
 from visionthink.core.types import Look, Sampling
 from visionthink.data.settings import checked
 from visionthink.evaluation.policies import Policy, parse_policy
-from visionthink.facade import open_engine
-
-GRIDS = {"qwen2.5-vl": QWEN2_5_VL, "qwen3-vl": QWEN3_VL}
+from visionthink.facade import GRIDS, open_engine
 
 
 class ModelArgs(
