@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.gateways import QUESTION, RED, Served, request, served, user
+from engines.chat_server import ChatServer, says
+from serving.gateways import QUESTION, RED, Served, request, served, upstream, user
 from visionthink.core.errors import UsageError
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.engines.scripted import ScriptedEngine
@@ -72,6 +73,12 @@ def test_metrics():
         "visionthink_upstream_running scripted": 0,
         "visionthink_upstream_failures_total scripted": 0,
     }
+
+
+def test_encoding_half_views_is_timed_where_they_are_sent():
+    with ChatServer(says(DIRECT)) as vllm, served(upstream(vllm.url)) as server:
+        assert server.post(request()).status == 200
+        assert values(server)["visionthink_image_seconds_count encode"] == 1
 
 
 # The log

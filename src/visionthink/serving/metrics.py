@@ -60,7 +60,8 @@ class Metrics:
         )
         self._image_seconds = Histogram(
             "visionthink_image_seconds",
-            "What the images of a request take: to open (fetch, decode), to halve.",
+            "What the images of a request take: to open (fetch, decode), to halve, and to encode "
+            "for an upstream.",
             ["step"],
             buckets=SECONDS,
             registry=registry,
