@@ -9,59 +9,26 @@ the ratio would be if time were proportional to arithmetic.
 from __future__ import annotations
 
 import argparse
-import asyncio
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
-from PIL import Image
 
+from course import AGAIN, DIRECT, REQUEST, TOKENS_PER_TURN, episode, flops, noise, seconds
 from model import save_bench_model
 from ratio import Ratio, save, show
 from visionthink.core import protocol
-from visionthink.core.episode import run_episode
-from visionthink.core.images import Picture
-from visionthink.core.ledger import Ledger, ModelShape, text_flops
-from visionthink.core.types import Completion, Episode, Example, Look, Message, Sampling
+from visionthink.core.types import Episode, Example
 from visionthink.engines.hf import HFEngine
 from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.engines.hf_prompt import build_prompt, pixels
 
-TOKENS_PER_TURN = 32
 SIDE = 1120  # 40 x 40 = 1,600 visual tokens
-DIRECT = protocol.direct_reply("Clear enough.", "red")
-REQUEST = protocol.request_reply("Too small to see.")
-AGAIN = protocol.direct_reply("Clear now.", "red")
-
-
-class ScriptedCourse:
-    """Samples real tokens from the engine and then says what the script says."""
-
-    def __init__(self, engine: HFEngine, replies: Sequence[str]) -> None:
-        self._engine = engine
-        self._replies = list(replies)
-        self.model, self.grid, self.shape = engine.model, engine.grid, engine.shape
-        self.profile = "mini"
-
-    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
-        completion = await self._engine.generate(messages, sampling)
-        return replace(completion, text=self._replies.pop(0))
-
-    async def close(self) -> None:
-        await self._engine.close()
-
-
-def episode(engine: HFEngine, example: Example, look: Look, replies: Sequence[str]) -> Episode:
-    course = ScriptedCourse(engine, replies)
-    sampling = Sampling(max_tokens=TOKENS_PER_TURN)
-    return asyncio.run(run_episode(example, course, look=look, sampling=sampling))
 
 
 def bare_generate(checkpoint: Checkpoint, example: Example) -> None:
@@ -82,23 +49,6 @@ def bare_generate(checkpoint: Checkpoint, example: Example) -> None:
     )
 
 
-def seconds(action: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    action()
-    return time.perf_counter() - started
-
-
-def flops(ledger: Ledger, shape: ModelShape) -> int:
-    """Prefill plus decode of all turns."""
-    decoded = sum(
-        text_flops(1, turn.prompt_tokens + step, shape)
-        for turn in ledger.turns
-        for step in range(turn.completion_tokens - 1)
-    )
-    assert ledger.prefill_flops is not None
-    return ledger.prefill_flops + decoded
-
-
 def engine_ratios(rounds: int) -> list[Ratio]:
     with tempfile.TemporaryDirectory() as folder:
         engine = HFEngine(save_bench_model(Path(folder)), device="cpu", max_batch=1)
@@ -106,14 +56,13 @@ def engine_ratios(rounds: int) -> list[Ratio]:
     engine.checkpoint = checkpoint = replace(engine.checkpoint, stop_ids=())
     parameters = sum(p.numel() for p in checkpoint.model.parameters())
     print(f"model: {parameters / 1e6:.0f} M parameters, float32; image: {SIDE}x{SIDE} px")
-    noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-    example = Example((Picture(Image.fromarray(noise)),), "What colour is the circle?")
+    example = noise(SIDE)
     runs: dict[str, Callable[[], Episode]] = {
         "vanilla": lambda: episode(engine, example, "high", [AGAIN]),
         "direct": lambda: episode(engine, example, "auto", [DIRECT]),
         "requested": lambda: episode(engine, example, "auto", [REQUEST, AGAIN]),
     }
-    work = {name: flops(run().ledger, checkpoint.shape) for name, run in runs.items()}  # warm-up
+    work = {name: flops(run(), engine) for name, run in runs.items()}  # warm-up
     bare = partial(bare_generate, checkpoint, example)
     engine.thread.submit(bare).result()  # in the engine's thread: two would slow each other down
     times: dict[str, list[float]] = {name: [] for name in (*runs, "bare")}

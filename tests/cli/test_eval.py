@@ -282,6 +282,28 @@ def test_errors_of_samples_are_counted_and_told(data: Path, tmp_path: Path, run:
     assert given.out.splitlines()[2].split()[-1] == "1"
 
 
+def test_failed_samples_are_asked_again(data: Path, tmp_path: Path, run: Run) -> None:
+    """The second of 12 fails at low, and so does what the oracle makes of it. Asked again both have
+    a score; what had one stays as it was.
+    """
+    out = tmp_path / "run"
+    with ChatServer(*[RED] * 13, status(500, "overloaded"), RED) as server:
+        arguments = ("eval", data, *options(server, out, "high", "low", "oracle"))
+        assert run(*arguments, "--concurrency", 1).code == 0
+        before = read(out)
+        failed = [(e["policy"], e["id"]) for e in before if e["score"] is None]
+        assert failed == [("low", "r1"), ("oracle", "r1")]
+        given = run(*arguments, "--concurrency", 1, "--resume", "--retry-failed")
+        assert given.code == 0
+        assert given.err.startswith("2 failed episodes are asked again")
+        assert len(server.chats) == 25
+    after = read(out)
+    assert after[:-2] == [e for e in before if e["score"] is not None]
+    assert [(e["policy"], e["id"], e["score"]) for e in after[-2:]] == [
+        *(("low", "r1", 1), ("oracle", "r1", 1))
+    ]
+
+
 def test_if_every_episode_fails_so_does_the_command(data: Path, tmp_path: Path, run: Run) -> None:
     with ChatServer(status(500, "overloaded")) as server:
         out = options(server, tmp_path / "run", "low")
@@ -308,6 +330,7 @@ def test_a_judge_may_decide(data: Path, tmp_path: Path, run: Run) -> None:
         (["mini"], 2, "--out RUN is wanted: the folder that the run leaves its files in"),
         (["mini", "--estimate", "--resume"], 2, "--out RUN is wanted"),
         (["mini", "--estimate", "--policy", "low"], 2, "--estimate chooses its policies itself"),
+        (["mini", "--out", "OUT", "--retry-failed"], 2, "--retry-failed goes with --resume"),
         ([], 2, "Missing argument 'SUITE...'"),
         (["minni", "--out", "OUT"], 2, "there is no suite 'minni'"),
         (["mini", "--out", "OUT", "--policy", "hihg"], 2, "there is no policy 'hihg'"),

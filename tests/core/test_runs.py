@@ -229,6 +229,17 @@ def test_going_on_from_a_checkpoint_drops_what_came_after_it(tmp_path: Path):
     ]
 
 
+def test_dropping_episodes(tmp_path: Path):
+    """Of three the one without a score goes; the others keep their bytes."""
+    run = started(tmp_path)
+    (tmp_path / "episodes.jsonl").write_bytes(
+        b'{"id": 1, "score":  1}\n{"id": 2, "score": null}\n{"id": 3, "score": 0}\n'
+    )
+    assert run.drop_episodes(lambda record: record["score"] is None) == 1
+    left = (tmp_path / "episodes.jsonl").read_bytes()
+    assert left == b'{"id": 1, "score":  1}\n{"id": 3, "score": 0}\n'
+
+
 def test_truncating_a_run_without_lines(tmp_path: Path):
     run = started(tmp_path)
     run.truncate_metrics_after(0)

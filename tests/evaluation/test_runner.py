@@ -13,7 +13,7 @@ import pytest
 
 from evaluation.answering import engine, say, work, write_rows
 from visionthink.core.errors import EngineError, JudgeError, RunError, UsageError
-from visionthink.core.runs import RunFolder
+from visionthink.core.runs import EPISODES, RunFolder
 from visionthink.core.types import Message, Sampling
 from visionthink.evaluation.metrics import Scorer
 from visionthink.evaluation.runner import Settings, Work, evaluate, first_of_families
@@ -76,6 +76,8 @@ def test_one_line_for_each_policy_and_sample(tmp_path: Path):
         "score": 1.0,
         "by": "rules",
         "error": None,
+        "alone": False,
+        "peak_memory": None,
     }
 
 
@@ -208,14 +210,16 @@ def test_failures_at_the_end_are_errors_too(tmp_path: Path):
     assert [e["error"] for e in episodes(run)] == [None] * 3 + ["out of memory"] * 3
 
 
-@pytest.mark.parametrize("concurrency", [1, 4])
-def test_an_engine_that_is_down_ends_the_run(tmp_path: Path, concurrency: int):
-    """After 3 failures in a row; none of them has a line, so all are asked again."""
+@pytest.mark.parametrize(("concurrency", "sound"), [(1, 2), (4, 0)])
+def test_an_engine_that_is_down_ends_the_run(tmp_path: Path, concurrency: int, sound: int):
+    """After 3 failures in a row; none of them has a line, so all are asked again. Several at once
+    come in any order, so that none of those may succeed.
+    """
     run, rows = tmp_path / "run", write_rows(tmp_path, NAMES)
     with pytest.raises(EngineError) as caught:
         go(
             work(run, rows, ["high", "low"]),
-            failing(*NAMES[2:]),
+            failing(*NAMES[sound:]),
             max_failures=3,
             concurrency=concurrency,
         )
@@ -223,7 +227,7 @@ def test_an_engine_that_is_down_ends_the_run(tmp_path: Path, concurrency: int):
         "3 episodes in a row failed (suite rows, policy high), the last: out of memory; --resume "
         "goes on once that is mended, --max-failures 0 goes on whatever fails"
     )
-    assert [e["error"] for e in episodes(run)] == [None, None]
+    assert [e["error"] for e in episodes(run)] == [None] * sound
     go(work(run, rows, ["high", "low"], resume=True))
     assert scores(run) == {"high": 6, "low": 4}
     assert len(episodes(run)) == 12
@@ -311,6 +315,20 @@ def test_concurrency_bounds_the_episodes_at_once(tmp_path: Path):
     assert most == 3
 
 
+def test_the_first_samples_are_asked_alone(tmp_path: Path):
+    """Of 6 the first 2 one at a time, then 4 at once, whatever was finished before: on resumption
+    the first of the two is there already.
+    """
+    rows, run = write_rows(tmp_path, NAMES), tmp_path / "run"
+    go(work(run, rows, ["low"]), alone=2, concurrency=4)
+    lines = {line["id"]: line["alone"] for line in episodes(run)}
+    assert lines == {name: name in NAMES[:2] for name in NAMES}
+    first, *_ = (run / EPISODES).read_bytes().splitlines(keepends=True)
+    (run / EPISODES).write_bytes(first)
+    go(work(run, rows, ["low"], resume=True), alone=2, concurrency=4)
+    assert {line["id"]: line["alone"] for line in episodes(run)} == lines
+
+
 def test_a_sample_is_drawn_by_its_own_seed(tmp_path: Path):
     """Whatever else is asked, and in whatever order; with another run's seed otherwise."""
     rows, model = write_rows(tmp_path, NAMES), engine()
@@ -331,6 +349,7 @@ def test_a_warm_up_leaves_no_line(tmp_path: Path):
     ("given", "message"),
     [
         ({"concurrency": 0}, "--concurrency must be at least 1; got 0"),
+        ({"alone": -1}, "--alone must be at least 0; got -1"),
         ({"max_turns": 0}, "--max-turns must be at least 1; got 0"),
         ({"gallery": -1}, "--gallery must be at least 0; got -1"),
         ({"max_tokens": 0}, "max_tokens must be at least 1; got 0"),

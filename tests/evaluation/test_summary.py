@@ -20,7 +20,8 @@ CONTRACT = [
     *("visual_token_ratio", "seconds_per_sample", "flops_ratio"),
 ]
 FURTHER = [
-    *("visual_token_ratio_replaced", "visual_token_ratio_kept", "paper_flops_ratio"),
+    *("visual_token_ratio_replaced", "seconds_alone", "peak_memory"),
+    *("visual_token_ratio_kept", "paper_flops_ratio"),
     *("prompt_tokens", "completion_tokens", "vs_high"),
 ]
 
@@ -88,12 +89,29 @@ def test_figures_of_four_samples():
         "seconds_per_sample": 1.0,
         "flops_ratio": 1.0,
         "visual_token_ratio_replaced": 40 / 64,
+        "seconds_alone": None,
+        "peak_memory": None,
         "visual_token_ratio_kept": 48 / 64,
         "paper_flops_ratio": None,
         "prompt_tokens": 20.0,
         "completion_tokens": 2.0,
         "vs_high": None,
     }
+
+
+def test_seconds_alone_and_at_once_are_told_apart():
+    """Alone 1 s and 2 s; 4 s and 8 s at two at once: 1.5 s alone, 6 / 2 = 3 s a sample. At one at
+    once all were alone, and both figures are the mean of all.
+    """
+    seconds = [(1.0, True), (2.0, True), (4.0, False), (8.0, False)]
+    samples = [
+        sample("low", f"w{i}", 1.0, seconds=of, alone=alone, peak_memory=i)
+        for i, (of, alone) in enumerate(seconds)
+    ]
+    row = rows_of(samples, "low", concurrency=16)[-1]
+    assert (row["seconds_alone"], row["seconds_per_sample"], row["peak_memory"]) == (1.5, 3.0, 3)
+    row = rows_of(samples[:2], "low", concurrency=16)[-1]
+    assert (row["seconds_alone"], row["seconds_per_sample"]) == (1.5, 1.5)
 
 
 def test_large_images_weigh_more():

@@ -63,6 +63,13 @@ from visionthink.judges.options import Kind
 @click.option("--max-tokens", type=int, default=1024, show_default=True, help="Per reply.")
 @click.option("--concurrency", type=int, default=16, show_default=True, help="Episodes at once.")
 @click.option(
+    "--alone",
+    type=int,
+    default=16,
+    show_default=True,
+    help="First samples of each suite that are asked one at a time, for the time of a single one.",
+)
+@click.option(
     "--gallery",
     type=int,
     default=2,
@@ -91,6 +98,7 @@ from visionthink.judges.options import Kind
 @click.option("--judge-url", metavar="URL", help="Server of the judging model, up to its /v1.")
 @click.option("--judge-model", metavar="NAME", help="Name the judging model is served under.")
 @click.option("--resume", is_flag=True, help="Go on with RUN where it stopped.")
+@click.option("--retry-failed", is_flag=True, help="With --resume: ask failed samples again.")
 @click.option(
     "--estimate",
     is_flag=True,
@@ -108,6 +116,7 @@ def command(
     max_turns: int,
     max_tokens: int,
     concurrency: int,
+    alone: int,
     gallery: int,
     max_failures: int,
     judge_kind: Kind | None,
@@ -115,6 +124,7 @@ def command(
     judge_url: str | None,
     judge_model: str | None,
     resume: bool,
+    retry_failed: bool,
     estimate: bool,
     as_json: bool,
     **engine: Any,
@@ -134,12 +144,15 @@ def command(
         raise click.UsageError("--estimate chooses its policies itself: leave --policy out")
     if out is None and (resume or not estimate):
         raise click.UsageError("--out RUN is wanted: the folder that the run leaves its files in")
+    if retry_failed and not resume:
+        raise click.UsageError("--retry-failed goes with --resume")
     settings = Settings(
         max_turns=max_turns,
         max_tokens=max_tokens,
         temperature=temperature,
         seed=seed,
         concurrency=concurrency,
+        alone=0 if estimate else alone,
         gallery=gallery,
         max_failures=max_failures,
     )
@@ -164,6 +177,9 @@ def command(
             environment=describe_environment(seeds={"seed": seed}),
             resume=resume,
         )
+        if retry_failed:
+            again = run.drop_episodes(lambda record: record.get("score") is None)
+            click.echo(f"{again} failed episodes are asked again", err=True)
         in_process = engine["base_url"] is None and engine["engine"] in (None, "hf")
         rows, samples = _run(run, loaded, chosen, model, settings, warm_up=in_process)
     failed = [sample for sample in samples if sample.score is None]

@@ -90,6 +90,8 @@ def scored_record(
     by: str | None,
     error: str | None,
     seconds: float,
+    alone: bool = False,
+    peak_memory: int | None = None,
     images: bool = False,
 ) -> dict[str, Any]:
     """A line of an evaluation's `episodes.jsonl`: one sample of a suite under one policy.
@@ -102,6 +104,8 @@ def scored_record(
         by: what gave the score.
         error: why the sample does not count.
         seconds: wall clock of the episode, with the wait for a place in the batch.
+        alone: whether no other episode ran meanwhile.
+        peak_memory: the most bytes that the policy had taken by then, see `PeakMemory`.
         images: keep those that the model saw, as in `sample_record`.
     """
     said = dict.fromkeys(EPISODE_FIELDS) if episode is None else episode_record(episode)
@@ -115,6 +119,8 @@ def scored_record(
         "by": by,
         "error": error,
         "seconds": round(seconds, 6),
+        "alone": alone,
+        "peak_memory": peak_memory,
         **({"images": _seen(episode)} if images and episode is not None else {}),
     }
 

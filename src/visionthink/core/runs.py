@@ -120,23 +120,17 @@ class RunFolder:
 
         Episodes that name no step stay. Lines that stay keep their bytes.
         """
-        self._check_writable()
-        for name in (METRICS, EPISODES):
-            path = self.path / name
-            if not path.exists():
-                continue
-            partial = _partial(path)
-            try:
-                with partial.open("wb") as kept:
-                    for line, record in _lines(path):
-                        at = record.get("step")
-                        if not isinstance(at, int | float) or at <= step:
-                            kept.write(line.rstrip(b"\n") + b"\n")
-                os.replace(partial, path)
-            except OSError as error:
-                raise RunError(f"cannot shorten {path}: {_why(error)}") from error
-            finally:
-                partial.unlink(missing_ok=True)
+
+        def is_later(record: Mapping[str, Any]) -> bool:
+            at = record.get("step")
+            return isinstance(at, int | float) and at > step
+
+        self._drop(METRICS, is_later)
+        self._drop(EPISODES, is_later)
+
+    def drop_episodes(self, unwanted: Callable[[Mapping[str, Any]], bool]) -> int:
+        """Take episodes out, and say how many; those that stay keep their bytes."""
+        return self._drop(EPISODES, unwanted)
 
     # Reading
 
@@ -174,6 +168,26 @@ class RunFolder:
                 _write_all(file.write, line.encode("ascii"))
         except OSError as error:
             raise RunError(f"cannot write {self.path / name}: {_why(error)}") from error
+
+    def _drop(self, name: str, unwanted: Callable[[Mapping[str, Any]], bool]) -> int:
+        self._check_writable()
+        path = self.path / name
+        if not path.exists():
+            return 0
+        partial, dropped = _partial(path), 0
+        try:
+            with partial.open("wb") as kept:
+                for line, record in _lines(path):
+                    if unwanted(record):
+                        dropped += 1
+                    else:
+                        kept.write(line.rstrip(b"\n") + b"\n")
+            os.replace(partial, path)
+        except OSError as error:
+            raise RunError(f"cannot shorten {path}: {_why(error)}") from error
+        finally:
+            partial.unlink(missing_ok=True)
+        return dropped
 
     def _check_writable(self) -> None:
         if not self.writable:

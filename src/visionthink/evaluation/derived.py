@@ -47,6 +47,7 @@ def _both(low: Record, high: Record) -> dict[str, Any]:
         "ledger": _ledger(low["ledger"], high["ledger"]),
         "format_valid": low["format_valid"] and high["format_valid"],
         "seconds": low["seconds"] + high["seconds"],
+        "peak_memory": max((p for r in (low, high) if (p := r.get("peak_memory"))), default=None),
     }
     if "images" in low and "images" in high:
         together["images"] = [*low["images"], *high["images"]]

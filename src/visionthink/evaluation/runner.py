@@ -2,7 +2,7 @@
 
 One line for each suite, policy and sample is appended to the run folder once it is finished. After
 a kill the lines that are there stay, and only what is missing is asked. Policies run one after the
-other, so that their seconds can be compared.
+other, so that their seconds can be compared; each has its first samples for itself, one at a time.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from visionthink.core.runs import EPISODES, RunFolder
 from visionthink.core.types import Episode, Example, Sampling
 from visionthink.data.rows import Row
 from visionthink.evaluation.derived import derive
+from visionthink.evaluation.memory import PeakMemory
 from visionthink.evaluation.metrics import Score
 from visionthink.evaluation.policies import Derived, Policy
 from visionthink.evaluation.suites import Suite
@@ -45,6 +46,7 @@ class Settings:
     Attributes:
         seed: of sampling and of the lots of `random:p`.
         concurrency: episodes at once.
+        alone: the first so many samples of each suite are asked one at a time all the same.
         gallery: of the first so many samples of each suite and family the images are kept.
         max_failures: so many episodes in a row without reply or verdict end the run; 0: none do.
     """
@@ -54,11 +56,12 @@ class Settings:
     temperature: float = 0.0
     seed: int = 0
     concurrency: int = 16
+    alone: int = 0
     gallery: int = 2
     max_failures: int = 5
 
     def __post_init__(self) -> None:
-        for name, least in (("max_turns", 1), ("concurrency", 1), ("gallery", 0)):
+        for name, least in (("max_turns", 1), ("concurrency", 1), ("alone", 0), ("gallery", 0)):
             if getattr(self, name) < least:
                 option = name.replace("_", "-")
                 raise UsageError(f"--{option} must be at least {least}; got {getattr(self, name)}")
@@ -156,7 +159,8 @@ async def evaluate(
                 if of is suite and rows:
                     asked = _Asked(work.run, suite, policy, policy.engine(engine), settings)
                     if warm_up:
-                        await asked.one(rows[0])
+                        await asked.one(rows[0], alone=True)
+                    asked.memory.restart()
                     await asked.all(rows, done)
             _derive(work, suite, settings.seed)
     finally:
@@ -179,26 +183,36 @@ class _Asked:
         self._run, self._suite, self._policy = run, suite, policy
         self._engine, self._settings = engine, settings
         self._shown = first_of_families(suite.rows, settings.gallery)
+        self._alone = {row.id for row in suite.rows[: settings.alone]}
+        self.memory = PeakMemory(engine)
         self._held: list[dict[str, Any]] = []
 
-    async def all(self, rows: Iterable[Row], done: Callable[[], None]) -> None:
+    async def all(self, rows: Sequence[Row], done: Callable[[], None]) -> None:
+        first = [row for row in rows if row.id in self._alone]
+        rest = [row for row in rows if row.id not in self._alone]
+        await self._together(first, 1, done)
+        await self._together(rest, self._settings.concurrency, done)
+        self._release()
+
+    async def _together(
+        self, rows: Iterable[Row], concurrency: int, done: Callable[[], None]
+    ) -> None:
         waiting = iter(rows)
 
         async def work() -> None:
             for row in waiting:
-                self._keep(*await self.one(row))
+                self._keep(*await self.one(row, alone=concurrency == 1))
                 done()
 
-        tasks = [asyncio.create_task(work()) for _ in range(self._settings.concurrency)]
+        tasks = [asyncio.create_task(work()) for _ in range(concurrency)]
         try:
             await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-        self._release()
 
-    async def one(self, row: Row) -> tuple[dict[str, Any], VisionThinkError | None]:
+    async def one(self, row: Row, *, alone: bool) -> tuple[dict[str, Any], VisionThinkError | None]:
         """The record of a row, and the error if it has one."""
         began = time.perf_counter()
         episode: Episode | None = None
@@ -230,6 +244,8 @@ class _Asked:
             by=None if score is None else score.by,
             error=None if error is None else str(error),
             seconds=seconds,
+            alone=alone,
+            peak_memory=self.memory.peak(),
             images=row.id in self._shown,
         )
         return record, error

@@ -11,6 +11,8 @@
     ..._kept             visual tokens left in the last layer, where pruning takes some out on the
                          way (visual_token_ratio counts their average over the layers then)
     seconds_per_sample   wall clock: mean seconds of an episode over the episodes at once
+    seconds_alone        wall clock of an episode while no other ran: mean over those that had that
+    peak_memory          the most bytes that the policy took; see `memory`
     flops_ratio          prefill FLOPs, vision tower included, over those of the originals alone
     paper_flops_ratio    the same by the paper's formula (§2.2)
     prompt_tokens, completion_tokens    means per sample, all turns
@@ -55,6 +57,8 @@ class Sample:
     flops: tuple[int, int] | None = None
     paper_flops: tuple[int, int] | None = None
     seconds: float = 0.0
+    alone: bool = False
+    peak_memory: int | None = None
     error: str | None = None
 
     @classmethod
@@ -77,6 +81,8 @@ class Sample:
                 ledger["paper_prefill_flops"], ledger["vanilla_paper_prefill_flops"]
             ),
             seconds=record["seconds"],
+            alone=record.get("alone", False),
+            peak_memory=record.get("peak_memory"),
         )
 
 
@@ -121,7 +127,8 @@ def summarise(
             baseline = _scores(of_policy[high], family) if high is not None else {}
             for policy, of in of_policy.items():
                 if chosen := [s for s in of if family in (ALL, s.family)]:
-                    row = _row(chosen, suite, family, policy, min(concurrency, len(of)))
+                    at_once = min(concurrency, sum(not s.alone for s in of) or 1)
+                    row = _row(chosen, suite, family, policy, at_once)
                     row["vs_high"] = None
                     if policy != high:
                         row["vs_high"] = _versus(_scores(chosen, family), baseline, seed)
@@ -144,7 +151,9 @@ def _row(
     def average(of: Callable[[Sample], float]) -> float | None:
         return mean([of(sample) for sample in good])
 
-    seconds = average(lambda sample: sample.seconds)
+    alone = [sample.seconds for sample in good if sample.alone]
+    together = [sample.seconds for sample in good if not sample.alone]
+    seconds = mean(together) if together else mean(alone)
     return {
         "suite": suite,
         "family": family,
@@ -161,6 +170,8 @@ def _row(
         "visual_token_ratio_replaced": _ratio(
             (s.tokens[1] or s.tokens[0], s.tokens[2]) for s in good
         ),
+        "seconds_alone": mean(alone),
+        "peak_memory": max((s.peak_memory for s in good if s.peak_memory), default=None),
         "visual_token_ratio_kept": _ratio((s.kept, s.tokens[2]) for s in good),
         "paper_flops_ratio": _ratio(sample.paper_flops for sample in good),
         "prompt_tokens": average(lambda sample: sample.texts[0]),

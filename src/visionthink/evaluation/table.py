@@ -13,7 +13,7 @@ ABREAST = 4
 """Policies in one table by family."""
 HEADS = (
     *("policy", "n", "accuracy", "vs high", "95 % interval", "requests", "visual tokens"),
-    *("FLOPs", "s/sample", "errors"),
+    *("FLOPs", "s/sample", "s alone", "memory", "errors"),
 )
 
 
@@ -70,9 +70,15 @@ def _cells(row: Row) -> list[str]:
         percent(row["request_rate"]),
         percent(row["visual_token_ratio"]),
         percent(row["flops_ratio"]),
-        "" if row["seconds_per_sample"] is None else f"{row['seconds_per_sample']:.3g}",
+        _seconds(row["seconds_per_sample"]),
+        _seconds(row["seconds_alone"]),
+        "" if row["peak_memory"] is None else f"{row['peak_memory'] / 2**20:,.0f} MiB",
         str(row["errors"] or ""),
     ]
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
 
 
 def _accuracy(row: Row) -> str:

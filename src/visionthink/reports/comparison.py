@@ -144,6 +144,18 @@ class Comparison:
         """Whether any figure is a mean over runs."""
         return any(len(e.of_suite(suite)) > 1 for e in self.entries for suite in self.suites)
 
+    @property
+    def clock(self) -> str:
+        """The figure that tells times: of samples asked alone where all have it."""
+        timed = [
+            (entry, suite)
+            for entry in self.entries
+            for suite in self.suites
+            if entry.figure("seconds_per_sample", suite)
+        ]
+        alone = all(entry.figure("seconds_alone", suite) for entry, suite in timed)
+        return "seconds_alone" if alone else "seconds_per_sample"
+
     def vanilla(self, entry: Entry, suite: str) -> Entry | None:
         """The entry that is 100 % for this one."""
         found = {

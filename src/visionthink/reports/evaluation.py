@@ -22,7 +22,8 @@ ALL = "all"
 FIGURES = (
     *("accuracy", "stderr", "f1", "request_rate"),
     *("visual_token_ratio", "visual_token_ratio_replaced", "flops_ratio", "paper_flops_ratio"),
-    *("prompt_tokens", "completion_tokens", "seconds_per_sample"),
+    *("prompt_tokens", "completion_tokens"),
+    *("seconds_per_sample", "seconds_alone", "peak_memory"),
 )
 INTERVAL = ("difference", "low", "high")
 _SCOPE = {"suites", "policies", "gallery", "max_failures"}

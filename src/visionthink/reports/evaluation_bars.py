@@ -20,6 +20,10 @@ _ORACLE = (
     " The oracle requests where only the original gives the right answer: what is missing to its "
     "bar are answers lost, what is beyond it tokens lost."
 )
+_CLOCKS = {
+    "seconds_alone": "Wall clock of samples that were asked one at a time.",
+    "seconds_per_sample": "Wall clock over the episodes that ran at once.",
+}
 _ERRORS: dict[str, Any] = {"ecolor": INK, "elinewidth": 1, "capsize": 2}
 _NAME = 34
 _MOST_BARS = 6
@@ -168,7 +172,7 @@ def time_bars(comparison: Comparison) -> Iterator[Plot]:
     """Seconds of a sample, and what they would be if they followed FLOPs."""
     panels: list[tuple[str, list[Entry]]] = []
     for suite in comparison.suites:
-        held = [e for e in comparison.entries if e.figure("seconds_per_sample", suite)]
+        held = [e for e in comparison.entries if e.figure(comparison.clock, suite)]
         if held:
             panels.append((suite, held))
     shown = panels[:MOST_SUITES]
@@ -189,7 +193,7 @@ def time_bars(comparison: Comparison) -> Iterator[Plot]:
         axes[len(shown) :],
         "seconds",
         "Seconds of a sample",
-        "Wall clock over the episodes that ran at once. The hollow bars are vanilla's seconds, "
+        f"{_CLOCKS[comparison.clock]} The hollow bars are vanilla's seconds, "
         "times what the policy's prefill FLOPs are of its: what would be reached if time followed "
         "FLOPs, for prompts as long. Oracle and requests by lot are added up from low and high."
         f"{left_out}",
@@ -203,7 +207,7 @@ def _time_panel(
     limits = [time_limit(comparison, suite, entry) for entry in entries]
     told = [_MEASURED]
     for at, (entry, limit) in enumerate(zip(entries, limits, strict=True)):
-        seconds = entry.figure("seconds_per_sample", suite)
+        seconds = entry.figure(comparison.clock, suite)
         assert seconds is not None  # noqa: S101 - entries without seconds are left out before
         look = LOOKS[kind_of(entry.policy)]
         ax.barh(at - 0.13, seconds.mean, height=0.46, xerr=seconds.stderr, color=look.colour,
@@ -224,6 +228,6 @@ def _time_panel(
 def time_limit(comparison: Comparison, suite: str, entry: Entry) -> float | None:
     """Vanilla's seconds times what the FLOPs are of vanilla's."""
     vanilla = comparison.vanilla(entry, suite)
-    seconds = vanilla.figure("seconds_per_sample", suite) if vanilla else None
+    seconds = vanilla.figure(comparison.clock, suite) if vanilla else None
     share = comparison.share(entry, suite, "flops_ratio")
     return seconds.mean * share if seconds and share is not None else None

@@ -8,7 +8,7 @@ from visionthink.reports.comparison import Comparison, Entry, notes
 from visionthink.reports.evaluation import ALL, FIGURES
 from visionthink.reports.grouping import Estimate
 
-_COSTS = ("visual_token_ratio", "flops_ratio", "seconds_per_sample")
+_COSTS = ("visual_token_ratio", "flops_ratio", "seconds_per_sample", "seconds_alone")
 
 
 def evaluation_json(comparison: Comparison) -> dict[str, Any]:

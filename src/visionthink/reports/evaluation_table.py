@@ -20,7 +20,8 @@ MOST_FAMILIES = 6
 SCORES = (
     "Scores in %; below them what they are of vanilla's. Visual tokens are those that the model "
     "ran over, FLOPs those of prompts with the vision tower, both over those of the originals "
-    "alone; seconds are wall clock of a sample, over episodes at once."
+    "alone; seconds are wall clock of a sample: asked alone if the runs have that, else over "
+    "episodes at once."
 )
 AVERAGE = "Averages are unweighted means over the suites, of scores those of the shares of vanilla."
 SPREAD = {
@@ -101,7 +102,7 @@ def score_sheet(comparison: Comparison) -> Sheet:
         figures += [""] if many else []
         for name in ("visual_token_ratio", "flops_ratio"):
             figures.append(_percent(comparison.across(entry, name)))
-        figures.append(_seconds(comparison.across(entry, "seconds_per_sample")))
+        figures.append(_seconds(comparison.across(entry, comparison.clock)))
         figures += [_samples(entry, comparison), f"{sum(row.errors for row in whole):,}"]
         lines.append(Line(figures))
         shares = [OF_VANILLA, *(_part(comparison, entry, part) for part in parts)]
@@ -116,7 +117,8 @@ def cost_sheet(comparison: Comparison) -> Sheet:
     """All that a sample took, for each suite."""
     heads = [
         *("policy", "requests %", "visual tokens %", "replaced: tokens %", "FLOPs %"),
-        *("paper's FLOPs %", "prompt tokens", "generated tokens", "seconds a sample"),
+        *("paper's FLOPs %", "prompt tokens", "generated tokens"),
+        *("seconds a sample", "asked alone: seconds", "memory MiB"),
         *("F1 %", "less high", "n", "failed"),
     ]
     ratios = ("request_rate", "visual_token_ratio", "visual_token_ratio_replaced")
@@ -133,7 +135,10 @@ def cost_sheet(comparison: Comparison) -> Sheet:
             for name in ("prompt_tokens", "completion_tokens"):
                 figure = entry.figure(name, suite)
                 cells.append(f"{figure.mean:,.1f}" if figure else NOTHING)
-            cells.append(_seconds(_mean(entry.figure("seconds_per_sample", suite))))
+            for name in ("seconds_per_sample", "seconds_alone"):
+                cells.append(_seconds(_mean(entry.figure(name, suite))))
+            memory = entry.figure("peak_memory", suite)
+            cells.append(f"{memory.mean / 2**20:,.0f}" if memory else NOTHING)
             cells.append(_score(entry.figure("f1", suite)))
             cells.append(_versus(entry, suite))
             cells += [_counts([row.n for row in rows]), f"{sum(row.errors for row in rows):,}"]
@@ -208,7 +213,7 @@ def _part(comparison: Comparison, entry: Entry, part: Column) -> str:
 
 def _time(comparison: Comparison, entry: Entry) -> str:
     """Seconds over those of vanilla, the mean over suites."""
-    shares = [comparison.share(entry, s, "seconds_per_sample") for s in comparison.suites]
+    shares = [comparison.share(entry, s, comparison.clock) for s in comparison.suites]
     held = [share for share in shares if share is not None]
     return _percent(sum(held) / len(held)) if len(held) == len(shares) else NOTHING
 

@@ -1,0 +1,52 @@
+"""The most memory that answering took: of the GPU if the model is on one, else of this process."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from visionthink.core.engine import Engine
+
+STATUS = Path("/proc/self/status")
+FORGET = Path("/proc/self/clear_refs")
+FORGET_PEAK = "5"  # see clear_refs in proc(5)
+
+
+class PeakMemory:
+    """Bytes at the highest point since `restart`, the model's weights included.
+
+    None for a model in another process, and where the system does not tell (all but Linux and
+    CUDA).
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        checkpoint: Any = getattr(engine, "checkpoint", None)  # the hf engine has one
+        self._device = None if checkpoint is None else checkpoint.device.type
+
+    def restart(self) -> None:
+        """Give back what is not used any more, and count from what is left."""
+        gc.collect()
+        if self._device == "cuda":
+            import torch
+
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+        elif self._device == "cpu":
+            with suppress(OSError, AttributeError):
+                ctypes.CDLL(None).malloc_trim(0)  # glibc keeps freed memory otherwise
+                FORGET.write_text(FORGET_PEAK)
+
+    def peak(self) -> int | None:
+        if self._device == "cuda":
+            import torch
+
+            return torch.cuda.max_memory_allocated()
+        if self._device == "cpu":
+            with suppress(OSError):
+                for line in STATUS.read_text().splitlines():
+                    if line.startswith("VmHWM:"):
+                        return int(line.split()[1]) * 1024
+        return None
