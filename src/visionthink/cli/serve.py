@@ -63,6 +63,11 @@ PLACES = {
     help="Fetch images from this host, or *.host. May be repeated. [default: none]",
 )
 @click.option(
+    "--playground/--no-playground",
+    default=None,
+    help="A page at / to try the model in a browser. [default: there is one]",
+)
+@click.option(
     "--set",
     "sets",
     multiple=True,
@@ -73,7 +78,7 @@ def command(config: Path | None, sets: tuple[str, ...], **given: Any) -> None:
     """Serve a model by OpenAI's chat API; images are looked at small first.
 
     Ask for NAME; NAME:low and NAME:high fix the look, NAME:trace tells all turns. What was saved
-    is in the `usage` of each answer and under /metrics.
+    is in the `usage` of each answer and under /metrics. A page to try it with is at /.
 
     \b
     Example:
@@ -102,5 +107,7 @@ def _announce(gateway: Gateway, url: str) -> None:
     backends = gateway.pool.backends
     model = backends[0].engine.model
     click.echo(f"serving {gateway.name} at {url}", err=True)
+    if gateway.options.playground:
+        click.echo(f"playground at {url.removesuffix('v1')}", err=True)
     if model in EMBEDDED:
         click.echo(f"{model}: {EMBEDDED_HINT.replace('--base-url', '--upstream')}", err=True)

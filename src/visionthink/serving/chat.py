@@ -19,6 +19,7 @@ from visionthink.serving.refusal import Refusal, refusal_for, send_refusal
 from visionthink.serving.reply import (
     Head,
     answer_of,
+    beginning,
     chunk,
     completion,
     so_far,
@@ -164,6 +165,8 @@ class _Exchange:
         gateway.metrics.finished(episode)
         profile = gateway.profile(asked.look)
         reply = completion(asked.head, episode, profile, asked.stop, asked.trace)
+        if asked.views:
+            reply["visionthink"]["views"] = await gateway.views(asked)
         await JSONResponse(reply)(self._scope, self._receive, self._send)
         return episode
 
@@ -182,9 +185,15 @@ class _Exchange:
         task.add_done_callback(lambda _: news.set())
         try:
             sent: dict[str, int] = {"reasoning_content": 0, "content": 0}
+            begun = 0
             while news.is_set() or not task.done():
                 await news.wait()
                 news.clear()
+                while asked.views and begun < len(turns):
+                    views = [] if begun else await gateway.views(asked)
+                    told = beginning(turns[:begun], profile, views)
+                    await self._send_delta(head, {}, asked, visionthink=told)
+                    begun += 1
                 for name, text in so_far(turns, profile, asked.stop).items():
                     if len(text) > sent[name]:
                         await self._send_delta(head, {name: text[sent[name] :]}, asked)
@@ -211,14 +220,13 @@ class _Exchange:
         finish: str | None = None,
         **more: Any,
     ) -> None:
-        if asked.usage:
-            more["usage"] = None
+        usage = {"usage": None} if asked.usage else {}
         if not self._streaming:
             self._streaming = True
             await self._send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
             role = {"role": "assistant", "content": "", "refusal": None}
-            await self._send_event(chunk(head, role, **more))
-        await self._send_event(chunk(head, delta, finish, **more))
+            await self._send_event(chunk(head, role, **usage))
+        await self._send_event(chunk(head, delta, finish, **usage, **more))
 
     async def _send_event(self, value: dict[str, Any]) -> None:
         data = json.dumps(value, separators=(",", ":"))

@@ -48,6 +48,7 @@ class Asked:
         key: stands for its image when an upstream is chosen.
         stop: what ends the answer.
         trace: tell all turns.
+        views: send the first looks back.
         stream, usage: send the answer in pieces; and its usage as the last of them.
     """
 
@@ -58,6 +59,7 @@ class Asked:
     key: bytes
     stop: tuple[str, ...]
     trace: bool
+    views: bool
     stream: bool
     usage: bool
 
@@ -123,6 +125,7 @@ class Gateway:
             key=key,
             stop=tuple(request.stop),
             trace=trace,
+            views=request.visionthink.views,
             stream=request.stream,
             usage=request.stream_options.include_usage,
         )
@@ -165,6 +168,12 @@ class Gateway:
                 sampling=asked.sampling,
                 watch=watch,
             )
+
+    async def views(self, asked: Asked) -> list[str]:
+        """The first looks as the model gets them, as data URLs; none where it gets originals."""
+        grid = self.pool.backends[0].engine.grid
+        pictures = () if asked.look == "high" else asked.example.images
+        return await asyncio.to_thread(lambda: [half_view(p, grid).data_url() for p in pictures])
 
     def profile(self, look: Look) -> Profile:
         """The profile that episodes of a look are held with."""

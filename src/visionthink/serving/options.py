@@ -99,6 +99,7 @@ class ServeOptions(_Options):
         model, device, dtype, max_pixels: of a model in this process; as for `ask`.
         api_key_env: environment variable with the keys that clients may use, one or several with
             commas between; none: everybody may ask.
+        playground: a page at / to try the model in a browser.
         drain_seconds: that requests under way get after SIGTERM.
         hosts: names by which a server on loopback may be asked, beside localhost and addresses.
         log: file that gets a JSON line for each request, without its images, texts and answers.
@@ -121,6 +122,7 @@ class ServeOptions(_Options):
     remote_images: RemoteImages = RemoteImages()
     limits: Limits = Limits()
     hosts: tuple[str, ...] = ()
+    playground: bool = True
     drain_seconds: Seconds = 30.0
     log: str | None = None
     log_content: bool = False

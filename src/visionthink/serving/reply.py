@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from visionthink.core.growing import answer_so_far, thought_so_far
-from visionthink.core.protocol import Profile
+from visionthink.core.protocol import Profile, outcome, parse_reply
 from visionthink.core.types import Episode, StopReason
 
 MAX_TURNS = 2
@@ -83,6 +83,15 @@ def so_far(turns: Sequence[str], profile: Profile, stop: Sequence[str]) -> dict[
     if turns and not stop:
         answer = answer_so_far(turns[-1], profile, last=len(turns) == MAX_TURNS)
     return {"reasoning_content": reasoning(turns, profile), "content": answer}
+
+
+def beginning(turns: Sequence[str], profile: Profile, views: Sequence[str]) -> dict[str, Any]:
+    """What a stream tells when a turn begins after `turns`: whether it was requested, and the
+    `views` before the first.
+    """
+    if not turns:
+        return {"turn": 0, "views": [*views]}
+    return {"turn": len(turns), "requested": outcome(parse_reply(turns[-1], profile)) == "request"}
 
 
 def reasoning(turns: Sequence[str], profile: Profile) -> str:

@@ -99,10 +99,14 @@ class StreamOptions(_Wire):
 
 
 class Wishes(_Strict):
-    """The field `visionthink`, which wins over what the model's name says."""
+    """The field `visionthink`, which wins over what the model's name says.
+
+    `views` wants the first looks back as the model gets them, and in a stream each turn announced.
+    """
 
     look: Look | None = None
     trace: bool | None = None
+    views: bool = False
 
 
 class ChatRequest(_Strict):

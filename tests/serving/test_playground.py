@@ -1,0 +1,310 @@
+"""The page at `/`: what is served and with which headers; and the first looks that it shows.
+
+How it behaves is tried in a real browser (tests/real_browser).
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image, ImageChops
+
+from serving.gateways import KEY, Served, image_part, png, request, served, user
+from visionthink.core.images import QWEN2_5_VL, half_view, open_picture
+from visionthink.core.protocol import direct_reply, render_tool_call, request_reply
+from visionthink.engines.scripted import ScriptedEngine
+from visionthink.mini import SAMPLES
+from visionthink.serving.playground import PAGE, page_routes
+
+DIRECT = direct_reply("I see.", "red")
+REQUEST = request_reply("Too small.")
+PATHS = [route.path for route in page_routes(embedded=False)]
+MODULES = sorted(PAGE.glob("*.js"))
+
+
+def scripted(*replies: str, **options: Any) -> ScriptedEngine:
+    return ScriptedEngine(replies, profile="agent", **options)
+
+
+class Tags(HTMLParser):
+    """All elements of a page with their attributes, and the text inside scripts and styles."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.inline = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.cdata_elem in ("script", "style"):
+            self.inline += data
+
+
+TAGS = Tags((PAGE / "index.html").read_text(encoding="utf-8"))
+
+
+# The page
+
+
+def test_the_page_loads_what_is_served_and_nothing_else():
+    """Its addresses are relative, so that it also works below a path of a reverse proxy."""
+    with served(scripted()) as server:
+        page = server.call("GET", "/")
+        addresses = [attrs.get("src") or attrs.get("href") for _, attrs in TAGS.found]
+        loaded = {address for address in addresses if address}
+        for module in MODULES:
+            names = re.findall(r'from "\./(\S+)"', module.read_text(encoding="utf-8"))
+            loaded |= {f"page/{name}" for name in names}
+        assert {f"page/{path.name}" for path in PAGE.iterdir()} == loaded | {"page/index.html"}
+        types = {at: server.call("GET", f"/{at}").headers["content-type"] for at in sorted(loaded)}
+    assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert {at.rpartition(".")[2]: kind for at, kind in types.items()} == {
+        "css": "text/css; charset=utf-8",
+        "js": "text/javascript; charset=utf-8",
+        "svg": "image/svg+xml",
+    }
+
+
+def test_there_is_no_inline_script_or_style():
+    """The policy would stop them; then the page would be broken."""
+    assert TAGS.inline == ""
+    for tag, attrs in TAGS.found:
+        assert tag != "style"
+        assert [name for name in attrs if name == "style" or name.startswith("on")] == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
+def test_text_never_becomes_html(module: Path):
+    code = module.read_text(encoding="utf-8")
+    ways = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\b|Function\("
+    assert re.findall(ways, code) == []
+
+
+def test_nothing_is_named_on_other_hosts():
+    for path in PAGE.iterdir():
+        found = re.findall(r"(?:https?:)?//[\w.]+\w", path.read_text(encoding="utf-8"))
+        assert [name for name in found if "www.w3.org" not in name] == [], path.name
+
+
+def test_every_control_has_a_name():
+    """A label for each field; text or a name for each button is in its template."""
+    labelled = {attrs.get("for") for tag, attrs in TAGS.found if tag == "label"}
+    fields = [attrs for tag, attrs in TAGS.found if tag in ("input", "textarea")]
+    wrapped = [attrs for attrs in fields if attrs.get("type") == "radio"]
+    assert len(wrapped) == 4
+    assert {attrs["id"] for attrs in fields if attrs not in wrapped} <= labelled
+    assert ("html", {"lang": "en"}) in TAGS.found
+
+
+def test_the_headers_of_the_page():
+    with served(scripted()) as server:
+        replies = [server.call("GET", path) for path in PATHS]
+    for reply in replies:
+        assert reply.status == 200
+        policy = dict(
+            rule.strip().split(" ", 1)
+            for rule in reply.headers["content-security-policy"].split(";")
+        )
+        assert policy == {
+            "default-src": "'none'",
+            "script-src": "'self'",
+            "style-src": "'self'",
+            "connect-src": "'self'",
+            "img-src": "'self' data:",
+            "base-uri": "'none'",
+            "form-action": "'none'",
+            "frame-ancestors": "'none'",
+            "require-trusted-types-for": "'script'",
+            "trusted-types": "'none'",
+        }
+        assert reply.headers["x-content-type-options"] == "nosniff"
+        assert reply.headers["x-frame-options"] == "DENY"
+        assert reply.headers["referrer-policy"] == "no-referrer"
+        assert reply.headers["cross-origin-opener-policy"] == "same-origin"
+        assert reply.headers["cache-control"] == "no-cache"
+
+
+def test_the_api_keeps_its_stricter_policy():
+    with served(scripted()) as server:
+        policy = server.call("GET", "/v1/models").headers["content-security-policy"]
+    assert policy == "default-src 'none'; frame-ancestors 'none'"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/page",
+        "/page/",
+        "/page/index.html",
+        "/page/../playground.py",
+        "/page/..%2fplayground.py",
+        "/page/%2e%2e/playground.py",
+        "/page/samples/samples.json",
+        "/page/samples/../../mini/model.py",
+        "/page//etc/passwd",
+        "/index.html",
+    ],
+)
+def test_no_other_file_is_reached(path: str):
+    with served(scripted()) as server:
+        reply = server.call("GET", path)
+    assert (reply.status, reply.error["code"]) == (404, "unknown_url")
+
+
+def test_the_page_is_only_read():
+    with served(scripted()) as server:
+        head = server.call("HEAD", "/")
+        assert (head.status, head.body) == (200, b"")
+        assert server.call("POST", "/", b"{}").status == 405
+
+
+def test_the_page_can_be_left_out():
+    with served(scripted(DIRECT), playground=False) as server:
+        assert {server.call("GET", path).status for path in PATHS} == {404}
+        assert server.post(request()).status == 200
+
+
+def test_the_page_wants_no_key_and_holds_none():
+    with served(scripted(), keys=[KEY]) as server:
+        replies = [server.call("GET", path) for path in PATHS]
+        assert server.call("GET", "/v1/models").status == 401
+    assert {reply.status for reply in replies} == {200}
+    assert not any(KEY.encode() in reply.body for reply in replies)
+
+
+def test_the_page_is_not_for_strange_names():
+    with served(scripted()) as server:
+        assert server.call("GET", "/", headers={"Host": "evil.example"}).status == 403
+
+
+# The samples
+
+
+def start(server: Served) -> Any:
+    return server.call("GET", "/page/start.json").json
+
+
+def test_the_samples_are_those_that_ship():
+    rows = json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8"))
+    with served(scripted()) as server:
+        samples = start(server)["samples"]
+        images = [server.call("GET", f"/{sample['image']}") for sample in samples]
+    assert [sample["question"] for sample in samples] == [row["question"] for row in rows]
+    assert {image.headers["content-type"] for image in images} == {"image/png"}
+    assert [image.body for image in images] == [
+        (SAMPLES / row["file"]).read_bytes() for row in rows
+    ]
+
+
+@pytest.mark.parametrize(("model", "embedded"), [("mini", True), ("mini-sft", True), ("m", False)])
+def test_the_page_knows_the_embedded_model(model: str, embedded: bool):
+    with served(scripted(model=model)) as server:
+        assert start(server)["embedded"] is embedded
+
+
+# First looks, where they are asked for
+
+VIEWS = {"views": True}
+
+
+def pattern() -> bytes:
+    """168 x 168, no two rows alike, so that every way to halve it gives other pixels."""
+    image = Image.linear_gradient("L").resize((168, 168)).convert("RGB")
+    image.putpixel((3, 5), (255, 0, 0))
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def decoded(url: str) -> Image.Image:
+    head, data = url.split(",")
+    assert head == "data:image/png;base64"
+    return Image.open(io.BytesIO(base64.b64decode(data)))
+
+
+def test_first_looks_are_what_the_model_got():
+    data = pattern()
+    engine = scripted(DIRECT)
+    with served(engine) as server:
+        reply = server.post(request(user("?", image_part(data)), visionthink=VIEWS))
+    (view,) = reply.json["visionthink"]["views"]
+    ((messages, _),) = engine.calls
+    (given,) = messages[-1].images
+    half = half_view(open_picture(data), QWEN2_5_VL)
+    assert decoded(view).size == (84, 84)
+    assert ImageChops.difference(decoded(view), given.image).getbbox() is None
+    assert ImageChops.difference(decoded(view), half.image).getbbox() is None
+
+
+def test_first_looks_of_several_images_and_of_a_tiny_one():
+    """An image of one cell has no smaller view: it is shown as it is."""
+    pictures = [png(168, 112), png(28, 28)]
+    asked = user("?", *(image_part(data) for data in pictures))
+    with served(scripted(DIRECT)) as server:
+        views = server.post(request(asked, visionthink=VIEWS)).json["visionthink"]["views"]
+    assert [decoded(view).size for view in views] == [(84, 56), (28, 28)]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_ordinary_clients_get_no_views(stream: bool):
+    with served(scripted(REQUEST, DIRECT)) as server:
+        reply = server.post(request(stream=stream, model="m:trace"))
+    assert b"upstream_model" in reply.body
+    assert b"views" not in reply.body
+    assert b'"turn"' not in reply.body
+
+
+def test_there_is_no_first_look_where_the_original_comes_at_once():
+    with served(scripted(DIRECT)) as server:
+        reply = server.post(request(model="m:high", visionthink=VIEWS))
+    assert reply.json["visionthink"]["views"] == []
+
+
+def told(server: Served, **wishes: Any) -> list[dict[str, Any]]:
+    """What the chunks of a stream say under `visionthink`, and the words between, in order."""
+    body = server.post(request(stream=True, visionthink=VIEWS | wishes)).body.decode()
+    chunks = [json.loads(row[6:]) for row in body.split("\n\n") if row.startswith("data: {")]
+    return [
+        chunk["choices"][0]["delta"] | chunk.get("visionthink", {})
+        for chunk in chunks
+        if "role" not in chunk["choices"][0]["delta"]
+    ]
+
+
+ENDED = {"look": "auto", "stop_reason": "answered", "format_valid": True}
+
+
+def test_a_stream_announces_its_turns():
+    with served(scripted(REQUEST, DIRECT)) as server:
+        first, *rest = told(server)
+    assert first["turn"] == 0
+    assert [decoded(view).size for view in first["views"]] == [(84, 84)]
+    assert "".join(piece.pop("reasoning_content", "") for piece in rest) == "Too small.\n\nI see."
+    assert [piece for piece in rest if piece] == [
+        {"turn": 1, "requested": True},
+        {"content": "red"},
+        ENDED,
+    ]
+
+
+def test_a_turn_after_a_failed_call_was_not_requested():
+    failed = render_tool_call("zoom", "{}")
+    with served(scripted(failed, DIRECT)) as server:
+        pieces = told(server)
+    assert {"turn": 1, "requested": False} in pieces
+
+
+def test_a_stream_that_starts_at_the_original():
+    with served(scripted(DIRECT)) as server:
+        first, *_ = told(server, look="high")
+    assert first == {"turn": 0, "views": []}
