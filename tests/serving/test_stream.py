@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 import time
@@ -13,9 +14,11 @@ from openai import APIError, Stream
 from openai.types.chat import ChatCompletionChunk
 
 from engines.chat_server import Behaviour, ChatServer, Handler, closes_mid_body, says, status
-from serving.gateways import QUESTION, Served, request, served, upstream, user
+from serving.gateways import QUESTION, Served, image_part, request, served, upstream, user
 from visionthink.core.protocol import direct_reply, request_reply
+from visionthink.engines.hf import HFEngine
 from visionthink.engines.scripted import ScriptedEngine
+from visionthink.mini import CHECKPOINTS
 
 DIRECT = direct_reply("I see.", "red")
 REQUEST = request_reply("Too small.")
@@ -125,6 +128,37 @@ def test_stop_sequences_and_empty_answers():
     with served(ScriptedEngine(replies, profile="agent")) as server:
         assert deltas(server, stop=";") == [{"content": "red"}]
         assert deltas(server) == []
+
+
+# A model in this process is followed token by token
+
+
+def test_thoughts_of_the_embedded_model_come_while_it_computes():
+    """The tag is of a strong family: a thought, a request, a thought, and only then the answer.
+
+    The fifth token of the first thought is computed only when the first has arrived here.
+    """
+    engine = HFEngine(CHECKPOINTS / "mini", device="cpu")
+    gate, forwards = threading.Event(), itertools.count(1)
+
+    def hold(*_: Any) -> None:
+        if next(forwards) == 6:
+            assert gate.wait(30)
+
+    engine.checkpoint.model.register_forward_pre_hook(hold)
+    tag = image_part((CHECKPOINTS.parent / "samples" / "tag.png").read_bytes())
+    question = user("What code is on the tag?", tag)
+    with served(engine) as server:
+        pieces: list[dict[str, Any]] = []
+        for chunk in stream(server, question):
+            pieces.append(chunk.choices[0].delta.model_dump(exclude_unset=True))
+            if "reasoning_content" in pieces[-1]:
+                gate.set()
+        reply = server.post(request(question)).json["choices"][0]["message"]
+    _, *thoughts, answer, end = pieces
+    assert "".join(piece["reasoning_content"] for piece in thoughts) == reply["reasoning_content"]
+    assert (answer, end) == ({"content": reply["content"]}, {})
+    assert reply["content"] == "UJA"
 
 
 # An upstream that streams

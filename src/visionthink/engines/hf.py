@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -23,6 +23,7 @@ from visionthink.core.types import Completion, Message, Sampling, Usage
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint, torch
 from visionthink.engines.hf_decode import Decoded, Prefix, decode
 from visionthink.engines.hf_prompt import Prompt, build_prompt
+from visionthink.engines.hf_stream import Spelling
 
 GATHER_SECONDS = 0.001
 """How long a batch waits for episodes that are just about to ask."""
@@ -33,6 +34,7 @@ class _Job:
     messages: tuple[Message, ...]
     sampling: Sampling
     future: asyncio.Future[Completion]
+    heard: Callable[[str], None] | None
     started: float = field(default_factory=time.perf_counter)
 
 
@@ -141,9 +143,23 @@ class HFEngine:
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """Reply to `messages` in the next batch. Raises EngineError."""
+        return await self._ask(messages, sampling, None)
+
+    async def stream(
+        self, messages: Sequence[Message], sampling: Sampling, heard: Callable[[str], None]
+    ) -> Completion:
+        """As `generate`; `heard` gets all of the reply so far with each token that adds to it."""
+        return await self._ask(messages, sampling, heard)
+
+    async def _ask(
+        self,
+        messages: Sequence[Message],
+        sampling: Sampling,
+        heard: Callable[[str], None] | None,
+    ) -> Completion:
         loop = asyncio.get_running_loop()
         queue = self._queue(loop)
-        job = _Job(tuple(messages), sampling, loop.create_future())
+        job = _Job(tuple(messages), sampling, loop.create_future(), heard)
         queue.waiting.append(job)
         if queue.worker is None or queue.worker.done():
             queue.worker = loop.create_task(self._work(queue))
@@ -194,7 +210,10 @@ class HFEngine:
             samplings = [self._sampling(batch[i], prompt) for i, prompt in prompts.items()]
             rows = [batch[i] for i in prompts]
             decoded = self._decode(
-                list(prompts.values()), samplings, lambda row: rows[row].future.done()
+                list(prompts.values()),
+                samplings,
+                lambda row: rows[row].future.done(),
+                {row: self._follower(job, job.heard) for row, job in enumerate(rows) if job.heard},
             )
             for index, reply in zip(prompts, decoded, strict=True):
                 results[index] = self._completion(batch[index], prompts[index], reply)
@@ -223,13 +242,16 @@ class HFEngine:
         prompts: list[Prompt],
         samplings: list[Sampling],
         abandoned: Callable[[int], bool],
+        followers: Mapping[int, Callable[[int], None]],
     ) -> list[Decoded]:
         prefix, self._prefix = self._prefix, None
         if len(prompts) > 1 or prefix is None or not prefix.fits(prompts[0]):
             prefix = None
         try:
             with self._altered(prompts[0], prefix) as pruned:
-                replies, following = decode(prompts, samplings, self.checkpoint, prefix, abandoned)
+                replies, following = decode(
+                    prompts, samplings, self.checkpoint, prefix, abandoned, followers
+                )
         except torch.OutOfMemoryError as error:
             raise EngineError(
                 f"out of memory on {self.checkpoint.device} with {len(prompts)} replies at once; "
@@ -246,12 +268,32 @@ class HFEngine:
             return nullcontext(lambda: None)
         return self._intervention.during(prompt, len(prefix.ids) if prefix else 0)
 
+    def _follower(self, job: _Job, heard: Callable[[str], None]) -> Callable[[int], None]:
+        """Who is told a job's tokens, in the model's thread, and has `heard` in the job's loop."""
+        loop, spelling = job.future.get_loop(), Spelling(self._text)
+
+        def tell(text: str) -> None:
+            if job.future.done():
+                return
+            try:
+                heard(text)
+            except Exception as error:  # of whoever listens; it ends the reply
+                job.future.set_exception(error)
+
+        def follow(token: int) -> None:
+            if spelling.add(token):
+                loop.call_soon_threadsafe(tell, spelling.text)
+
+        return follow
+
+    def _text(self, ids: Sequence[int]) -> str:
+        return self.checkpoint.tokenizer.decode(
+            ids, skip_special_tokens=True, clean_up_tokenization_spaces=False
+        )
+
     def _completion(self, job: _Job, prompt: Prompt, reply: Decoded) -> Completion:
-        spoken = reply.ids[:-1] if reply.stopped else reply.ids
         return Completion(
-            text=self.checkpoint.tokenizer.decode(
-                spoken, skip_special_tokens=True, clean_up_tokenization_spaces=False
-            ),
+            text=self._text(reply.ids[:-1] if reply.stopped else reply.ids),
             finish="stop" if reply.stopped else "length",
             usage=Usage(
                 prompt_tokens=len(prompt.ids),

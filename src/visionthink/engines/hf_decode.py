@@ -7,7 +7,7 @@ row so that a reply does not depend on what else is in the batch, and a count of
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,7 @@ def decode(
     checkpoint: Checkpoint,
     prefix: Prefix | None = None,
     abandoned: Callable[[int], bool] = lambda _: False,
+    followers: Mapping[int, Callable[[int], None]] | None = None,
 ) -> tuple[list[Decoded], Prefix | None]:
     """Reply to every prompt.
 
@@ -70,6 +71,7 @@ def decode(
         checkpoint: the model.
         prefix: with B = 1, a computed beginning of the prompt; it must fit.
         abandoned: whether nobody waits for a row any more; asked after each token, ends the row.
+        followers: row → who is told each token of its reply as it comes, stop tokens left out.
 
     Returns:
         B replies and, with B = 1, the prefix that a next turn can continue from.
@@ -113,6 +115,8 @@ def decode(
                 stopped[row] = token in checkpoint.stop_ids
                 going[row] = not stopped[row] and len(sampled[row]) < samplings[row].max_tokens
                 going[row] = going[row] and not abandoned(row)
+                if followers and row in followers and not stopped[row]:
+                    followers[row](token)
         if not any(going):
             break
         if mask is not None:
