@@ -131,6 +131,10 @@ def test_pruned_tokens_are_averages_over_layers():
 def test_a_model_of_two_layers_cannot_be_pruned_after_the_second():
     found = plan(TINY, Workload(QUARTER))
     assert set(found.pruned) == {"sparsevlm:0.5", "sparsevlm:0.7", "visionzip:0.5", "visionzip:0.7"}
+    assert found.unfit == {
+        name: f"{name} prunes after 2 layers; the model has 2 altogether"
+        for name in ("fastv:0.5", "fastv:0.7")
+    }
 
 
 def test_what_a_profile_says():

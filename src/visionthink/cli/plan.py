@@ -182,8 +182,17 @@ def _text(model: PlannedModel, workload: Workload, found: Plan, dtype: str) -> s
         "Computed from sizes, not measured. FLOPs are not seconds, and generation comes on top;",
         "the paper's formula leaves out the vision tower and grouped-query attention.",
         "Of pruned visual tokens the average over the layers is told.",
+        *_left_out(found.unfit),
     ]
     return "\n".join(lines)
+
+
+def _left_out(unfit: Mapping[str, str]) -> list[str]:
+    """A line for each reason, with all methods that it keeps out."""
+    names: dict[str, list[str]] = {}
+    for name, why in unfit.items():
+        names.setdefault(why.replace(name, name.partition(":")[0]), []).append(name)
+    return [f"Not here, {', '.join(of)}: {why}" for why, of in names.items()]
 
 
 def _told_images(model: PlannedModel, images: Mapping[Size, int]) -> str:
@@ -275,6 +284,7 @@ def _json(model: PlannedModel, workload: Workload, found: Plan, element: int) ->
         "longest_tokens": found.longest,
         "workload": {**asdict(workload), "images": images},
         "policies": [{"policy": name, **told(cost)} for name, cost in costs.items()],
+        "unfit": dict(found.unfit),
         "by_request_rate": [{"request_rate": rate, **told(found.at(rate))} for rate in RATES],
         "break_even": {
             "visual_tokens": found.break_even("visual"),

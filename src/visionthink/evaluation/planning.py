@@ -7,7 +7,7 @@ those that the ledger counts of a real episode; all are linear in p.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Literal, get_args
 
@@ -24,7 +24,7 @@ from visionthink.core.ledger import (
 from visionthink.core.protocol import Profile
 from visionthink.evaluation.planned import PlannedModel
 from visionthink.pruning.cost import predict
-from visionthink.pruning.methods import parse_method
+from visionthink.pruning.methods import check_shape, parse_method
 
 CHARACTERS_PER_TOKEN = 4
 PRUNINGS = tuple(
@@ -113,7 +113,8 @@ class Plan:
         low: of down-sampling.
         direct: of VisionThink without a request.
         requested: of VisionThink with one.
-        pruned: of vanilla under the methods of `PRUNINGS` that the model has layers enough for.
+        pruned: of vanilla under the methods of `PRUNINGS` that fit the model.
+        unfit: those that do not, and why.
         longest: tokens of VisionThink's longest conversation.
     """
 
@@ -122,6 +123,7 @@ class Plan:
     direct: Cost
     requested: Cost
     pruned: Mapping[str, Cost]
+    unfit: Mapping[str, str]
     longest: int
 
     def at(self, requests: float) -> Cost:
@@ -142,8 +144,11 @@ class Plan:
 
 def plan(model: PlannedModel, workload: Workload) -> Plan:
     """The costs of a workload. Raises ImageError where an image is too long a strip."""
+    unfit = _unfit(model)
+    methods = [name for name in PRUNINGS if name not in unfit]
     questions = [
-        (count, _question(model, workload, size)) for size, count in workload.images.items()
+        (count, _question(model, workload, size, methods))
+        for size, count in workload.images.items()
     ]
     means = {
         name: mean((count, each[name]) for count, each in questions) for name in questions[0][1]
@@ -151,11 +156,24 @@ def plan(model: PlannedModel, workload: Workload) -> Plan:
     return Plan(
         **{name: means.pop(name) for name in ("high", "low", "direct", "requested")},
         pruned=means,
+        unfit=unfit,
         longest=max(round(each["requested"].context) for _, each in questions),
     )
 
 
-def _question(model: PlannedModel, workload: Workload, size: Size) -> dict[str, Cost]:
+def _unfit(model: PlannedModel) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in PRUNINGS:
+        try:
+            check_shape(parse_method(name), model.shape)
+        except UsageError as error:
+            found[name] = str(error)
+    return found
+
+
+def _question(
+    model: PlannedModel, workload: Workload, size: Size, methods: Sequence[str]
+) -> dict[str, Cost]:
     """Costs of a question about one image."""
     high = model.grid.cells(size)
     low = model.grid.cells(half_size(size, model.grid))
@@ -180,27 +198,20 @@ def _question(model: PlannedModel, workload: Workload, size: Size) -> dict[str, 
         "low": _sum(turn(low, text + _area(low))),
         "direct": _sum(first),
         "requested": _sum(first, second),
-        **_pruned(model, workload, high),
+        **{name: _pruned(name, model, workload, high) for name in methods},
     }
 
 
-def _pruned(model: PlannedModel, workload: Workload, image: Cells) -> dict[str, Cost]:
-    """Costs of the original under the pruning methods; tokens are averages over the layers."""
-    costs: dict[str, Cost] = {}
-    for name in PRUNINGS:
-        try:
-            pruned = predict(parse_method(name), [image], workload.text, model.shape)
-        except UsageError:  # a model of very few layers
-            continue
-        costs[name] = Cost(
-            visual=sum(pruned.visual) / model.shape.layers,
-            flops=pruned_text_flops(pruned, model.shape)
-            + vision_flops([image], model.shape.vision),
-            paper_flops=pruned_paper_flops(pruned, model.shape),
-            context=sum(pruned.run) / model.shape.layers + workload.reply,
-            generated=workload.reply,
-        )
-    return costs
+def _pruned(name: str, model: PlannedModel, workload: Workload, image: Cells) -> Cost:
+    """Cost of the original under a pruning method; tokens are averages over the layers."""
+    pruned = predict(parse_method(name), [image], workload.text, model.shape)
+    return Cost(
+        visual=sum(pruned.visual) / model.shape.layers,
+        flops=pruned_text_flops(pruned, model.shape) + vision_flops([image], model.shape.vision),
+        paper_flops=pruned_paper_flops(pruned, model.shape),
+        context=sum(pruned.run) / model.shape.layers + workload.reply,
+        generated=workload.reply,
+    )
 
 
 def _area(cells: Cells) -> int:
