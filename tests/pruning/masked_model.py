@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from pruning_models import logits_of, positions_of, visual_places
+from pruning_models import attention_by, logits_of, positions_of, visual_places
 
 from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.engines.hf_prompt import Prompt, pixels
@@ -30,24 +30,16 @@ class Masked:
     @torch.inference_mode()
     def run(self, spoken: Sequence[int] = ()) -> tuple[torch.Tensor, list[torch.Tensor]]:
         """Logits of the last token, and every layer's attention (T, T), averaged over heads."""
-        model = self._checkpoint.model
         ids = torch.tensor([(*self._prompt.ids, *spoken)])
-        before = model.config._attn_implementation
-        model.set_attn_implementation("eager")
-        try:
-            with self._hooks(ids.shape[1]):
-                output = model(
-                    input_ids=ids,
-                    position_ids=positions_of(self._checkpoint, ids, self._prompt),
-                    pixel_values=pixels(
-                        self._prompt.pictures, self._prompt.grids, self._checkpoint
-                    ),
-                    image_grid_thw=torch.tensor(self._prompt.grids),
-                    use_cache=False,
-                    output_attentions=True,
-                )
-        finally:
-            model.set_attn_implementation(before)
+        with attention_by("eager", self._checkpoint), self._hooks(ids.shape[1]):
+            output = self._checkpoint.model(
+                input_ids=ids,
+                position_ids=positions_of(self._checkpoint, ids, self._prompt),
+                pixel_values=pixels(self._prompt.pictures, self._prompt.grids, self._checkpoint),
+                image_grid_thw=torch.tensor(self._prompt.grids),
+                use_cache=False,
+                output_attentions=True,
+            )
         return output.logits[0, -1], [weights[0].mean(dim=0) for weights in output.attentions]
 
     @contextmanager

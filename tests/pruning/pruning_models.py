@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,17 @@ def deep_checkpoint(save: Callable[[Path], Path], folder: Path) -> Checkpoint:
     model.generation_config.eos_token_id = shallow.generation_config.eos_token_id
     model.save_pretrained(folder)
     return load_checkpoint(folder, device="cpu")
+
+
+@contextmanager
+def attention_by(kernel: str, checkpoint: Checkpoint) -> Iterator[None]:
+    """The model attends by this kernel, and afterwards by its own again."""
+    before = checkpoint.model.config._attn_implementation
+    checkpoint.model.set_attn_implementation(kernel)
+    try:
+        yield
+    finally:
+        checkpoint.model.set_attn_implementation(before)
 
 
 def picture(seed: int, size: tuple[int, int] = (224, 168)) -> Picture:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from pruning_models import (
     LAYERS,
     SPOKEN,
     assert_close,
+    attention_by,
     deep_checkpoint,
     logits_of,
     longer,
@@ -31,13 +32,6 @@ from visionthink.pruning import FastV, Method, SparseVLM
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Checkpoint:
     folder: Path = tmp_path_factory.mktemp("deep")
     return deep_checkpoint(request.param, folder)
-
-
-@pytest.fixture(params=["sdpa", "eager"])
-def kernel(request: pytest.FixtureRequest, checkpoint: Checkpoint) -> Iterator[str]:
-    checkpoint.model.set_attn_implementation(request.param)
-    yield request.param
-    checkpoint.model.set_attn_implementation("sdpa")
 
 
 @pytest.mark.parametrize("method", [FastV(1.0), SparseVLM(1.0)], ids=str)
@@ -155,10 +149,7 @@ def test_cached_decoding_equals_one_prefill(
 def test_sdpa_and_eager_agree(checkpoint: Checkpoint, method: Method):
     prompt = prompt_about(checkpoint, picture(9))
     sdpa, told = logits_of(checkpoint, prompt, method, SPOKEN)
-    checkpoint.model.set_attn_implementation("eager")
-    try:
+    with attention_by("eager", checkpoint):
         eager, told_too = logits_of(checkpoint, prompt, method, SPOKEN)
-    finally:
-        checkpoint.model.set_attn_implementation("sdpa")
     assert_close(sdpa, eager)
     assert told == told_too

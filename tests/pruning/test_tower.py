@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from pruning_models import (
     LAYERS,
     SPOKEN,
     assert_close,
+    attention_by,
     deep_checkpoint,
     logits_of,
     longer,
@@ -36,13 +36,6 @@ MODELLING = {"qwen2_vl": modeling_qwen2_vl, "qwen2_5_vl": modeling_qwen2_5_vl}
 def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Checkpoint:
     folder: Path = tmp_path_factory.mktemp("deep")
     return deep_checkpoint(request.param, folder)
-
-
-@pytest.fixture(params=["sdpa", "eager"])
-def kernel(request: pytest.FixtureRequest, checkpoint: Checkpoint) -> Iterator[str]:
-    checkpoint.model.set_attn_implementation(request.param)
-    yield request.param
-    checkpoint.model.set_attn_implementation("sdpa")
 
 
 @pytest.mark.parametrize("cells", [(1, 1), (4, 4), (5, 3), (2, 7), (9, 10)])
@@ -81,12 +74,9 @@ def eager_weights(
     handle = model.model.visual.register_forward_hook(
         lambda module, args, output: outputs.append(output.pooler_output)
     )
-    before = model.config._attn_implementation
-    model.set_attn_implementation("eager")
-    with monkeypatch.context() as patched:
+    with attention_by("eager", checkpoint), monkeypatch.context() as patched:
         patched.setattr(modelling, "eager_attention_forward", keeping)
         run()
-    model.set_attn_implementation(before)
     handle.remove()
     ((weights, keys),) = seen
     return weights, keys, outputs[0]
@@ -195,8 +185,7 @@ def test_a_share_of_one_changes_no_bit(checkpoint: Checkpoint):
 def test_both_kernels_agree(checkpoint: Checkpoint):
     prompt = prompt_about(checkpoint, picture(9))
     sdpa, told = logits_of(checkpoint, prompt, VisionZip(0.5), SPOKEN)
-    checkpoint.model.set_attn_implementation("eager")
-    eager, told_too = logits_of(checkpoint, prompt, VisionZip(0.5), SPOKEN)
-    checkpoint.model.set_attn_implementation("sdpa")
+    with attention_by("eager", checkpoint):
+        eager, told_too = logits_of(checkpoint, prompt, VisionZip(0.5), SPOKEN)
     assert_close(sdpa, eager)
     assert told == told_too
