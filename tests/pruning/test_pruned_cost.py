@@ -20,6 +20,7 @@ from visionthink.core.ledger import (
     turn_cost,
     vision_flops,
 )
+from visionthink.core.shapes import known_models, model_shape
 from visionthink.pruning import FastV, Method, SparseVLM, VisionZip
 from visionthink.pruning.cost import (
     peaks_flops,
@@ -42,27 +43,7 @@ TINY = ModelShape(
     ),
 )
 
-QWEN_7B = ModelShape(
-    layers=28,
-    hidden=3584,
-    heads=28,
-    kv_heads=4,
-    head_dim=128,
-    mlp=18944,
-    vocabulary=152064,
-    vision=VisionShape(
-        depth=32,
-        hidden=1280,
-        mlp=3420,
-        mlp_matrices=3,
-        patch_values=1176,
-        merge=2,
-        out=3584,
-        window=4,
-        full_blocks=4,
-    ),
-)
-"""Qwen2.5-VL-7B-Instruct, from its config.json."""
+QWEN_7B = model_shape(known_models()["Qwen/Qwen2.5-VL-7B-Instruct"])
 
 
 # In the ledger
