@@ -1,8 +1,13 @@
-"""Whatever is sent, the server answers with a success or an error in OpenAI's form, never a 500."""
+"""Whatever is sent, the server answers with a success or an error in OpenAI's form, never a 500.
+
+Always the same examples; FUZZ=5000 tries as many of each kind, others each time.
+"""
 
 from __future__ import annotations
 
+import http.client
 import json
+import os
 from collections.abc import Generator
 from typing import Any
 
@@ -10,17 +15,31 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving.gateways import QUESTION, RED, Served, data_url, png, served
+from serving.gateways import (
+    KEY,
+    QUESTION,
+    RED,
+    Reply,
+    Served,
+    data_url,
+    image_part,
+    png,
+    request,
+    served,
+    user,
+)
 from visionthink.core.protocol import direct_reply
+from visionthink.engines.hf import HFEngine
 from visionthink.engines.scripted import ScriptedEngine
+from visionthink.mini import CHECKPOINTS
 from visionthink.serving.request import IGNORED, NEUTRAL, ChatRequest
 
 PNG = png(56, 56)
 
 fuzzing = settings(
-    max_examples=150,
+    max_examples=int(os.environ.get("FUZZ", "80")),
     deadline=None,
-    derandomize=True,
+    derandomize="FUZZ" not in os.environ,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
@@ -30,9 +49,24 @@ def server() -> Generator[Served]:
     engine = ScriptedEngine(lambda _: direct_reply("", "red"), profile="agent")
     with served(engine) as running:
         yield running
+        check_health(running)
 
 
-def check(server: Served, body: bytes, **headers: str) -> int:
+@pytest.fixture(scope="module")
+def embedded() -> Generator[Served]:
+    with served(HFEngine(CHECKPOINTS / "mini", device="cpu")) as running:
+        yield running
+        check_health(running)
+
+
+def check_health(server: Served) -> None:
+    """Nothing failed, nothing is left over, and the next request is answered."""
+    assert server.metric('visionthink_requests_total{outcome="failed"}') == 0
+    assert (server.gateway.admission.running, server.gateway.admission.waiting) == (0, 0)
+    assert server.post(request(max_completion_tokens=9)).status == 200
+
+
+def check(server: Served, body: bytes, **headers: str) -> Reply:
     """An answer, or an error that the client made."""
     reply = server.post(body, **headers)
     if reply.status == 200:
@@ -40,7 +74,7 @@ def check(server: Served, body: bytes, **headers: str) -> int:
     else:
         assert 400 <= reply.status < 500
         assert reply.error["type"] == "invalid_request_error"
-    return reply.status
+    return reply
 
 
 json_values = st.recursive(
@@ -129,3 +163,155 @@ def test_any_path(server: Served, method: str, path: str):
     assert reply.status < 500
     if reply.status >= 400 and method != "HEAD":
         assert reply.error["message"]
+
+
+VALID = {
+    "model": "m",
+    "messages": [
+        {"role": "system", "content": "Be brief."},
+        user("What is it?", image_part(PNG)),
+        {"role": "assistant", "content": [{"type": "text", "text": "A square."}]},
+        user(image_part(PNG), "What colour?"),
+    ],
+    "temperature": 0.5,
+    "top_p": 0.9,
+    "max_tokens": 99,
+    "seed": 1,
+    "stop": [";"],
+    "stream_options": {"include_usage": True},
+    "visionthink": {"look": "auto", "trace": True},
+    "n": 1,
+    "user": "me",
+}
+
+ODD = (
+    *("NaN", "-Infinity", "1e999", "-0.0", "1e-999", "9" * 5000, "-" + "9" * 400, "0x10", "01"),
+    *("null", "true", "{}", "[]", '""', "[[[]]]", '{"": {"": []}}', '{"a": 1, "a": 2}'),
+    *(r'"\ud800"', r'"\udc00\ud800"', r'"\u0000"', '"\x00"', r'"\q"', '"', "'m'", "/**/", ","),
+    *("[" * 10_000, "[" * 10_000 + "]" * 10_000, '{"a":' * 10_000, '"' + "x" * 300_000 + '"'),
+)
+odd = st.sampled_from(ODD).map(str.encode) | st.sampled_from(
+    [b"\xff", b'"\xed\xa0\x80"', b"\xef\xbb\xbf"]
+)
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """The paths to a JSON value and to all that is inside of it."""
+    inside: Any = value.items() if isinstance(value, dict) else ()
+    if isinstance(value, list):
+        inside = enumerate(value)
+    return [path, *(found for key, each in inside for found in places(each, (*path, key)))]
+
+
+@fuzzing
+@given(st.sampled_from(places(VALID)), odd)
+def test_an_odd_value_anywhere(server: Served, path: tuple[Any, ...], value: bytes):
+    check(server, replaced(VALID, path, value))
+
+
+def replaced(value: Any, path: tuple[Any, ...], text: bytes) -> bytes:
+    """A value as JSON, with `text` as it is in place of what is at `path`."""
+    if not path:
+        return text
+    marked = json.loads(json.dumps(value))
+    at = marked
+    for key in path[:-1]:
+        at = at[key]
+    at[path[-1]] = "HERE"
+    return json.dumps(marked).encode().replace(b'"HERE"', text)
+
+
+@fuzzing
+@given(st.data())
+def test_any_change_of_the_text_of_a_request(server: Served, data: st.DataObject):
+    """Pieces cut out, doubled, or replaced by odd ones: keys twice, half a string, wrong UTF-8."""
+    body = json.dumps(VALID).encode()
+    for _ in range(data.draw(st.integers(1, 3))):
+        start = data.draw(st.integers(0, len(body)))
+        end = min(len(body), start + data.draw(st.integers(0, 40)))
+        piece = data.draw(odd | st.binary(max_size=9) | st.just(body[start:end] * 2))
+        body = body[:start] + piece + body[end:]
+    check(server, body)
+
+
+@fuzzing
+@given(
+    st.text(max_size=40)
+    | st.sampled_from(["application/json; charset=utf-16", "text/json", "*/*"]),
+    st.dictionaries(
+        st.sampled_from(
+            [
+                "Accept",
+                "Authorization",
+                "Content-Encoding",
+                "Expect",
+                "Origin",
+                "X-Api-Key",
+                "Cookie",
+            ]
+        ),
+        st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_size=20),
+    ),
+)
+def test_any_headers(server: Served, kind: str, headers: dict[str, str]):
+    """Odd types of content, and headers that this server does not look at."""
+    said = {"Content-Type": kind.encode("utf-8", "replace").decode("latin-1")} | headers
+    said = {name: "".join(c for c in value if c.isprintable()) for name, value in said.items()}
+    reply = server.post(request(), **said)
+    assert reply.status in (200, 415)
+    assert reply.status == 200 or reply.error["message"]
+
+
+@fuzzing
+@given(st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_size=40))
+def test_no_guess_is_a_key(locked: Served, guess: str):
+    reply = locked.post(request(), Authorization=guess)
+    assert (reply.status, reply.error["code"]) == (401, "invalid_api_key")
+
+
+@pytest.fixture(scope="module")
+def locked() -> Generator[Served]:
+    with served(ScriptedEngine([]), keys=[KEY]) as running:
+        yield running
+
+
+@fuzzing
+@given(st.data())
+def test_any_chunks(server: Served, data: st.DataObject):
+    """A body without a length, in pieces of any size; it may break off, as what it says may."""
+    whole = json.dumps(VALID).encode()
+    body = whole[: data.draw(st.integers(0, len(whole)) | st.just(len(whole)))]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=5)))
+    pieces = [body[a:b] for a, b in zip([0, *cuts], [*cuts, len(body)], strict=True) if a < b]
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    headers = {"Content-Type": "application/json"}
+    connection.request("POST", "/v1/chat/completions", iter(pieces), headers)
+    response = connection.getresponse()
+    said = json.loads(response.read())
+    connection.close()
+    assert response.status == (200 if len(body) == len(whole) else 400)
+    assert ("error" in said) == (response.status == 400)
+
+
+@pytest.mark.parametrize("length", ["-1", "1e3", "x", "9" * 30])
+def test_odd_lengths(server: Served, length: str):
+    """They do not get past HTTP, so no error in OpenAI's form comes back."""
+    assert server.post(b"", **{"Content-Length": length}).status == 400
+
+
+@settings(fuzzing, max_examples=fuzzing.max_examples // 4)
+@given(
+    st.text(max_size=60),
+    st.integers(1, 260),
+    st.integers(1, 260),
+    st.sampled_from(["m", "m:low", "m:high"]),
+    st.lists(messages, max_size=2),
+)
+def test_any_text_and_any_size_reach_a_real_model(
+    embedded: Served, text: str, width: int, height: int, model: str, said: list[Any]
+):
+    """Chat template, tokenizer, image processor and network take what the server lets through."""
+    question = user(f"?{text}", image_part(png(width, height)))
+    asked = request(*said, question, model=model, max_completion_tokens=2, stream=bool(width % 2))
+    reply = embedded.post(json.dumps(asked).encode("utf-8", "surrogatepass"))
+    assert reply.status == 200 or reply.error["type"] == "invalid_request_error"
