@@ -13,8 +13,8 @@ from PIL import Image
 from visionthink.core.episode import run_episode
 from visionthink.core.growing import answer_so_far, thought_so_far
 from visionthink.core.images import Picture
+from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import (
-    PROFILES,
     Malformed,
     conversation,
     direct_reply,

@@ -24,7 +24,8 @@ from visionthink.core.ledger import (
     text_flops,
     vision_flops,
 )
-from visionthink.core.protocol import PROFILES, direct_reply, request_reply
+from visionthink.core.profiles import PROFILES
+from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.core.types import (
     Completion,
     Episode,

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from visionthink.core.format import format_valid
-from visionthink.core.protocol import PROFILES
+from visionthink.core.profiles import PROFILES
 
 AGENT = PROFILES["agent"]
 GENERAL = PROFILES["general"]

@@ -12,8 +12,8 @@ from visionthink.core.episode import run_episode
 from visionthink.core.errors import UsageError
 from visionthink.core.format import format_valid
 from visionthink.core.images import QWEN2_5_VL, Picture
+from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import (
-    PROFILES,
     Answer,
     Malformed,
     Reply,

@@ -13,9 +13,8 @@ from PIL import Image
 
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture
+from visionthink.core.profiles import PROFILES, Profile
 from visionthink.core.protocol import (
-    PROFILES,
-    Profile,
     opening,
     plain_text,
     profile_for,

@@ -11,13 +11,12 @@ from hypothesis import strategies as st
 
 from visionthink.core import protocol
 from visionthink.core.format import format_valid
+from visionthink.core.profiles import PROFILES, Profile
 from visionthink.core.protocol import (
     CALL_BODY,
-    PROFILES,
     Action,
     Answer,
     Malformed,
-    Profile,
     Request,
     call_problem,
     direct_reply,

@@ -10,7 +10,8 @@ from typing import Any
 from PIL import Image
 
 from visionthink.core.ledger import ModelShape, VisionShape
-from visionthink.core.protocol import PROFILES, direct_reply, request_reply
+from visionthink.core.profiles import PROFILES
+from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.core.runs import RunFolder
 from visionthink.core.types import Message
 from visionthink.engines.scripted import ScriptedEngine

@@ -13,7 +13,7 @@ from visionthink.core.ledger import (
     text_flops,
     vision_flops,
 )
-from visionthink.core.protocol import PROFILES
+from visionthink.core.profiles import PROFILES
 from visionthink.evaluation.planned import PlannedModel, find_model
 from visionthink.evaluation.planning import (
     Cost,

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from visionthink.core.protocol import PROFILES
+from visionthink.core.profiles import PROFILES
 from visionthink.mini.ink import half_view
 from visionthink.mini.model import build_model, save_checkpoint
 from visionthink.mini.packing import IGNORED, Packer, Row, packed_logits, packed_mask

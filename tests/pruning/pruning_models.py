@@ -16,7 +16,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText, DynamicCache
 from visionthink.core import protocol
 from visionthink.core.images import Picture
 from visionthink.core.ledger import Pruned
-from visionthink.core.protocol import PROFILES
+from visionthink.core.profiles import PROFILES
 from visionthink.core.types import Message
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
 from visionthink.engines.hf_prompt import Prompt, build_prompt, pixels

@@ -14,7 +14,8 @@ from visionthink.cli.options import engine_from, engine_options
 from visionthink.cli.progress import progress
 from visionthink.core.engine import Engine
 from visionthink.core.errors import DataError, UsageError
-from visionthink.core.protocol import PROFILES, profile_for
+from visionthink.core.profiles import PROFILES
+from visionthink.core.protocol import profile_for
 from visionthink.data.label_file import LabelFile, check_place, label_into
 from visionthink.data.labelling import LABEL_LOOKS, Rollouts, Rule
 from visionthink.data.settings import apply_sets, checked, read_yaml

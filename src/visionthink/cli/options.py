@@ -9,7 +9,7 @@ import click
 
 from visionthink.core.engine import Engine
 from visionthink.core.errors import UsageError
-from visionthink.core.protocol import PROFILES
+from visionthink.core.profiles import PROFILES
 from visionthink.core.types import LOOKS
 from visionthink.facade import ENGINES, GRIDS, open_engine
 from visionthink.mini import DEFAULT_CHECKPOINT

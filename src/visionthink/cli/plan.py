@@ -15,7 +15,7 @@ import click
 
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Size, half_size, visual_tokens
-from visionthink.core.protocol import PROFILES
+from visionthink.core.profiles import PROFILES
 from visionthink.evaluation.planned import PlannedModel, find_model, image_sizes
 from visionthink.evaluation.planning import (
     MEASURES,

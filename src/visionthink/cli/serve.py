@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import click
 
 from visionthink.cli.ask import EMBEDDED_HINT
-from visionthink.core.protocol import PROFILES
+from visionthink.core.profiles import PROFILES
 from visionthink.core.types import LOOKS
 from visionthink.data.settings import apply_sets, checked, read_yaml
 from visionthink.facade import EMBEDDED

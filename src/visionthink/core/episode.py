@@ -16,7 +16,8 @@ from visionthink.core.errors import UsageError
 from visionthink.core.format import format_valid
 from visionthink.core.images import Picture, Size, half_view
 from visionthink.core.ledger import Cells, TurnCost, episode_ledger, turn_cost
-from visionthink.core.protocol import Answer, Malformed, Profile, Reply, Request
+from visionthink.core.profiles import Profile
+from visionthink.core.protocol import Answer, Malformed, Reply, Request
 from visionthink.core.types import (
     Completion,
     Episode,

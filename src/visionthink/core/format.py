@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from visionthink.core.profiles import Profile
 from visionthink.core.protocol import (
     ANSWER,
     CALL,
     RESIZE,
     THINK,
-    Profile,
     call_problem,
     outcome,
     parse_reply,

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from visionthink.core.profiles import Profile
 from visionthink.core.protocol import (
     CALL,
     THINK,
-    Profile,
     action_tags,
     split_plain,
     thoughts_in,

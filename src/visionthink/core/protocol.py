@@ -1,8 +1,8 @@
 """The protocol: what is said to the model, and what its replies mean. It exists only here.
 
-Prompt texts are files in `prompts/`, byte for byte as the released checkpoints were trained with
-them (arXiv 2507.13348, Tables 4 and 10, Fig. 7). A reply is exactly one of `Answer`, `Request` or
-`Malformed`, whatever the text; `parse_reply` never raises. How unusual replies are read:
+The prompts of each way of talking stand in `core/profiles.py`. A reply is exactly one of `Answer`,
+`Request` or `Malformed`, whatever the text; `parse_reply` never raises. How unusual replies are
+read:
 
 - *A request inside a closed think element* is thought, not action. An unclosed think element ends
   where the first answer or tool call begins.
@@ -18,10 +18,8 @@ them (arXiv 2507.13348, Tables 4 and 10, Fig. 7). A reply is exactly one of `Ans
 - *A call where the profile offers no tool* is malformed, if there is no answer beside it.
 
 All of these except extra keys and arguments as a string fail the strict check of `core/format.py`,
-which the reward of training uses, so a trained model has no reason to produce them.
-
-*Plain* profiles are for models that were not trained for this: the reply is the answer, after a
-think element if it starts with one; a call may follow, in the server's own format (`native`).
+which the reward of training uses, so a trained model has no reason to produce them. Plain profiles
+have fewer: the reply is the answer, after a think element if it starts with one.
 """
 
 from __future__ import annotations
@@ -31,11 +29,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from pathlib import Path
 from typing import Any, Literal, cast
 
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture
+from visionthink.core.profiles import PROFILES, Profile
 from visionthink.core.types import LOOKS, Completion, Look, Message, Part
 
 TOOL_NAME = "resize_image"
@@ -83,114 +81,6 @@ class Malformed:
 
 
 Reply = Answer | Request | Malformed
-
-
-@dataclass(frozen=True)
-class Profile:
-    """One way of talking to a model.
-
-    Attributes:
-        user: text with `{image}` and `{question}`.
-        tool_response: text with `{image}` that delivers the original; None if the profile cannot
-            request.
-        tool_error: text with `{error}` that answers a bad call; None if there is none.
-        marker: the literal request of profiles without a tool call (Table 10).
-        thinks: whether a valid reply starts with a think element.
-        direct: name of the profile used when no request is possible (looks `low` and `high`).
-        plain: whether the reply is the answer as it stands, without an answer element.
-        tools: JSON list of functions for the server's own tool format; "" without one.
-    """
-
-    name: str
-    system: str
-    user: str
-    direct: str
-    tool_response: str | None = None
-    tool_error: str | None = None
-    marker: str | None = None
-    thinks: bool = True
-    plain: bool = False
-    tools: str = ""
-
-    @property
-    def can_request(self) -> bool:
-        return self.tool_response is not None
-
-
-def _prompt(name: str) -> str:
-    return (Path(__file__).parent / "prompts" / f"{name}.txt").read_text(encoding="utf-8")
-
-
-PROFILES: dict[str, Profile] = {
-    profile.name: profile
-    for profile in (
-        Profile(
-            name="agent",
-            system=_prompt("agent_system"),
-            user=_prompt("agent_user"),
-            tool_response=_prompt("agent_tool_response"),
-            tool_error=_prompt("agent_tool_error"),
-            direct="general",
-        ),
-        Profile(
-            name="general",
-            system=_prompt("general_system"),
-            user=_prompt("general_user"),
-            direct="general",
-        ),
-        # The paper gives no second turn for the two simple profiles: they get the agent's.
-        Profile(
-            name="simple-resize",
-            system=_prompt("simple_resize_system"),
-            user=_prompt("simple_resize_user"),
-            tool_response=_prompt("agent_tool_response"),
-            marker="<resize></resize>",
-            thinks=False,
-            direct="general",
-        ),
-        Profile(
-            name="simple-think-resize",
-            system=_prompt("simple_think_resize_system"),
-            user=_prompt("simple_think_resize_user"),
-            tool_response=_prompt("agent_tool_response"),
-            marker="<resize>",
-            direct="general",
-        ),
-        Profile(
-            name="mini",
-            system=_prompt("mini_system"),
-            user=_prompt("mini_user"),
-            tool_response=_prompt("mini_tool_response"),
-            tool_error=_prompt("mini_tool_error"),
-            direct="mini-direct",
-        ),
-        Profile(
-            name="mini-direct",
-            system=_prompt("mini_direct_system"),
-            user=_prompt("mini_user"),
-            direct="mini-direct",
-        ),
-        Profile(
-            name="native",
-            system=_prompt("native_system"),
-            user=_prompt("plain_user"),
-            tool_response=_prompt("native_tool_response"),
-            tool_error=_prompt("native_tool_error"),
-            thinks=False,
-            plain=True,
-            tools=_prompt("native_tools"),
-            direct="plain",
-        ),
-        Profile(
-            name="plain",
-            system="",
-            user=_prompt("plain_user"),
-            thinks=False,
-            plain=True,
-            direct="plain",
-        ),
-    )
-}
 
 
 def profile_for(look: Look, name: str) -> Profile:

@@ -21,7 +21,7 @@ from visionthink.core.ledger import (
     turn_cost,
     vision_flops,
 )
-from visionthink.core.protocol import Profile
+from visionthink.core.profiles import Profile
 from visionthink.evaluation.planned import PlannedModel
 from visionthink.pruning.cost import predict
 from visionthink.pruning.methods import check_shape, parse_method

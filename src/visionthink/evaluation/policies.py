@@ -20,7 +20,8 @@ from dataclasses import dataclass
 from visionthink.core.engine import Engine
 from visionthink.core.episode import DEFAULT_PROFILE
 from visionthink.core.errors import UsageError
-from visionthink.core.protocol import PROFILES, profile_for
+from visionthink.core.profiles import PROFILES
+from visionthink.core.protocol import profile_for
 from visionthink.core.types import LOOKS, Look
 from visionthink.data.settings import did_you_mean
 

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from visionthink.core.protocol import PROFILES
+from visionthink.core.profiles import PROFILES
 from visionthink.mini.forward import patches_of, see
 from visionthink.mini.replies import answer_after_request, answer_at_once, request_original
 from visionthink.mini.sheet import TOKEN, Ask

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from visionthink.core.protocol import CALL_BODY, PROFILES
+from visionthink.core.profiles import PROFILES
+from visionthink.core.protocol import CALL_BODY
 from visionthink.mini import chart, cloth, handwriting, paper, scene, sign
 from visionthink.mini.figures import COLOURS, SHAPES
 from visionthink.mini.replies import CLEAR, CLEAR_NOW, TOO_SMALL

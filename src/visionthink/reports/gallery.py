@@ -19,7 +19,7 @@ from PIL import Image
 from visionthink.core.errors import VisionThinkError
 from visionthink.core.images import Limits, Picture, open_picture
 from visionthink.core.ledger import Ledger, TurnCost
-from visionthink.core.protocol import PROFILES
+from visionthink.core.profiles import PROFILES
 from visionthink.core.records import EPISODE_VERSION
 from visionthink.core.types import LOOKS, Episode, Example, Message, StopReason, Turn, Usage
 from visionthink.reports.page import card

@@ -9,7 +9,8 @@ from typing import Literal
 
 from visionthink.core.images import Picture
 from visionthink.core.ledger import Ledger
-from visionthink.core.protocol import PROFILES, parse_reply
+from visionthink.core.profiles import PROFILES
+from visionthink.core.protocol import parse_reply
 from visionthink.core.types import Episode, StopReason
 
 ENDINGS: dict[StopReason, str] = {

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from visionthink.core.errors import UsageError
-from visionthink.core.protocol import PROFILES, profile_for
+from visionthink.core.profiles import PROFILES
+from visionthink.core.protocol import profile_for
 from visionthink.core.rewards import RewardRule, RuleName
 from visionthink.data.settings import apply_sets, checked, did_you_mean, read_yaml
 from visionthink.data.source import DataOptions

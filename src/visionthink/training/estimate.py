@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from visionthink.core.errors import VisionThinkError
 from visionthink.core.images import DEFAULT_LIMITS, Size, half_size
 from visionthink.core.ledger import text_flops, vision_flops
-from visionthink.core.protocol import PROFILES, Profile, profile_for
+from visionthink.core.profiles import PROFILES, Profile
+from visionthink.core.protocol import profile_for
 from visionthink.data.source import DataOptions, load_rows
 from visionthink.training.arguments import GRPO_DEFAULTS
 from visionthink.training.config import TrainConfig, TrainGrpo, batch_plan, processes_here

@@ -17,7 +17,8 @@ import torch
 from visionthink.core import protocol
 from visionthink.core.errors import DataError, UsageError
 from visionthink.core.images import Picture, half_view
-from visionthink.core.protocol import Answer, Profile, Request
+from visionthink.core.profiles import Profile
+from visionthink.core.protocol import Answer, Request
 from visionthink.core.types import Example, Message
 from visionthink.data.rows import Row
 from visionthink.engines.hf_checkpoint import Checkpoint
