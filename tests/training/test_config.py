@@ -12,8 +12,10 @@ import yaml
 
 from visionthink.core.errors import UsageError
 from visionthink.core.rewards import RewardRule
+from visionthink.mini import CHECKPOINTS
 from visionthink.training.arguments import BatchPlan, plan_batch
 from visionthink.training.config import (
+    ModelOptions,
     RewardOptions,
     TrainGrpo,
     TrainSft,
@@ -299,3 +301,8 @@ def test_processes_come_from_torchrun(grpo: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert batch_plan(grpo_config(grpo)).accumulation == 2
     assert batch_plan(grpo_config(grpo), 4).accumulation == 1
+
+
+def test_embedded_names_are_folders():
+    assert ModelOptions(name="mini-base").source == str(CHECKPOINTS / "mini-base")
+    assert ModelOptions(name="some/thing").source == "some/thing"

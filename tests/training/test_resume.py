@@ -1,0 +1,70 @@
+"""Going on: runs that end bit-equal, the newest whole checkpoint, weights that do not fit."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from checkpoints import save_qwen2_5_vl
+from training.schooling import config_of, quiet, weights
+from visionthink.core.errors import TrainingError
+from visionthink.core.runs import RunFolder
+from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
+from visionthink.mini import CHECKPOINTS
+from visionthink.training.resume import last_checkpoint, load_weights
+from visionthink.training.sft import train_sft, trainable
+
+
+def test_a_resumed_run_ends_bit_equal(tmp_path: Path):
+    """Trap: `Trainer` loads nothing into Qwen2.5-VL when it resumes, and only warns."""
+    config = config_of(save_qwen2_5_vl(tmp_path / "tiny"))
+    whole = tmp_path / "whole"
+    train_sft(config, whole, say=quiet)
+    broken = tmp_path / "broken"
+    shutil.copytree(whole, broken)
+    shutil.rmtree(broken / "checkpoints" / "checkpoint-4")
+    shutil.rmtree(broken / "model")
+    train_sft(config, broken, resume=True, say=quiet)
+    first, second = weights(whole), weights(broken)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    steps = [line["step"] for line in RunFolder.open(broken).metrics()]
+    assert steps == [1, 2, 3, 4]
+    losses = [
+        [line["train/loss"] for line in RunFolder.open(run).metrics()] for run in (whole, broken)
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_adapters_resume_bit_equal(tmp_path: Path):
+    config = config_of(save_qwen2_5_vl(tmp_path / "tiny"), "model.lora={r: 4}")
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    train_sft(config, whole, say=quiet)
+    shutil.copytree(whole, broken)
+    shutil.rmtree(broken / "checkpoints" / "checkpoint-4")
+    train_sft(config, broken, resume=True, say=quiet)
+    first, second = weights(whole), weights(broken)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_newest_whole_checkpoint(tmp_path: Path):
+    """A crash while saving leaves no state, or half of it; 10 is newer than 9."""
+    for step, state in (("2", "{}"), ("9", "{}"), ("10", "{}"), ("11", '{"a'), ("12", None)):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        if state is not None:
+            (folder / "trainer_state.json").write_text(state, encoding="utf-8")
+    (tmp_path / "checkpoint-best").mkdir()
+    assert last_checkpoint(tmp_path) == tmp_path / "checkpoint-10"
+    assert last_checkpoint(tmp_path / "nowhere") is None
+
+
+def test_weights_of_another_model_are_refused(tiny: Checkpoint, tmp_path: Path):
+    other = trainable(load_checkpoint(CHECKPOINTS / "mini-base", device="cpu"), None)
+    with pytest.raises(TrainingError, match=r"cannot resume from '.*': .*; resume from an earlier"):
+        load_weights(other, tmp_path)
+    with pytest.raises(TrainingError, match="cannot resume from"):
+        load_weights(other, tiny.name)
