@@ -18,8 +18,8 @@ read:
 - *A call where the profile offers no tool* is malformed, if there is no answer beside it.
 
 All of these except extra keys and arguments as a string fail the strict check of `core/format.py`,
-which the reward of training uses, so a trained model has no reason to produce them. Plain profiles
-have fewer: the reply is the answer, after a think element if it starts with one.
+which the reward of training uses, so a trained model has no reason to produce them. A reply to a
+plain profile is the answer, after a think element if it starts with one.
 """
 
 from __future__ import annotations
