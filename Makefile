@@ -10,7 +10,7 @@ PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt $(PI
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench mini mini-bars test-vllm test-lmms-eval clean
+.PHONY: help demo test test-slow check format bench results mini mini-bars test-vllm test-lmms-eval clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,7 +50,12 @@ format: $(READY)  ## Rewrite what `make check` would complain about
 
 bench: $(READY)  ## Speed ratios, measured side by side
 	$(BIN)/python bench/run.py
+	$(BIN)/python bench/policies.py
 	$(BIN)/python bench/train_step.py
+
+results: $(READY)  ## Remake docs/results.md: trainings (hours) and the comparison of policies (an hour)
+	$(BIN)/python bench/study.py
+	$(BIN)/python bench/compare.py
 
 mini: $(READY)  ## Remake the embedded tokenizer and checkpoints from nothing (about an hour and a half)
 	$(BIN)/python -m visionthink.mini --out out/mini
