@@ -1,8 +1,8 @@
-"""A generator that replays given replies, token for token."""
+"""Generators that replay given replies, token for token."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.engines.hf_prompt import Prompt
@@ -12,6 +12,20 @@ def reply_ids(checkpoint: Checkpoint, text: str) -> tuple[int, ...]:
     """A reply as a model would have sampled it, its stop token last."""
     ids = checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"]
     return (*ids, checkpoint.tokenizer.convert_tokens_to_ids("<|im_end|>"))
+
+
+def in_turns(
+    checkpoint: Checkpoint, scripts: Sequence[Sequence[str]]
+) -> Callable[[Sequence[Prompt]], list[tuple[int, ...]]]:
+    """One script an episode: what is generated in the n-th turn is its n-th entry."""
+    turns = iter(range(99))
+
+    def generate(prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
+        turn = next(turns)
+        said = [script[turn] for script in scripts if len(script) > turn]
+        return [reply_ids(checkpoint, text) for _, text in zip(prompts, said, strict=True)]
+
+    return generate
 
 
 class Replay:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from transformers import TrainerCallback
 
-from training.test_trainer import BreaksDown, arguments, rows_of
+from training.coaching import BreaksDown, arguments, rows_of
 from visionthink.core.errors import RunError, TrainingError, UsageError
 from visionthink.core.runs import RunFolder
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint

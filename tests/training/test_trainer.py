@@ -12,140 +12,27 @@ from typing import Any
 
 import pytest
 import torch
-from trl.trainer.grpo_config import GRPOConfig
 
-from training.replaying import reply_ids
-from visionthink.core.errors import ImageError, JudgeError, TrainingError
+from training.coaching import (
+    BreaksDown,
+    Exact,
+    Unopenable,
+    World,
+    arguments,
+    batch_of,
+    rows_of,
+    trainer_of,
+)
+from training.replaying import in_turns
+from visionthink.core.errors import TrainingError
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.core.rewards import RewardRule
 from visionthink.core.types import Example, Sampling, StopReason
 from visionthink.data.rows import Rows
 from visionthink.engines.hf import HFEngine
 from visionthink.engines.hf_checkpoint import Checkpoint
-from visionthink.engines.hf_prompt import Prompt
-from visionthink.judges.judge import JudgeStats, Verdict
-from visionthink.mini.world import make_example
 from visionthink.training.generation import RolloutSettings
 from visionthink.training.trainer import VisionThinkTrainer
-
-
-class World:
-    """A row of the embedded world, opened on demand."""
-
-    def __init__(self, family: str, seed: int) -> None:
-        self._example = make_example(family, seed, "train")
-
-    @property
-    def id(self) -> str:
-        return self._example.id
-
-    @property
-    def question(self) -> str:
-        return self._example.question
-
-    def open(self) -> Example:
-        return self._example
-
-
-class Unopenable(World):
-    def open(self) -> Example:
-        raise ImageError(f"row {self.id!r}: no such file")
-
-
-class Exact:
-    """Right if equal; fails on the first `failures` answers."""
-
-    name = "exact"
-    stats = JudgeStats()
-
-    def __init__(self, failures: int = 0) -> None:
-        self.failures = failures
-
-    async def score(self, question: str, answer: str | Sequence[str], prediction: str) -> Verdict:
-        if self.failures:
-            self.failures -= 1
-            raise JudgeError("the judge is down")
-        return Verdict(int(prediction == answer), "rules")  # pyright: ignore[reportArgumentType]
-
-    async def close(self) -> None:
-        """Nothing is held."""
-
-
-class BreaksDown(Exact):
-    """Scores the first `count` answers and none after them."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__()
-        self.left = count
-
-    async def score(self, question: str, answer: str | Sequence[str], prediction: str) -> Verdict:
-        if not self.left:
-            raise JudgeError("the judge is down")
-        self.left -= 1
-        return await super().score(question, answer, prediction)
-
-
-FAMILIES = ("colour", "receipt", "shape", "hatch")
-
-
-def rows_of(count: int = 8) -> Rows:
-    rows: Any = [World(FAMILIES[i % 4], i) for i in range(count)]
-    return Rows(rows, "test")
-
-
-def arguments(out: Path, **fields: Any) -> GRPOConfig:
-    return GRPOConfig(
-        str(out),
-        **{
-            "per_device_train_batch_size": 8,
-            "gradient_accumulation_steps": 1,
-            "num_generations": 4,
-            "max_completion_length": 32,
-            "max_steps": 1,
-            "learning_rate": 1e-5,
-            "beta": 0.001,
-            "loss_type": "grpo",
-            "use_bias_correction_kl": False,
-            "remove_unused_columns": False,
-            "bf16": False,
-            "use_cpu": True,
-            "report_to": "none",
-            "logging_steps": 1,
-            "gradient_checkpointing": False,
-            "save_strategy": "no",
-            "disable_tqdm": True,
-            "seed": 3,
-            **fields,
-        },
-    )
-
-
-def trainer_of(
-    checkpoint: Checkpoint,
-    out: Path,
-    settings: RolloutSettings | None = None,
-    *,
-    judge: Any = None,
-    rows: Rows | None = None,
-    **fields: Any,
-) -> VisionThinkTrainer:
-    return VisionThinkTrainer(
-        checkpoint,
-        rows or rows_of(),
-        judge or Exact(),
-        settings or RolloutSettings(patience_s=0),
-        arguments(out, **fields),
-    )
-
-
-def batch_of(trainer: VisionThinkTrainer, rows: Sequence[int]) -> dict[str, Any]:
-    """One generation batch of these rows, a group each."""
-    trainer.model.train()
-    trainer.current_gradient_accumulation_steps = 1
-    size = trainer.group_size
-    question = [{"role": "user", "content": "?"}]
-    inputs = [{"prompt": question, "row": row} for row in rows for _ in range(size)]
-    return trainer._generate_and_score_completions(inputs)
 
 
 def single_logps(checkpoint: Checkpoint, ids: Sequence[int], images: Any, keep: int) -> Any:
@@ -164,14 +51,8 @@ def single_logps(checkpoint: Checkpoint, ids: Sequence[int], images: Any, keep: 
 
 
 def replaying(trainer: VisionThinkTrainer, scripts: Sequence[Sequence[str]]) -> None:
-    """Let the policy say these things, one script an episode: its n-th entry in the n-th turn."""
-    turns = iter(range(99))
-
-    def generate(prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
-        turn = next(turns)
-        said = [script[turn] for script in scripts if len(script) > turn]
-        return [reply_ids(trainer.checkpoint, text) for _, text in zip(prompts, said, strict=True)]
-
+    """Let the policy say these things."""
+    generate = in_turns(trainer.checkpoint, scripts)
     trainer.generate = generate  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -19,8 +19,8 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 import torch
 
-from training.replaying import reply_ids
-from training.test_trainer import Exact, arguments, rows_of
+from training.coaching import Exact, arguments, rows_of
+from training.replaying import in_turns
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.core.types import Episode, Example
 from visionthink.engines.hf_checkpoint import load_checkpoint
@@ -90,15 +90,12 @@ class Scripted(VisionThinkTrainer):
             self.script(example, first + i, self.drawn) for i, example in enumerate(examples)
         ]
         self.drawn += 1
-        turns = iter(range(99))
-        sampled = super().generate
+        sampled, say = super().generate, in_turns(self.checkpoint, scripts)
 
         def generate(prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
             if self.generates:
                 sampled(prompts)
-            turn = next(turns)
-            said = [script[turn] for script in scripts if len(script) > turn]
-            return [reply_ids(self.checkpoint, text) for _, text in zip(prompts, said, strict=True)]
+            return say(prompts)
 
         self.generate = generate  # pyright: ignore[reportAttributeAccessIssue]
         return super()._roll_out_and_judge(rows, examples)
