@@ -10,6 +10,7 @@ from visionthink.reports.comparison import Comparison, Entry, kind_of, labels
 from visionthink.reports.evaluation import ALL
 from visionthink.reports.plotting import INK, LEAD, MUTED, Plot, add_legend, finish, new_figure
 from visionthink.reports.policy_looks import LOOKS, MORE, MOST_SUITES, SMALL, Look
+from visionthink.reports.story import shortened
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,16 +76,12 @@ def _figure(ax: Axes, told: str, x: float, y: float) -> None:
 
 
 def _categories(ax: Axes, names: Sequence[str]) -> None:
-    ax.set_yticks(range(len(names)), [_short(name) for name in names])
+    ax.set_yticks(range(len(names)), [shortened(name, _NAME) for name in names])
     ax.set_ylim(len(names) - 0.45, -0.55)
     ax.spines["left"].set_visible(False)
     ax.tick_params(axis="y", length=0, labelcolor=INK)
     ax.grid(axis="x")
     ax.set_axisbelow(True)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}…"
 
 
 # Requests

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import zip_longest
 from typing import Any
 
@@ -12,7 +11,7 @@ from visionthink.reports.comparison import KINDS, kind_of
 from visionthink.reports.evaluation import EvaluationRun
 from visionthink.reports.gallery import Choices, choosable, choosing, folded, verdict
 from visionthink.reports.grouping import is_number
-from visionthink.reports.story import clean, one_line
+from visionthink.reports.story import html_text, one_line, shortened
 
 WAYS = ("direct", "requested", "unanswered")
 VERDICTS = ("right", "wrong", "failed")
@@ -162,14 +161,14 @@ def _aside(shown: Shown) -> str:
     """The right answer, the score, and what other policies said."""
     record = shown.record
     expected = record.get("answer_expected")
-    right = f"<b>{_text(str(expected))}</b>" if expected is not None else "not known"
+    right = f"<b>{html_text(str(expected))}</b>" if expected is not None else "not known"
     lines = [_line("Right answer", right)]
     if record.get("error") is not None:
-        lines.append(_line("Failed", _text(one_line(str(record["error"]))[:300])))
+        lines.append(_line("Failed", html_text(one_line(str(record["error"]))[:300])))
     else:
         score = record.get("score")
         told = f"{score:g}" if is_number(score) else "none"
-        lines.append(_line("Score", f"{told}, by {_text(_word(record, 'by') or 'nobody')}"))
+        lines.append(_line("Score", f"{told}, by {html_text(_word(record, 'by') or 'nobody')}"))
     if shown.others:
         said = (f'<span class="other">{_other(other)}</span>' for other in shown.others)
         lines.append(_line("Others", " ".join(said)))
@@ -178,14 +177,10 @@ def _aside(shown: Shown) -> str:
 
 def _other(record: Mapping[str, Any]) -> str:
     answer = one_line(str(record.get("answer") or "no answer"))
-    short = answer if len(answer) <= _ANSWER else f"{answer[: _ANSWER - 1]}…"
+    short = html_text(shortened(answer, _ANSWER))
     asked = ", requested" if record.get("requested") is True else ""
-    return f"{_text(_word(record, 'policy'))}: <b>{_text(short)}</b> ({_verdict(record)}{asked})"
+    return f"{html_text(_word(record, 'policy'))}: <b>{short}</b> ({_verdict(record)}{asked})"
 
 
 def _line(label: str, html: str) -> str:
     return f'<p class="aside"><span class="label">{label}</span> <span dir="auto">{html}</span></p>'
-
-
-def _text(text: str) -> str:
-    return escape(clean(text))

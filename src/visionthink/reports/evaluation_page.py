@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +33,7 @@ from visionthink.reports.plots import plots
 from visionthink.reports.plotting import Plot, paper
 from visionthink.reports.published import Published
 from visionthink.reports.published_plot import published_plot
-from visionthink.reports.story import clean, count, one_line
+from visionthink.reports.story import count, html_text, one_line
 from visionthink.reports.sweep_plot import sweep_plot
 from visionthink.reports.training import TrainingRun, group, settings
 from visionthink.reports.training_page import (
@@ -131,7 +130,7 @@ def evaluation_sections(
     parts: list[str] = []
     if told := notes(comparison):
         parts.append(
-            f'<ul class="notes">{"".join(f"<li>{_text(note)}.</li>" for note in told)}</ul>'
+            f'<ul class="notes">{"".join(f"<li>{html_text(note)}.</li>" for note in told)}</ul>'
         )
     parts += [heading("Scores"), sheet_html(score_sheet(comparison)), _muted(_about(comparison))]
     parts += [heading("Plots"), *(plot_html(plot) for plot in drawn)]
@@ -192,16 +191,12 @@ def _held(found: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 # HTML
 
 
-def _text(text: str) -> str:
-    return escape(clean(text))
-
-
 def _muted(text: str) -> str:
-    return f'<p class="muted">{_text(text)}</p>'
+    return f'<p class="muted">{html_text(text)}</p>'
 
 
 def sheet_html(sheet: Sheet) -> str:
-    top = "".join(f'<th scope="col">{_text(head)}</th>' for head in sheet.heads)
+    top = "".join(f'<th scope="col">{html_text(head)}</th>' for head in sheet.heads)
     body = "".join(_row(line, len(sheet.heads)) for line in sheet.lines)
     return (
         f'<div class="scroll"><table class="figures"><thead><tr>{top}</tr></thead>'
@@ -210,8 +205,8 @@ def sheet_html(sheet: Sheet) -> str:
 
 
 def _row(line: Line, columns: int) -> str:
-    head = _text(line.cells[0].strip())
+    head = html_text(line.cells[0].strip())
     if line.sort == "heading":
         return f'<tr class="heading"><th scope="rowgroup" colspan="{columns}">{head}</th></tr>'
-    cells = "".join(f"<td>{_text(cell)}</td>" for cell in line.cells[1:])
+    cells = "".join(f"<td>{html_text(cell)}</td>" for cell in line.cells[1:])
     return f'<tr class="{line.sort}-line"><th scope="row">{head}</th>{cells}</tr>'

@@ -10,7 +10,6 @@ import base64
 import binascii
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from visionthink.core.profiles import PROFILES
 from visionthink.core.records import EPISODE_VERSION
 from visionthink.core.types import LOOKS, Episode, Example, Message, StopReason, Turn, Usage
 from visionthink.reports.page import card
-from visionthink.reports.story import clean, count, one_line
+from visionthink.reports.story import count, html_text, one_line, shortened
 from visionthink.reports.training import KINDS, TrainingRun
 
 LIMITS = Limits(max_bytes=4 * 2**20, max_pixels=4_000_000)
@@ -111,7 +110,8 @@ def choosable(cards: Sequence[str], choices: Choices, stem: str = "only") -> str
 def _radio(stem: str, name: str, marks: Mapping[str, str]) -> str:
     return "".join(
         f'<span><input type="radio" name="{stem}-{name}" id="{stem}-{mark}"'
-        f'{" checked" if not at else ""}><label for="{stem}-{mark}">{_text(told)}</label></span>'
+        f"{' checked' if not at else ''}>"
+        f'<label for="{stem}-{mark}">{html_text(told)}</label></span>'
         for at, (mark, told) in enumerate(marks.items())
     )
 
@@ -165,7 +165,7 @@ def folded(
         marks = [_way(episode), *marks]
     except (VisionThinkError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         why = f"{type(error).__name__}: {error}"
-        shown = f'<p class="none">This record cannot be shown: {_text(one_line(why)[:200])}</p>'
+        shown = f'<p class="none">This record cannot be shown: {html_text(one_line(why)[:200])}</p>'
         marks = []
     return _line_of(facts, marks, hidden, question, shown)
 
@@ -178,11 +178,11 @@ def _line_of(
     shown: str,
 ) -> str:
     told = ", ".join(fact for fact in (*facts, *marks) if fact)
-    short = question if len(question) <= _MAX_QUESTION else f"{question[: _MAX_QUESTION - 1]}…"
+    short = shortened(question, _MAX_QUESTION)
     classes = " ".join(mark for mark in ("sample", *marks, *hidden) if mark)
     return (
-        f'<details class="{classes}"><summary><span class="facts">{_text(told)}</span> '
-        f'<span dir="auto">{_text(short)}</span></summary>\n{shown}\n</details>'
+        f'<details class="{classes}"><summary><span class="facts">{html_text(told)}</span> '
+        f'<span dir="auto">{html_text(short)}</span></summary>\n{shown}\n</details>'
     )
 
 
@@ -198,7 +198,7 @@ def verdict(score: float | None) -> str:
 def _asides(record: Mapping[str, Any]) -> str:
     """The right answer and the parts of the reward."""
     expected = record.get("answer_expected")
-    right = f"<b>{_text(str(expected))}</b>" if expected is not None else "not known"
+    right = f"<b>{html_text(str(expected))}</b>" if expected is not None else "not known"
     reward = _reward(record)
     parts = [f"{part} {reward[part]:+.3f}" for part in PARTS if part in reward]
     told = ", ".join(parts) if parts else "unscored"
@@ -217,10 +217,6 @@ def _reward(record: Mapping[str, Any]) -> dict[str, float]:
         for part in PARTS
         if isinstance(reward.get(part), int | float) and not isinstance(reward[part], bool)
     }
-
-
-def _text(text: str) -> str:
-    return escape(clean(text))
 
 
 # From a record back to an episode
@@ -254,7 +250,7 @@ def episode_of(record: Mapping[str, Any], folder: Path) -> tuple[Episode, str]:
             messages.append(Message("user", parts))
         messages.append(Message("assistant", (turn.text,)))
     if profile not in PROFILES:
-        note += f'<p class="muted">Its profile, {_text(profile[:40])}, is not known here.</p>'
+        note += f'<p class="muted">Its profile, {html_text(profile[:40])}, is not known here.</p>'
         profile = _UNKNOWN_PROFILE
     episode = Episode(
         example=Example(originals, question),
@@ -317,7 +313,7 @@ def _looks(
         note = f"images are kept shrunk; the model saw {real} px"
     rest = iter(pictures)
     looks = [tuple(next(rest) for _ in turn.saw) for turn in turns]
-    return looks, f'<p class="muted">{_text(note)}</p>' if note else ""
+    return looks, f'<p class="muted">{html_text(note)}</p>' if note else ""
 
 
 def _open(source: object, folder: Path) -> Picture:

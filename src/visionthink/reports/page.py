@@ -27,6 +27,7 @@ from visionthink.reports.story import (
     ending,
     first_look,
     flops,
+    html_text,
     percent,
     pixels,
     seconds,
@@ -75,12 +76,12 @@ def document(title: str, summary: str, main: str, style: str = STYLE) -> str:
 <meta http-equiv="Content-Security-Policy" content="{policy(style)}">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
-<title>{_text(title)}</title>
+<title>{html_text(title)}</title>
 <style>{style}</style>
 </head>
 <body>
 <header>
-<h1 dir="auto">{_text(title)}</h1>
+<h1 dir="auto">{html_text(title)}</h1>
 <p class="muted">{summary}</p>
 </header>
 <main>
@@ -98,10 +99,6 @@ def policy(style: str = STYLE) -> str:
         f"default-src 'none'; img-src data:; style-src 'sha256-{digest}'; "
         "base-uri 'none'; form-action 'none'"
     )
-
-
-def _text(text: str) -> str:
-    return escape(clean(text))
 
 
 def _summary(episodes: Sequence[Episode]) -> str:
@@ -134,14 +131,14 @@ def card(episode: Episode, number: int, aside: str = "") -> str:
     else:
         second = f'<p class="none">{_absent(episode, told)}</p>'
     after = "".join(_step(step) for step in told[at + 1 :])
-    answer = f'<p class="said" dir="auto">{_text(episode.answer)}</p>' if episode.answer else ""
-    problem = f'<p class="muted">{_text(ending(episode))}</p>' if ending(episode) else ""
+    answer = f'<p class="said" dir="auto">{html_text(episode.answer)}</p>' if episode.answer else ""
+    problem = f'<p class="muted">{html_text(ending(episode))}</p>' if ending(episode) else ""
     form = "strict form" if episode.format_valid else "not in the strict form"
     facts = f"{episode.model}, look {episode.look}, profile {episode.profile}, {form}"
     return f"""<article aria-labelledby="q{number}">
 <header>
-<h2 id="q{number}" dir="auto">{_text(episode.example.question)}</h2>
-<p class="muted" dir="auto">{_text(facts)}</p>{aside}
+<h2 id="q{number}" dir="auto">{html_text(episode.example.question)}</h2>
+<p class="muted" dir="auto">{html_text(facts)}</p>{aside}
 </header>
 <div class="flow">
 {first}
@@ -176,7 +173,7 @@ def _step(step: Step) -> str:
         more = f"{len(thought) - MAX_THOUGHT:,} more characters in the conversation"
         thought = f"{thought[:MAX_THOUGHT].rstrip()}… ({more})"
     said = f'<p dir="auto">{escape(thought)}</p>' if thought else ""
-    note = f'<p class="muted">{_text(step.note)}</p>' if step.note else ""
+    note = f'<p class="muted">{html_text(step.note)}</p>' if step.note else ""
     decision = f'<p class="decision">{DECISIONS[step.outcome]}</p>'
     return f'<div class="step {step.outcome}">{said}{decision}{note}</div>'
 
@@ -266,7 +263,7 @@ def _conversation(messages: Sequence[Message]) -> str:
 
 def _part(part: str | Picture) -> str:
     if isinstance(part, str):
-        return f'<pre dir="auto">{_text(part)}</pre>'
+        return f'<pre dir="auto">{html_text(part)}</pre>'
     thumbnail = part.image.copy()
     thumbnail.thumbnail((THUMBNAIL, THUMBNAIL))
     size = pixels([part])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Literal
 
 from visionthink.core.images import Picture
@@ -110,6 +111,16 @@ def _visible(char: str) -> str:
 def one_line(text: str) -> str:
     """`clean` text with every run of white space made one space."""
     return " ".join(clean(text).split())
+
+
+def shortened(text: str, most: int) -> str:
+    """`text`, or its beginning and an ellipsis: `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def html_text(text: str) -> str:
+    """`clean` text as HTML."""
+    return escape(clean(text))
 
 
 def pixels(pictures: Sequence[Picture]) -> str:

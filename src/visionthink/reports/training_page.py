@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import os
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 
 from visionthink.core.errors import RunError
@@ -13,7 +12,7 @@ from visionthink.reports.gallery import FILTERS, Sample, gallery, samples
 from visionthink.reports.page import STYLE, document
 from visionthink.reports.plots import plots
 from visionthink.reports.plotting import Plot
-from visionthink.reports.story import clean, count
+from visionthink.reports.story import count, html_text
 from visionthink.reports.sweep_plot import sweep_plot
 from visionthink.reports.training import Group, Setting, TrainingRun, group, settings
 from visionthink.reports.training_table import (
@@ -100,7 +99,7 @@ def page(
     told = f"{count(len(runs), 'run')}, {count(max(len(run.steps) for run in runs), 'step')}"
     title = "Training runs" if len(runs) > 1 else f"Training run {runs[0].name}"
     return document(
-        title, _text(told), "\n".join(sections(groups, drawn, shown, sweep)), PAGE_STYLE
+        title, html_text(told), "\n".join(sections(groups, drawn, shown, sweep)), PAGE_STYLE
     )
 
 
@@ -118,7 +117,7 @@ def sections(
         key, of_key = sweep
         parts += [heading(f"By {key}"), _table(sweep_table(of_key, key))]
         if warning := sweep_warning(of_key, key):
-            parts.append(f'<p class="muted">Note: {_text(warning)}.</p>')
+            parts.append(f'<p class="muted">Note: {html_text(warning)}.</p>')
     parts += [heading("Plots"), *(plot_html(plot) for plot in drawn)]
     if (families := family_table(groups)) is not None:
         parts += [heading("Requests by family"), _table(families)]
@@ -127,20 +126,16 @@ def sections(
     return parts
 
 
-def _text(text: str) -> str:
-    return escape(clean(text))
-
-
 def heading(title: str) -> str:
-    return f'<h2 class="part">{_text(title)}</h2>'
+    return f'<h2 class="part">{html_text(title)}</h2>'
 
 
 def _table(table: Table) -> str:
     heads, rows = table
-    top = "".join(f'<th scope="col">{_text(head)}</th>' for head in heads)
+    top = "".join(f'<th scope="col">{html_text(head)}</th>' for head in heads)
     body = "".join(
-        f'<tr><th scope="row">{_text(row[0])}</th>'
-        f"{''.join(f'<td>{_text(cell)}</td>' for cell in row[1:])}</tr>"
+        f'<tr><th scope="row">{html_text(row[0])}</th>'
+        f"{''.join(f'<td>{html_text(cell)}</td>' for cell in row[1:])}</tr>"
         for row in rows
     )
     return (
@@ -153,5 +148,5 @@ def plot_html(plot: Plot) -> str:
     data = base64.b64encode(plot.svg).decode("ascii")
     return (
         f'<figure class="plot"><img src="data:image/svg+xml;base64,{data}" '
-        f'alt="{_text(plot.title)}"><figcaption>{_text(plot.caption)}</figcaption></figure>'
+        f'alt="{html_text(plot.title)}"><figcaption>{html_text(plot.caption)}</figcaption></figure>'
     )
