@@ -27,27 +27,26 @@ from visionthink.reports.evaluation_table import (
     score_sheet,
     sheet_markdown,
 )
-from visionthink.reports.gallery import samples
 from visionthink.reports.page import document
-from visionthink.reports.plots import plots
 from visionthink.reports.plotting import Plot, paper
 from visionthink.reports.published import Published
 from visionthink.reports.published_plot import published_plot
 from visionthink.reports.story import count, html_text, one_line
-from visionthink.reports.sweep_plot import sweep_plot
-from visionthink.reports.training import TrainingRun, group, settings
+from visionthink.reports.training import TrainingRun
 from visionthink.reports.training_page import (
     EPISODES,
     MARKDOWN,
     PAGE,
     PAGE_STYLE,
     heading,
+    parts_of,
     plot_html,
     sections,
+    table_html,
     write_files,
 )
 from visionthink.reports.training_table import markdown as training_markdown
-from visionthink.reports.training_table import quoted
+from visionthink.reports.training_table import plot_markdown, quoted
 
 _CSS = (Path(__file__).parent / "evaluation.css").read_text(encoding="utf-8")
 _RUNS = ["run", "model", "suites", "seed", "at once", "started", "visionthink", "machine"]
@@ -85,16 +84,10 @@ def write_evaluation_report(
     parts = evaluation_sections(comparison, drawn, shown.html)
     told = evaluation_markdown(comparison, drawn)
     if trainings:
-        groups = group(trainings)
-        sweep = (by, settings(trainings, by)) if by is not None else None
-        curves = plots(groups)
-        if sweep is not None and (swept := sweep_plot(sweep[1], sweep[0])) is not None:
-            curves.insert(0, swept)
-        share = -(-episodes // len(trainings))
-        held = [sample for run in trainings for sample in samples(run, share)][:episodes]
-        parts += [heading("Training runs"), *sections(groups, curves, held, sweep)]
-        told += f"\n{training_markdown(groups, curves, sweep)}"
-        drawn += curves
+        beside = parts_of(trainings, by, episodes)
+        parts += [heading("Training runs"), *sections(*beside)]
+        told += f"\n{training_markdown(beside.groups, beside.plots, beside.sweep)}"
+        drawn += beside.plots
     style = f"{PAGE_STYLE}{_CSS}{shown.style}\n"
     page = document(_title(comparison), _summary(comparison), "\n".join(parts), style)
     return write_files(out, {PAGE: page.encode(), MARKDOWN: told.encode()}, drawn)
@@ -148,8 +141,7 @@ def evaluation_markdown(comparison: Comparison, drawn: Sequence[Plot]) -> str:
     parts += ["\n".join(f"- {quoted(one_line(note))}." for note in notes(comparison))]
     parts += ["## Scores", sheet_markdown(score_sheet(comparison)), _about(comparison)]
     for plot in drawn:
-        title = quoted(plot.title)
-        parts += [f"## {title}", f"![{title}]({plot.name}.png)", plot.caption]
+        parts += plot_markdown(plot)
     parts += ["## What a sample took", sheet_markdown(cost_sheet(comparison)), COSTS]
     for suite, sheet in family_sheets(comparison).items():
         parts += [f"## By family: {quoted(one_line(suite))}", sheet_markdown(sheet)]
@@ -196,12 +188,8 @@ def _muted(text: str) -> str:
 
 
 def sheet_html(sheet: Sheet) -> str:
-    top = "".join(f'<th scope="col">{html_text(head)}</th>' for head in sheet.heads)
     body = "".join(_row(line, len(sheet.heads)) for line in sheet.lines)
-    return (
-        f'<div class="scroll"><table class="figures"><thead><tr>{top}</tr></thead>'
-        f"<tbody>{body}</tbody></table></div>"
-    )
+    return table_html(sheet.heads, body)
 
 
 def _row(line: Line, columns: int) -> str:

@@ -6,6 +6,7 @@ import base64
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from visionthink.core.errors import RunError
 from visionthink.reports.gallery import FILTERS, Sample, gallery, samples
@@ -35,6 +36,15 @@ Sweep = tuple[str, Sequence[Setting]]
 """A config key and the runs by its values."""
 
 
+class Parts(NamedTuple):
+    """What a report on trainings shows."""
+
+    groups: Sequence[Group]
+    plots: Sequence[Plot]
+    episodes: Sequence[Sample]
+    sweep: Sweep | None
+
+
 def write_report(
     runs: Sequence[TrainingRun],
     out: str | os.PathLike[str],
@@ -58,6 +68,14 @@ def write_report(
         UsageError: a run has no such key.
         RunError: the episodes of a run are broken, or the folder cannot be written.
     """
+    parts = parts_of(runs, by, episodes)
+    told = markdown(parts.groups, parts.plots, parts.sweep)
+    texts = {PAGE: page(*parts).encode(), MARKDOWN: told.encode()}
+    return write_files(out, texts, parts.plots)
+
+
+def parts_of(runs: Sequence[TrainingRun], by: str | None, episodes: int) -> Parts:
+    """What there is to show; arguments and errors are those of `write_report`."""
     groups = group(runs)
     sweep = (by, settings(runs, by)) if by is not None else None
     drawn = plots(groups)
@@ -65,11 +83,7 @@ def write_report(
         drawn.insert(0, swept)
     share = -(-episodes // len(runs))
     shown = [sample for run in runs for sample in samples(run, share)][:episodes]
-    texts = {
-        PAGE: page(groups, drawn, shown, sweep).encode(),
-        MARKDOWN: markdown(groups, drawn, sweep).encode(),
-    }
-    return write_files(out, texts, drawn)
+    return Parts(groups, drawn, shown, sweep)
 
 
 def write_files(
@@ -132,12 +146,17 @@ def heading(title: str) -> str:
 
 def _table(table: Table) -> str:
     heads, rows = table
-    top = "".join(f'<th scope="col">{html_text(head)}</th>' for head in heads)
     body = "".join(
         f'<tr><th scope="row">{html_text(row[0])}</th>'
         f"{''.join(f'<td>{html_text(cell)}</td>' for cell in row[1:])}</tr>"
         for row in rows
     )
+    return table_html(heads, body)
+
+
+def table_html(heads: Sequence[str], body: str) -> str:
+    """A table of figures; `body` is the HTML of its rows."""
+    top = "".join(f'<th scope="col">{html_text(head)}</th>' for head in heads)
     return (
         f'<div class="scroll"><table class="figures"><thead><tr>{top}</tr></thead>'
         f"<tbody>{body}</tbody></table></div>"

@@ -184,12 +184,14 @@ def markdown(
     if (table := family_table(groups)) is not None:
         parts += ["## Requests by family", markdown_table(table)]
     for plot in plots:
-        parts += [
-            f"## {quoted(plot.title)}",
-            f"![{quoted(plot.title)}]({plot.name}.png)",
-            plot.caption,
-        ]
+        parts += plot_markdown(plot)
     return "\n\n".join(parts) + "\n"
+
+
+def plot_markdown(plot: Plot) -> list[str]:
+    """Its paragraphs; the plot is beside them as PNG."""
+    title = quoted(plot.title)
+    return [f"## {title}", f"![{title}]({plot.name}.png)", plot.caption]
 
 
 # For machines
