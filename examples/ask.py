@@ -3,7 +3,7 @@
     python examples/ask.py src/visionthink/mini/samples/tag.png "What code is on the tag?"
 
 Where it is not at http://127.0.0.1:8000/v1 or wants a key, say so by OPENAI_BASE_URL and
-OPENAI_API_KEY. Nothing here is special but the last two lines: they read what was saved.
+OPENAI_API_KEY. Nothing here is special but the last three lines: they read what was saved.
 """
 
 import base64
@@ -13,11 +13,12 @@ import sys
 from pathlib import Path
 
 from openai import OpenAI
+from openai.types.chat import ChatCompletionUserMessageParam
 
 path, question = Path(sys.argv[1]), sys.argv[2]
 kind = mimetypes.guess_type(path)[0] or "image/png"
 url = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
-message = {
+message: ChatCompletionUserMessageParam = {
     "role": "user",
     "content": [
         {"type": "text", "text": question},
@@ -41,6 +42,6 @@ for chunk in chunks:
         print(getattr(delta, "reasoning_content", None) or "", end="", flush=True)
         if delta.content:
             print(f"\nanswer: {delta.content}", end="", flush=True)
-    else:
-        saved = chunk.usage.visionthink
-print(f"\noriginal requested: {saved['requested']}, saved: {saved['saved_ratio']:.0%}")
+    elif chunk.usage and chunk.usage.model_extra:
+        saved = chunk.usage.model_extra["visionthink"]
+        print(f"\noriginal requested: {saved['requested']}, saved: {saved['saved_ratio']:.0%}")

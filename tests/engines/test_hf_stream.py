@@ -74,11 +74,12 @@ def test_a_reply_is_heard_character_by_character(checkpoint: Checkpoint) -> None
 
 def test_what_stops_a_reply_is_not_heard(checkpoint: Checkpoint) -> None:
     """Let the sixth token of a reply be one that stops: its first use ends what is said."""
-    free = asyncio.run(HFEngine(checkpoint).generate(asked(HFEngine(checkpoint), 2), SHORT))
-    stop = (free.token_ids or ())[5]
-    engine = HFEngine(replace(checkpoint, stop_ids=(stop,)))
-    reply, heard = asyncio.run(follow(engine, asked(engine, 2)))
-    assert (reply.finish, (reply.token_ids or ())[-1]) == ("stop", stop)
+    messages = asked(HFEngine(checkpoint), 2)
+    free = asyncio.run(HFEngine(checkpoint).generate(messages, SHORT))
+    (stop,) = checkpoint.tokenizer.encode(free.text[5])
+    reply, heard = asyncio.run(follow(HFEngine(replace(checkpoint, stop_ids=(stop,))), messages))
+    assert reply.token_ids
+    assert (reply.finish, reply.token_ids[-1]) == ("stop", stop)
     assert reply.text == free.text.partition(free.text[5])[0]
     assert heard == beginnings(reply.text)
 
@@ -91,10 +92,9 @@ def test_each_of_a_batch_hears_its_own(checkpoint: Checkpoint) -> None:
     jobs = list(zip(questions, warm, strict=True))
     alone = [asyncio.run(engine.generate(*job)).text for job in jobs]
 
-    async def together() -> tuple[Completion, *tuple[tuple[Completion, list[str]], ...]]:
-        return await asyncio.gather(
-            engine.generate(*jobs[0]), *(follow(engine, *job) for job in jobs[1:])
-        )
+    async def together() -> Any:
+        asks = [follow(engine, *job) for job in jobs[1:]]
+        return await asyncio.gather(engine.generate(*jobs[0]), *asks)
 
     silent, *followed = asyncio.run(together())
     assert [silent.text, *(reply.text for reply, _ in followed)] == alone
@@ -156,7 +156,7 @@ def test_a_listener_that_fails_ends_its_own_reply(checkpoint: Checkpoint) -> Non
     def fail(_: str) -> None:
         raise ZeroDivisionError
 
-    async def both() -> list[Any]:
+    async def both() -> Any:
         asks = (engine.stream(messages, SHORT, fail), follow(engine, messages))
         return await asyncio.gather(*asks, return_exceptions=True)
 

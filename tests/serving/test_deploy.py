@@ -166,9 +166,10 @@ def test_kubernetes_names_what_there_is():
     for kind in ("Deployment", "PodDisruptionBudget"):
         assert KUBERNETES[kind]["spec"]["selector"]["matchLabels"] == labels
     assert KUBERNETES["Service"]["spec"]["selector"] == labels
-    assert [volume["configMap"]["name"] for volume in POD["volumes"]] == [
-        KUBERNETES["ConfigMap"]["metadata"]["name"]
-    ]
+    volumes = {volume["name"]: volume for volume in POD["volumes"]}
+    assert {mount["name"] for mount in CONTAINER["volumeMounts"]} == set(volumes)
+    config = volumes["config"]["configMap"]["name"]
+    assert config == KUBERNETES["ConfigMap"]["metadata"]["name"]
     (port,) = CONTAINER["ports"]
     assert port["containerPort"] == ServeOptions().port
     assert KUBERNETES["Service"]["spec"]["ports"][0]["targetPort"] == port["name"]
