@@ -85,7 +85,9 @@ async function refusal(response) {
   if (response.status === 401) return new Trouble("key", message);
   if (error?.code === "model_not_found") return new Trouble("model", message);
   const wait = Number.parseInt(response.headers.get("retry-after") ?? "", 10);
-  return Number.isNaN(wait) ? new Trouble("refused", message) : new Trouble("busy", message, wait);
+  if (Number.isNaN(wait)) return new Trouble("refused", message);
+  const busy = response.status === 429;
+  return new Trouble("busy", busy ? "The server is busy with other questions." : message, wait);
 }
 
 // The message of an error, as a sentence.

@@ -28,7 +28,7 @@ export class Card {
     this.find(".first b").textContent = look === "high" ? "Original" : "Small look";
     this.find(".first").classList.toggle("original", look === "high");
     this.find(".second").hidden = look !== "auto";
-    if (look === "high") this.show(".first", image.url, image.size, "The original image");
+    if (look === "high") this.show(".first", image.url, "The original image");
     else this.find(".first .empty").textContent = "…";
     this.decide("waiting", FIXED[look] ?? "looks …");
     this.find(".second .empty").textContent = "…";
@@ -43,14 +43,14 @@ export class Card {
   draw(episode) {
     const { view, requested, reasoning, answer } = episode;
     if (view?.startsWith("data:image/") && this.find(".first img").hidden) {
-      this.show(".first", view, null, "The image as the model first sees it, at half size");
+      this.show(".first", view, "The image as the model first sees it, at half size");
     }
     if (requested) {
       this.decide("request", "→ requests the original");
-      this.show(".second", this.image.url, this.image.size, "The original image");
+      this.show(".second", this.image.url, "The original image");
     }
     this.find(".reasoning .text").textContent = reasoning;
-    if (answer) this.find(".said").textContent = answer;
+    if (answer) this.say(answer);
   }
 
   // What is known when all of it is there.
@@ -62,28 +62,29 @@ export class Card {
       const answers = first.outcome === "answer";
       const other = first.outcome === "request" ? "→ requests too late" : "✗ malformed reply";
       this.decide(first.outcome, answers ? "✓ answers from the small look" : other);
-      this.find(".second .empty").textContent = "not needed";
+      this.find(".second .empty").textContent = answers ? "not needed" : "not delivered";
     }
     this.say(answer, story.stop_reason);
     this.find(".time").textContent = time(seconds);
     this.sizes(story.turns, usage.visual_tokens, usage.requested);
     this.measure(usage.visual_tokens, usage.saved_ratio);
+    this.find(".share").classList.toggle("good", usage.saved_ratio > 0 && answer !== "");
     if (!reasoning) this.find(".reasoning .text").textContent = "The model gave none.";
     this.find(".turns ol").replaceChildren(...story.turns.map(turnItem));
     this.find(".turns").hidden = false;
     this.element.setAttribute("aria-busy", "false");
   }
 
-  show(where, url, size, alt) {
+  show(where, url, alt) {
     const picture = this.find(`${where} img`);
     if (picture.src === url) return;
     picture.addEventListener("load", () => {
       const { naturalWidth: width, naturalHeight: height } = picture;
-      picture.style.setProperty("--ratio", width / height);
+      this.element.style.setProperty("--ratio", width / height);
       picture.classList.toggle("enlarged", width < 300);
-      if (size === null) this.find(`${where} .size`).textContent = pixels([width, height]);
+      const told = this.find(`${where} .size`);
+      told.textContent ||= pixels([width, height]); // unless the figures came first
     }, { once: true });
-    if (size !== null) this.find(`${where} .size`).textContent = pixels(size);
     picture.alt = alt;
     picture.src = url;
     picture.hidden = false;
@@ -96,9 +97,10 @@ export class Card {
     decision.textContent = text;
   }
 
-  say(answer, reason) {
+  say(answer, reason = "") {
     const said = this.find(".said");
     said.classList.toggle("unsaid", !answer);
+    said.classList.toggle("long", answer.length > 80);
     const cut = reason === "length" ? " … (cut off by the token limit)" : "";
     said.textContent = answer ? answer + cut : (UNANSWERED[reason] ?? "The answer is empty.");
   }
@@ -124,9 +126,7 @@ export class Card {
     this.find(".vanilla-part").setAttribute("width", width(vanilla));
     const percent = `${count(Math.round(Math.abs(saved) * 100))} %`;
     const effect = saved > 0 ? `${percent} saved` : saved < 0 ? `${percent} more` : "none saved";
-    const share = this.find(".share");
-    share.replaceChildren(strong(count(processed)), ` of ${count(vanilla)}, ${effect}`);
-    share.classList.toggle("good", saved > 0);
+    this.find(".share").replaceChildren(strong(count(processed)), ` of ${count(vanilla)}, ${effect}`);
     const parts = this.look === "high" ? [] : [["first", "small look", first]];
     if (requested || this.look === "high") {
       parts.push(["requested", "original", this.look === "high" ? first : requested]);

@@ -1,7 +1,7 @@
 // The page: an image and a question in, episodes out.
 
 import { answer, isKey, modelName, Trouble, UNREADABLE } from "./api.js";
-import { Card, time } from "./card.js";
+import { Card, count, time } from "./card.js";
 import { grown, isComplete, NOTHING } from "./episode.js";
 import { readImage } from "./image.js";
 
@@ -42,6 +42,7 @@ async function take(file, question = null) {
   state.image = image;
   page.preview.src = image.url;
   page.preview.alt = image.name;
+  page.preview.classList.toggle("enlarged", image.size[0] < 300);
   page.preview.hidden = false;
   page.drop.classList.add("full");
   page.chosen.textContent = `${image.name}, ${image.size.join(" × ")} px`;
@@ -100,6 +101,7 @@ async function run(looks, image, question) {
   const cards = looks.map((look) => new Card(look, image));
   page.episodes.replaceChildren(...cards.map((card) => card.element));
   page.episodes.classList.toggle("several", looks.length > 1);
+  cards[0].element.scrollIntoView({ block: "nearest" });
   const answers = [];
   try {
     state.model ??= await modelName(state.key);
@@ -132,8 +134,8 @@ async function follow(card, asked, signal) {
   const seconds = (performance.now() - began) / 1000;
   card.finish(episode, seconds);
   const { processed, vanilla } = episode.usage.visual_tokens;
-  const said = episode.answer || "no answer";
-  return `${said}, ${processed} of ${vanilla} visual tokens, ${time(seconds)}.`;
+  const said = episode.answer.length > 80 ? `${episode.answer.slice(0, 80)}…` : episode.answer;
+  return `${said || "no answer"}, ${count(processed)} of ${count(vanilla)} visual tokens, ${time(seconds)}.`;
 }
 
 function busy(is) {
@@ -147,14 +149,17 @@ function busy(is) {
 
 function complain(error) {
   settle();
+  if (error.kind === "key") return wantKey(state.key ? "The server does not take this key." : "");
   page.trouble.textContent = error.message;
-  if (error.kind === "key") {
-    page.trouble.textContent = state.key ? "The server does not take this key." : "";
-    page.key.hidden = false;
-    page["key-text"].focus();
-  }
+  page.trouble.scrollIntoView({ block: "nearest" });
   if (error.kind === "model") state.model = null; // the server has another one now
   if (error.kind === "busy") offer(error.wait);
+}
+
+function wantKey(message) {
+  page.key.hidden = false;
+  page["key-trouble"].textContent = message;
+  page["key-text"].focus();
 }
 
 // A button to ask again, when the server said that it makes sense.
@@ -175,6 +180,7 @@ function settle() {
   clearInterval(state.countdown);
   page.again.hidden = true;
   page.trouble.textContent = "";
+  page["key-trouble"].textContent = "";
 }
 
 // What the user does
@@ -222,7 +228,7 @@ page.ask.addEventListener("change", explain);
 page.key.addEventListener("submit", async (event) => {
   event.preventDefault();
   const text = page["key-text"].value.trim();
-  if (!isKey(text)) return want(page["key-text"], "This is no API key; paste it again.");
+  if (!isKey(text)) return wantKey("This is no API key; paste it again.");
   state.key = text;
   page["key-text"].value = "";
   page.key.hidden = true;
