@@ -23,6 +23,7 @@ from visionthink.serving.options import ServeOptions
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
+PAGE = (ROOT / "docs" / "serving.md").read_text(encoding="utf-8")
 CONTAINERFILE = (DEPLOY / "Containerfile").read_text(encoding="utf-8")
 COMPOSE = yaml.safe_load((DEPLOY / "compose.yaml").read_text(encoding="utf-8"))
 DASHBOARD = json.loads((DEPLOY / "grafana" / "dashboard.json").read_text(encoding="utf-8"))
@@ -50,7 +51,8 @@ def values(inside: Any, name: str) -> Iterator[Any]:
 
 def expressions() -> list[str]:
     alerts = yaml.safe_load((DEPLOY / "alerts.yaml").read_text(encoding="utf-8"))
-    return [*values(DASHBOARD, "expr"), *values(alerts, "expr")]
+    (told,) = re.findall(r"^```promql\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    return [*values(DASHBOARD, "expr"), *values(alerts, "expr"), *told.splitlines()]
 
 
 def test_every_metric_is_one_of_a_running_server():
