@@ -18,15 +18,17 @@ async def received(response: Any) -> AsyncGenerator[bytes]:
 
     size = 0
     try:
-        async for data in response.iter_bytes():
+        async for data in response.aiter_bytes():
             size += len(data)
             if size > MAX_BODY:
-                raise openai.APIResponseValidationError(response.http_response, None)
+                raise openai.APIResponseValidationError(response, None)
             yield data
     except httpx2.TimeoutException as error:
-        raise openai.APITimeoutError(response.http_request) from error
+        raise openai.APITimeoutError(response.request) from error
     except httpx2.TransportError as error:
-        raise openai.APIConnectionError(request=response.http_request) from error
+        raise openai.APIConnectionError(request=response.request) from error
+    finally:
+        await response.aclose()
 
 
 class Pieces:
