@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from visionthink.core.runs import flatten
 from visionthink.reports.evaluation import ALL, EvaluationRun, Row, families
-from visionthink.reports.grouping import Estimate, differing, mean, over_runs, together
+from visionthink.reports.grouping import Estimate, differing, mean_of_all, over_runs, together
 
 VANILLA = "high"
 
@@ -166,24 +166,23 @@ class Comparison:
         others = list(found.values())
         return found.get(entry.system) or (others[0] if len(others) == 1 else None)
 
-    def share(self, entry: Entry, suite: str, name: str = "accuracy") -> float | None:
-        """A figure of a whole suite over that of vanilla."""
+    def share(
+        self, entry: Entry, suite: str, name: str = "accuracy", of: Sequence[str] = (ALL,)
+    ) -> float | None:
+        """A figure of a suite, or of some of its families, over that of vanilla."""
         vanilla = self.vanilla(entry, suite)
-        ours = entry.figure(name, suite)
-        theirs = None if vanilla is None else vanilla.figure(name, suite)
+        ours = entry.figure(name, suite, of)
+        theirs = None if vanilla is None else vanilla.figure(name, suite, of)
         return ours.mean / theirs.mean if ours and theirs and theirs.mean > 0 else None
 
-    def average(self, entry: Entry) -> float | None:
-        """The unweighted mean of accuracy over vanilla; None if it lacks one of the suites."""
-        shares = [self.share(entry, suite) for suite in self.suites]
-        held = [share for share in shares if share is not None]
-        return mean(held) if len(held) == len(shares) else None
+    def average(self, entry: Entry, name: str = "accuracy") -> float | None:
+        """The unweighted mean of a figure over vanilla's; None if it lacks one of the suites."""
+        return mean_of_all([self.share(entry, suite, name) for suite in self.suites])
 
     def across(self, entry: Entry, name: str) -> float | None:
         """The unweighted mean of a figure over the suites; None if it lacks one of them."""
         found = [entry.figure(name, suite) for suite in self.suites]
-        held = [figure.mean for figure in found if figure is not None]
-        return mean(held) if len(held) == len(found) else None
+        return mean_of_all([figure and figure.mean for figure in found])
 
 
 def compare(runs: Sequence[EvaluationRun]) -> Comparison:

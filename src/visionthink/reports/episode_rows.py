@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from visionthink.reports.grouping import is_number
+from visionthink.reports.grouping import is_number, over_runs
 
 _COSTS = {
     "flops_ratio": ("prefill_flops", "vanilla_prefill_flops"),
@@ -35,13 +35,11 @@ class _Sums:
             self.sums.setdefault(name, []).append(value)
 
     def row(self) -> dict[str, Any]:
-        n = len(self.scores)
+        score, n = over_runs(self.scores), len(self.scores)
         sums = {name: math.fsum(of) for name, of in self.sums.items() if len(of) == n}
         found: dict[str, Any] = {"kind": self.kind, "n": n, "errors": self.errors}
-        if n:
-            average = found["accuracy"] = math.fsum(self.scores) / n
-            squares = math.fsum((score - average) ** 2 for score in self.scores)
-            found["stderr"] = math.sqrt(squares / (n - 1) / n) if n > 1 else None
+        if score is not None:
+            found |= {"accuracy": score.mean, "stderr": score.stderr}
         for name in ("request_rate", *_MEANS):
             if name in sums:
                 found[name] = sums[name] / n

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING
 
 from visionthink.reports.comparison import Comparison, Entry, kind_of, labels
 from visionthink.reports.labels import label_points
-from visionthink.reports.plotting import INK, LEAD, MUTED, Plot, add_legend, finish, new_figure
+from visionthink.reports.plotting import (
+    INK,
+    LEAD,
+    MUTED,
+    Plot,
+    add_legend,
+    finish,
+    new_figure,
+    percent_ticks,
+)
 from visionthink.reports.policy_looks import LOOKS, MOST_SUITES, SMALL
 
 if TYPE_CHECKING:
@@ -137,8 +146,6 @@ def _label(ax: Axes, points: Sequence[Point], size: float) -> None:
 
 def draw_points(ax: Axes, points: Sequence[Point], what: str) -> list[str]:
     """Draw the points and lines; the labels of lines for a legend."""
-    from matplotlib.ticker import PercentFormatter
-
     for point in points:
         look = LOOKS[kind_of(point.entry.policy)]
         ax.errorbar(
@@ -161,8 +168,7 @@ def draw_points(ax: Axes, points: Sequence[Point], what: str) -> list[str]:
     ax.axvline(1.0, color=MUTED, linewidth=0.8, zorder=1)
     ax.grid(axis="y")
     ax.set_axisbelow(True)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    percent_ticks(ax)
     ax.set_xlabel("visual tokens, % of vanilla")
     ax.set_ylabel(what)
     return lines

@@ -105,9 +105,10 @@ def score_sheet(comparison: Comparison) -> Sheet:
         figures.append(_seconds(comparison.across(entry, comparison.clock)))
         figures += [_samples(entry, comparison), f"{sum(row.errors for row in whole):,}"]
         lines.append(Line(figures))
-        shares = [OF_VANILLA, *(_part(comparison, entry, part) for part in parts)]
+        shares = [OF_VANILLA]
+        shares += [_percent(comparison.share(entry, p.suite, of=p.families)) for p in parts]
         shares += [_percent(comparison.average(entry))] if many else []
-        shares += ["", "", _time(comparison, entry), "", ""]
+        shares += ["", "", _percent(comparison.average(entry, comparison.clock)), "", ""]
         if any(cell not in ("", NOTHING) for cell in shares[1:]):
             lines.append(Line(shares, "shares"))
     return _without_empty(Sheet(heads, lines))
@@ -201,21 +202,6 @@ def _seconds(value: float | None) -> str:
 
 def _mean(figure: Estimate | None) -> float | None:
     return None if figure is None else figure.mean
-
-
-def _part(comparison: Comparison, entry: Entry, part: Column) -> str:
-    """A score over that of vanilla."""
-    vanilla = comparison.vanilla(entry, part.suite)
-    ours = entry.figure("accuracy", part.suite, part.families)
-    theirs = vanilla.figure("accuracy", part.suite, part.families) if vanilla else None
-    return _percent(ours.mean / theirs.mean if ours and theirs and theirs.mean > 0 else None)
-
-
-def _time(comparison: Comparison, entry: Entry) -> str:
-    """Seconds over those of vanilla, the mean over suites."""
-    shares = [comparison.share(entry, s, comparison.clock) for s in comparison.suites]
-    held = [share for share in shares if share is not None]
-    return _percent(sum(held) / len(held)) if len(held) == len(shares) else NOTHING
 
 
 def _versus(entry: Entry, suite: str) -> str:

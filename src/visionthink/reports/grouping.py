@@ -44,7 +44,7 @@ class Estimate:
 
 
 def over_runs(values: Sequence[float]) -> Estimate | None:
-    """The mean of one value a run, and its standard error over them; None of no values."""
+    """The mean of values, one a run or a sample, and its standard error; None of no values."""
     average = mean(values)
     if average is None:
         return None
@@ -57,6 +57,12 @@ def over_runs(values: Sequence[float]) -> Estimate | None:
 
 def mean(values: Sequence[float]) -> float | None:
     return math.fsum(values) / len(values) if values else None
+
+
+def mean_of_all(values: Sequence[float | None]) -> float | None:
+    """The mean; None if one of them is missing."""
+    held = [value for value in values if value is not None]
+    return mean(held) if len(held) == len(values) else None
 
 
 def is_number(value: object) -> TypeGuard[float]:

@@ -122,6 +122,16 @@ def finish(
     return Plot(name, title, caption, png.getvalue(), svg.getvalue())
 
 
+def percent_ticks(ax: Axes) -> None:
+    """Both axes in percent, at steps of which no two are told alike."""
+    from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(7, steps=[1, 2, 5, 10]))
+        low, high = axis.get_view_interval()
+        axis.set_major_formatter(PercentFormatter(1.0, decimals=0 if high - low > 0.05 else 1))
+
+
 def set_axis(ax: Axes, *, share: bool) -> None:
     from matplotlib.ticker import MaxNLocator, PercentFormatter
 

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 from visionthink.reports.comparison import KINDS, Comparison, Entry, kind_of, labels
 from visionthink.reports.grouping import mean as mean_of
 from visionthink.reports.labels import label_points
-from visionthink.reports.plotting import LEAD, MUTED, Plot, add_legend, finish, new_figure
+from visionthink.reports.plotting import (
+    LEAD,
+    MUTED,
+    Plot,
+    add_legend,
+    finish,
+    new_figure,
+    percent_ticks,
+)
 from visionthink.reports.policy_looks import LOOKS, MOST_SUITES, SMALL
 from visionthink.reports.published import Published, Row, mean, mean_percent, token_share
 
@@ -126,8 +134,6 @@ def _score(figures: Published, row: Row, name: str | None) -> float | None:
 
 
 def _panel(ax: Axes, ours: Sequence[Mark], theirs: Sequence[Mark], label: str) -> None:
-    from matplotlib.ticker import PercentFormatter
-
     for marks, told in ((ours, _MEASURED), (theirs, label)):
         for mark in marks:
             look = LOOKS[mark.kind]
@@ -148,7 +154,6 @@ def _panel(ax: Axes, ours: Sequence[Mark], theirs: Sequence[Mark], label: str) -
     ax.margins(0.12, 0.12)
     ax.grid(axis="y")
     ax.set_axisbelow(True)
-    for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_formatter(PercentFormatter(1.0, decimals=0))
+    percent_ticks(ax)
     ax.set_xlabel("visual tokens, % of vanilla")
     ax.set_ylabel("score, % of vanilla")
