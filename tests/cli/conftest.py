@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
-from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
+from cli.outcome import Outcome, Run
+from cli.red_rows import write_rows
 from visionthink.cli.main import main
 
 # A shell that starts tests in the background has them and their children ignore Ctrl-C.
 signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
-
-
-Run = Callable[..., Outcome]
 
 
 @pytest.fixture
@@ -34,3 +25,9 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return Outcome(caught.value.code, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """See `write_rows`."""
+    return write_rows(tmp_path)

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Run
 from PIL import Image
 
+from cli.outcome import Run
 from visionthink.core.protocol import direct_reply, request_reply
 
 REQUEST = request_reply("Too small to see.")

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import Run
 from PIL import Image
 
+from cli.outcome import Run
 from engines.chat_server import (
     Behaviour,
     ChatServer,

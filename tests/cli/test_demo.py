@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from conftest import Run
 from PIL import Image
+
+from cli.outcome import Run
 
 
 def test_demo_shows_both_ways_and_leaves_page_and_picture(tmp_path: Path, run: Run) -> None:

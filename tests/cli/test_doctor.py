@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import Run
 
+from cli.outcome import Run
 from visionthink.facade import EMBEDDED
 
 FINDINGS = [

@@ -5,35 +5,19 @@ from __future__ import annotations
 import json
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Run
-from PIL import Image
 
+from cli.outcome import Run
+from cli.red_rows import RED, ROWS, SLOWLY_RED, started, wait_until
 from engines.chat_server import ChatServer, says, status
 from visionthink.core.protocol import direct_reply
 
-RED = says(direct_reply("", "red"))
-ROWS = 12
 POLICIES = ("high", "low", "oracle")
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """12 rows; of every three, two have the answer red and one blue."""
-    Image.new("RGB", (112, 112), "red").save(tmp_path / "image.png")
-    line = {"image": "image.png", "question": "Which colour?"}
-    rows = [{**line, "id": f"r{i}", "answer": "blue" if i % 3 == 2 else "red"} for i in range(ROWS)]
-    path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
 
 
 def read(run: Path) -> list[dict[str, Any]]:
@@ -158,19 +142,13 @@ def test_killed_three_times(data: Path, tmp_path: Path, run: Run) -> None:
     replies that were kept only those are lost that were open (2) when a process died.
     """
     out, lot = tmp_path / "run", random.Random()
-    with ChatServer(says(direct_reply("", "red"), delay=0.02)) as server:
+    with ChatServer(SLOWLY_RED) as server:
         arguments = ["eval", str(data), *options(server, out, *POLICIES)]
-        code = "from visionthink.cli.main import main; main()"
         finished = b""
         for kill in range(3):
             resume = ["--resume"] if kill else []
             wanted = finished.count(b"\n") + lot.randint(1, 6)
-            with subprocess.Popen(
-                [sys.executable, "-c", code, *arguments, *resume],
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            ) as process:
+            with started(*arguments, *resume) as process:
                 wait_until(lambda wanted=wanted: count_lines(out) >= wanted, process)
                 time.sleep(lot.uniform(0, 0.02))
                 process.kill()
@@ -196,17 +174,13 @@ def test_killed_three_times(data: Path, tmp_path: Path, run: Run) -> None:
 
 def test_interrupted(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    with ChatServer(says(direct_reply("", "red"), delay=0.02)) as server:
-        code = "from visionthink.cli.main import main; main()"
-        with subprocess.Popen(
-            [sys.executable, "-c", code, "eval", str(data), *options(server, out, "low")],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
-            wait_until(lambda: count_lines(out) >= 2, process)
-            process.send_signal(signal.SIGINT)
-            _, err = process.communicate(timeout=60)
+    with (
+        ChatServer(SLOWLY_RED) as server,
+        started("eval", str(data), *options(server, out, "low")) as process,
+    ):
+        wait_until(lambda: count_lines(out) >= 2, process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert [line for line in err.splitlines() if line] == [
         f"{count_lines(out)} episodes are in {out}; --resume goes on",
@@ -217,15 +191,6 @@ def test_interrupted(data: Path, tmp_path: Path) -> None:
 def count_lines(run: Path) -> int:
     path = run / "episodes.jsonl"
     return path.read_bytes().count(b"\n") if path.exists() else 0
-
-
-def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    for _ in range(6000):
-        if true():
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    raise AssertionError("nothing happened in a minute")
 
 
 def test_an_outage_stops_the_run_and_it_goes_on_afterwards(

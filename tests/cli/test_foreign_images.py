@@ -7,9 +7,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from conftest import Run
 from PIL import Image
 
+from cli.outcome import Run
 from visionthink.core.images import Grid, half_size, visual_tokens
 
 # As other packages ship them: (package, file, mode, size).

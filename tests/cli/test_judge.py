@@ -8,23 +8,16 @@ import signal
 from pathlib import Path
 
 import pytest
-from conftest import Run
 
+from cli.outcome import Run
 from engines.chat_server import ChatServer, Handler, hangs, says, status
+from judges.judging import alone  # noqa: F401  (acts by itself)
 
 ROWS = [
     {"id": "a", "question": "How many?", "answer": "3", "prediction": "three", "family": "count"},
     {"id": 2, "question": "Where?", "answer": ["Paris", "France"], "prediction": "in France"},
     {"id": "c", "question": "Is there one?", "answer": "no", "prediction": "Yes."},
 ]
-
-
-@pytest.fixture(autouse=True)
-def alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "OPENAI_API_KEY"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.lower(), raising=False)
-    monkeypatch.setattr("visionthink.judges.llm.FIRST_PAUSE", 0.001)
 
 
 def write(path: Path, rows: list) -> Path:

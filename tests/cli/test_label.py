@@ -4,35 +4,16 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
-import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Run
-from PIL import Image
 
-from engines.chat_server import ChatServer, says, status
-from visionthink.core.protocol import direct_reply
+from cli.outcome import Run
+from cli.red_rows import RED, ROWS, SLOWLY_RED, started, wait_until
+from engines.chat_server import ChatServer, status
 from visionthink.data.source import DataOptions, load_rows
-
-RED = says(direct_reply("", "red"))
-ROWS = 12
-
-
-@pytest.fixture
-def data(tmp_path: Path) -> Path:
-    """12 rows; of every three, two have the answer red and one blue."""
-    Image.new("RGB", (56, 56), "red").save(tmp_path / "image.png")
-    line = {"image": "image.png", "question": "Which colour?"}
-    rows = [{**line, "id": f"r{i}", "answer": "blue" if i % 3 == 2 else "red"} for i in range(ROWS)]
-    path = tmp_path / "rows.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
 
 
 def read(path: Path) -> list[dict[str, Any]]:
@@ -129,15 +110,8 @@ def test_stopped_and_gone_on_with(data: Path, tmp_path: Path, run: Run, stop: An
     that is, and what is done afterwards make every row exactly once.
     """
     out = tmp_path / "labels.jsonl"
-    slow = says(direct_reply("", "red"), delay=0.02)
-    with ChatServer(slow) as server:
-        code = "from visionthink.cli.main import main; main()"
-        with subprocess.Popen(
-            [sys.executable, "-c", code, "label", str(data), *options(server, out)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        ) as process:
+    with ChatServer(SLOWLY_RED) as server:
+        with started("label", str(data), *options(server, out)) as process:
             wait_until(lambda: out.exists() and out.read_bytes().count(b"\n") >= 3, process)
             process.send_signal(stop)
             _, err = process.communicate(timeout=60)
@@ -163,15 +137,6 @@ def test_stopped_and_gone_on_with(data: Path, tmp_path: Path, run: Run, stop: An
     assert out.read_bytes().startswith(finished)
     assert sorted(record["id"] for record in read(out)) == sorted(f"r{i}" for i in range(ROWS))
     assert Counter(record["label"] for record in read(out)) == {"low": 8, "undecided": 4}
-
-
-def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    for _ in range(6000):
-        if true():
-            return
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.01)
-    raise AssertionError("nothing happened in a minute")
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from conftest import Run
-
 import visionthink
+from cli.outcome import Run
 from visionthink.cli.main import VERBS
 
 

@@ -8,8 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Run
 from PIL import Image
+
+from cli.outcome import Run
 
 SEVEN = ("--model", "Qwen2.5-VL-7B", "--image-size", "1120x700")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import Run
 
+from cli.outcome import Run
 from visionthink.core.runs import RunFolder
 
 RATE = "episode/request_rate/kind/strong"
@@ -124,6 +124,15 @@ def test_evaluations_and_trainings_side_by_side(run: Run, tmp_path: Path):
     assert "\n\n            requests  reward:\n" in given.out
     names = {path.name for path in out.iterdir()}
     assert {"report.html", "accuracy_tokens.png", "published.svg", "request_rate.svg"} <= names
+
+
+def test_published_figures_want_a_vanilla(run: Run, tmp_path: Path):
+    path = evaluate(tmp_path / "a", 0.5)
+    rows = [r for r in json.loads((path / "summary.json").read_text()) if r["policy"] != "high"]
+    (path / "summary.json").write_text(json.dumps(rows))
+    given = run("report", path, "--published", "--out", tmp_path / "out")
+    assert given.code == 0
+    assert "these runs have no policy high to stand beside them" in given.err
 
 
 def test_an_evaluation_for_machines(run: Run, tmp_path: Path):

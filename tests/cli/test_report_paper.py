@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import Run
+
+from cli.outcome import Run
 
 
 def test_published_tables_need_no_run(run: Run, monkeypatch: pytest.MonkeyPatch):

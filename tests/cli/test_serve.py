@@ -19,8 +19,8 @@ from typing import Any
 
 import openai
 import pytest
-from conftest import Run
 
+from cli.outcome import Run
 from engines.chat_server import ChatServer, says, status
 from serving.gateways import QUESTION, image_part, request, user
 from visionthink.core.protocol import direct_reply
