@@ -15,6 +15,8 @@ from pathlib import Path
 from openai import OpenAI
 from openai.types.chat import ChatCompletionUserMessageParam
 
+if len(sys.argv) != 3:
+    sys.exit(__doc__)
 path, question = Path(sys.argv[1]), sys.argv[2]
 kind = mimetypes.guess_type(path)[0] or "image/png"
 url = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -3,6 +3,7 @@
 # The question must hold no double quotes: it goes into the JSON as it is.
 #   bash examples/ask.sh src/visionthink/mini/samples/tag.png "What code is on the tag?" mini
 set -euo pipefail
+[ $# -eq 3 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }
 image=$1 question=$2 model=$3
 base=${OPENAI_BASE_URL:-http://127.0.0.1:8000/v1}
 

@@ -161,6 +161,24 @@ def test_thoughts_of_the_embedded_model_come_while_it_computes():
     assert reply["content"] == "UJA"
 
 
+@pytest.mark.parametrize("profile", [None, "plain"])
+def test_the_pieces_make_what_comes_whole(profile: str | None):
+    """Greedy, so that both say the same; the plain profile has no tags to end an answer by."""
+    colour = image_part((CHECKPOINTS.parent / "samples" / "colour.png").read_bytes())
+    question = user("Which colour does the triangle have?", colour)
+    look = "low" if profile else "auto"
+    with served(HFEngine(CHECKPOINTS / "mini", device="cpu"), profile=profile, look=look) as server:
+        for model in ("m", "m:high"):
+            fields = {"model": model, "max_completion_tokens": 30}
+            whole = server.post(request(question, **fields)).json["choices"][0]["message"]
+            made = {"content": "", "reasoning_content": ""}
+            for chunk in stream(server, question, **fields):
+                for name in made:
+                    made[name] += chunk.choices[0].delta.model_dump().get(name) or ""
+            assert made == {name: whole[name] for name in made}
+            assert whole["content"]
+
+
 # An upstream that streams
 
 
