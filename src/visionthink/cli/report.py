@@ -98,6 +98,12 @@ def command(
         files = write_evaluation_report(
             evaluations, out, trainings=trainings, by=by, episodes=episodes, figures=figures
         )
+        if beside and not any(path.stem == "published" for path in files):
+            click.echo(
+                "Note: the paper's figures are shares of vanilla's; these runs have no policy high "
+                "to stand beside them",
+                err=True,
+            )
     elif out is not None:
         files = write_report(trainings, out, by=by, episodes=episodes)
     if as_json:
