@@ -14,13 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from PIL import Image, ImageChops
 
 from serving.gateways import KEY, Served, image_part, png, request, served, user
+from visionthink.cli.serve import command
 from visionthink.core.images import QWEN2_5_VL, half_view, open_picture
 from visionthink.core.protocol import direct_reply, render_tool_call, request_reply
 from visionthink.engines.scripted import ScriptedEngine
 from visionthink.mini import SAMPLES
+from visionthink.serving import server as process
 from visionthink.serving.playground import PAGE, page_routes
 
 DIRECT = direct_reply("I see.", "red")
@@ -172,6 +175,18 @@ def test_the_page_can_be_left_out():
     with served(scripted(DIRECT), playground=False) as server:
         assert {server.call("GET", path).status for path in PATHS} == {404}
         assert server.post(request()).status == 200
+
+
+def test_the_command_leaves_it_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    """By its option or by the config file; the option wins."""
+    told: list[bool] = []
+    monkeypatch.setattr(process, "serve", lambda options, _: told.append(options.playground))
+    config = tmp_path / "serve.yaml"
+    config.write_text("playground: false\n")
+    without = ["--config", str(config)]
+    for options in ([], ["--no-playground"], without, [*without, "--playground"]):
+        assert CliRunner().invoke(command, options).exit_code == 0
+    assert told == [True, False, False, True]
 
 
 def test_the_page_wants_no_key_and_holds_none():
