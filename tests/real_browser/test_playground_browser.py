@@ -363,6 +363,12 @@ def test_thoughts_are_shown_as_they_come(chromium: Browser):
 # Trouble
 
 
+def arrived(page: Page, vllm: ChatServer) -> None:
+    """Waits until the upstream has been asked."""
+    while not vllm.chats:
+        page.wait_for_timeout(20)
+
+
 def test_cancel(chromium: Browser):
     """The request ends at the upstream too, and the next one is answered."""
     with (
@@ -372,6 +378,7 @@ def test_cancel(chromium: Browser):
     ):
         ask_about(page, png())
         expect(page.get_by_role("button", name="Ask", exact=True)).to_be_disabled()
+        arrived(page, vllm)
         page.get_by_role("button", name="Cancel").click()
         expect(page.get_by_role("status")).to_have_text("Cancelled.")
         expect(page.get_by_role("article")).to_have_count(0)
@@ -421,16 +428,14 @@ def test_a_key_is_wanted(chromium: Browser):
 
 def test_a_busy_server_is_asked_again_when_it_said(chromium: Browser):
     """One runs and none may wait, so that the second is turned away with Retry-After."""
-    limits = {"running": 1, "waiting": 0}
     with (
         ChatServer(hangs, says(DIRECT)) as vllm,
-        served(upstream(vllm.url), limits=limits) as server,
+        served(upstream(vllm.url), limits={"running": 1, "waiting": 0}) as server,
         visit(chromium, server) as first,
         visit(chromium, server, failures=1) as second,
     ):
         ask_about(first, png())
-        while server.metric("visionthink_requests_running") < 1:
-            first.wait_for_timeout(20)
+        arrived(first, vllm)
         ask_about(second, png())
         expect(second.get_by_role("alert")).to_have_text("The server is busy with other questions.")
         again = second.get_by_role("button", name="Ask again")

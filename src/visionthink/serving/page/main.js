@@ -8,7 +8,7 @@ import { readImage } from "./image.js";
 const LOOKS = ["auto", "low", "high"];
 const MEANINGS = {
   auto: "The small look first; the model decides whether it needs the original.",
-  low: "The small look only: a quarter of the visual tokens.",
+  low: "The small look only: about a quarter of the visual tokens.",
   high: "The original at once: what every question takes without a first look.",
   all: "auto, low and high, one after another, so that their times compare.",
 };
@@ -19,12 +19,8 @@ const page = Object.fromEntries(
 const state = { key: "", model: null, image: null, running: null, countdown: null };
 
 async function connect() {
-  try {
-    state.model = await modelName(state.key);
-    page.model.textContent = `Model: ${state.model}`;
-  } catch (error) {
-    complain(error);
-  }
+  state.model = await modelName(state.key);
+  page.model.textContent = `Model: ${state.model}`;
 }
 
 // The image
@@ -104,7 +100,7 @@ async function run(looks, image, question) {
   cards[0].element.scrollIntoView({ block: "nearest" });
   const answers = [];
   try {
-    state.model ??= await modelName(state.key);
+    if (!state.model) await connect();
     for (const card of cards) {
       page.status.textContent = `Asking (${card.look}) …`;
       const asked = { model: state.model, look: card.look, image: image.url, question };
@@ -233,7 +229,7 @@ page.key.addEventListener("submit", async (event) => {
   page["key-text"].value = "";
   page.key.hidden = true;
   settle();
-  await connect();
+  await connect().catch(complain);
   if (page.key.hidden) page.go.focus();
 });
 
@@ -242,5 +238,5 @@ function explain() {
 }
 
 explain();
-connect();
+connect().catch(complain);
 loadSamples().catch(() => complain(new Trouble("down", "The samples cannot be loaded.")));
