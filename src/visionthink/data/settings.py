@@ -18,6 +18,9 @@ from pydantic import BaseModel, ValidationError
 
 from visionthink.core.errors import UsageError
 
+YAML = (".yaml", ".yml")
+"""How the names of YAML files end."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 

@@ -19,7 +19,7 @@ from pydantic import model_validator
 
 from visionthink.core.errors import DataError, UsageError
 from visionthink.data.drawn import spread_families
-from visionthink.data.settings import apply_sets, checked, did_you_mean, read_yaml
+from visionthink.data.settings import YAML, apply_sets, checked, did_you_mean, read_yaml
 from visionthink.data.source import DataOptions, Rows, load_rows
 from visionthink.evaluation.metrics import METRICS, MetricName, Scorer, said_yes
 from visionthink.judges import JudgeOptions
@@ -32,7 +32,6 @@ MINI = "mini"
 MINI_SIZE = 1000
 MINI_SEED = 1
 """Seed 0 of the test drawings is what trainings look at while they go on."""
-YAML = (".yaml", ".yml")
 ALL = "all"
 
 
