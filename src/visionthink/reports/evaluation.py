@@ -15,7 +15,7 @@ from typing import Any, TypeGuard
 from visionthink.core.errors import RunError
 from visionthink.core.runs import EPISODES, METRICS, SUMMARY, RunFolder, flatten
 from visionthink.reports.episode_rows import rows_of_episodes
-from visionthink.reports.grouping import is_number, names
+from visionthink.reports.grouping import is_number, named
 
 ALL = "all"
 """The family that stands for a whole suite."""
@@ -85,11 +85,7 @@ def read_evaluations(paths: Sequence[str | os.PathLike[str]]) -> list[Evaluation
     Raises:
         RunError: a folder is no run, is broken, or holds no answer yet.
     """
-    folders = list({Path(path).resolve(): Path(path) for path in paths}.items())
-    return [
-        _read(given, name)
-        for (_, given), name in zip(folders, names([full for full, _ in folders]), strict=True)
-    ]
+    return [_read(path, name) for path, name in named(paths)]
 
 
 def _read(path: Path, name: str) -> EvaluationRun:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -69,7 +70,13 @@ def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def names(paths: Sequence[Path]) -> list[str]:
+def named(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, str]]:
+    """Folders and what they are called; one that is given twice is there once."""
+    found = {Path(path).resolve(): Path(path) for path in paths}
+    return list(zip(found.values(), _names(list(found)), strict=True))
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
     """The last parts of paths, as many as make them differ."""
     for count in range(1, max((len(path.parts) for path in paths), default=1) + 1):
         found = ["/".join(path.parts[-count:]) for path in paths]

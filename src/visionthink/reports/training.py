@@ -20,7 +20,7 @@ from visionthink.reports.grouping import (
     Estimate,
     is_number,
     mean,
-    names,
+    named,
     over_runs,
     together,
     value_text,
@@ -101,11 +101,7 @@ def read_runs(paths: Sequence[str | os.PathLike[str]]) -> list[TrainingRun]:
     Raises:
         RunError: a folder is no run, is broken, or holds no step of training.
     """
-    folders = list({Path(path).resolve(): Path(path) for path in paths}.items())
-    return [
-        _read(given, name)
-        for (_, given), name in zip(folders, names([full for full, _ in folders]), strict=True)
-    ]
+    return [_read(path, name) for path, name in named(paths)]
 
 
 def _read(path: Path, name: str) -> TrainingRun:
