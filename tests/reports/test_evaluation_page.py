@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from acting import HOSTILE, answered, play, requested, scene
 from evaluation_runs import line, rows, write_evaluation
-from test_training_page import ReportWalk
 from training_runs import sample, write_run
+from walking import ReportWalk, check_alone
 
 from visionthink.core.errors import RunError
 from visionthink.core.protocol import direct_reply
@@ -53,16 +53,6 @@ def page(runs: list[EvaluationRun], most: int = 48) -> Walk:
     return Walk(document("Title", "Summary", "\n".join(parts), shown.style))
 
 
-def check(walk: Walk) -> None:
-    """Nothing on it is from elsewhere, and nothing on it runs."""
-    for tag, attributes in walk.tags:
-        assert tag not in ("script", "a", "link", "iframe", "form")
-        assert not any(name.startswith("on") for name in attributes)
-        assert "href" not in attributes
-        if tag == "img":
-            assert attributes["src"].startswith("data:image/")
-
-
 # Files
 
 
@@ -79,7 +69,7 @@ def test_a_report_of_evaluations_and_trainings(tmp_path: Path):
     }
     text = files[0].read_text("utf-8")
     walk = Walk(text)
-    check(walk)
+    check_alone(walk)
     style = text.partition("<style>")[2].partition("</style>")[0]
     (policy,) = [meta["content"] for meta in walk.named("meta") if "http-equiv" in meta]
     assert policy == page_module.policy(style)
@@ -111,7 +101,7 @@ def test_tables_and_notes_of_the_page(tmp_path: Path):
     runs = evaluated(tmp_path / "a", environment=environment, concurrency=16)
     runs += evaluated(tmp_path / "b", seed=1, concurrency=16)
     walk = page(runs)
-    check(walk)
+    check_alone(walk)
     told = walk.rows()
     assert "mini: means over 2 runs: a, b." in told
     assert "Vanilla (high) 75.0 ± 0.0 100.0 100.0 2 2 x 100 0" in told
@@ -141,7 +131,7 @@ def test_an_episode_and_what_other_policies_said(tmp_path: Path):
         line(answered(), "low", id="2", metadata=metadata),
     ]
     walk = page(evaluated(tmp_path / "a", episodes))
-    check(walk)
+    check_alone(walk)
     told = walk.rows()
     assert "auto, receipt, requested, right How much is the tea?" in told
     assert "low, receipt, direct, wrong What colour is the house?" in told
@@ -177,7 +167,7 @@ def test_samples_that_failed_are_shown_with_the_reason(tmp_path: Path):
     failed: dict[str, Any] = {"score": None, "by": None, "error": "<b>no verdict</b>"}
     episodes = [line(answered(), "low", **failed), line(None, "high", id="2", **failed)]
     walk = page(evaluated(tmp_path / "a", episodes))
-    check(walk)
+    check_alone(walk)
     told = walk.rows()
     assert "low, mini, direct, failed What colour is the house?" in told
     assert "high, mini, failed Never asked?" in told
@@ -201,7 +191,7 @@ def test_hostile_text_stays_text(tmp_path: Path):
         tmp_path / "<script>a", None, episodes=[hostile, other], model=HOSTILE, seed=HOSTILE
     )
     walk = page(read_evaluations([path]))
-    check(walk)
+    check_alone(walk)
     assert walk.rows().count("<script>alert(1)</script>") > 10
 
 
@@ -218,7 +208,7 @@ def test_hostile_text_stays_text(tmp_path: Path):
 def test_spoilt_records_become_notes(tmp_path: Path, damage: dict[str, Any], note: str):
     spoilt = {**line(answered(), "low"), **damage}
     walk = page(evaluated(tmp_path / "a", [spoilt, line(requested(), "auto", id="2")]))
-    check(walk)
+    check_alone(walk)
     assert note in walk.rows()
     assert "How much is the tea?" in walk.rows()
 

@@ -4,59 +4,17 @@ import io
 import re
 from collections import Counter
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from acting import EXTREME, HOSTILE, answered, play, requested, scene
 from PIL import Image
+from walking import Walk
 
 from visionthink.core.images import Picture
 from visionthink.core.protocol import direct_reply
 from visionthink.core.types import Episode
 from visionthink.reports.page import episode_page, save_page
-
-VOID = {"meta", "img", "br"}
-ALLOWED = {
-    *("html", "head", "meta", "title", "style", "body", "header", "main", "article", "h1", "h2"),
-    *("p", "b", "br", "span", "div", "figure", "figcaption", "img", "svg", "rect", "details"),
-    *("summary", "table", "thead", "tbody", "tr", "th", "td", "ol", "li", "pre"),
-}
-
-
-class Walk(HTMLParser):
-    """Reads a page strictly: every tag is one that we write, and closed in order."""
-
-    def __init__(self, page: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.text: list[str] = []
-        self.feed(page)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag in ALLOWED
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        assert tag == "rect"
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-    def named(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-    def rows(self) -> str:
-        return re.sub(r"\s+", " ", " ".join(self.text))
 
 
 def image_of(attributes: dict[str, str]) -> Image.Image:

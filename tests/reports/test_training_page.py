@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from acting import EXTREME, HOSTILE, answered, play, requested, scene
 from PIL import Image
-from test_page import Walk
 from training_runs import ramp, sample, write_run
+from walking import ReportWalk, check_alone
 
 from visionthink.core.errors import MissingExtraError, RunError
 from visionthink.core.protocol import direct_reply
@@ -29,18 +29,6 @@ PLOTS = {
     *("request_rate", "accuracy", "held_out", "reward", "visual_tokens", "health", "r_histogram"),
     "update",
 }
-
-
-class ReportWalk(Walk):
-    """A page that may also have what a gallery needs."""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in ("section", "label"):
-            self.open.append(tag)
-        elif tag != "input":
-            super().handle_starttag(tag, attrs)
-            return
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
 
 
 def one(tmp_path: Path, **more: Any) -> list[Any]:
@@ -218,14 +206,8 @@ def test_plots_need_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 
 def check_page(walk: ReportWalk) -> None:
-    """Nothing on it is from elsewhere, and nothing on it runs."""
-    for tag, attributes in walk.tags:
-        assert tag not in ("script", "a", "link", "iframe", "form")
-        assert not any(name.startswith("on") for name in attributes)
-        assert "href" not in attributes
-        if tag == "img":
-            assert attributes["src"].startswith("data:image/")
-            assert attributes["alt"]
+    check_alone(walk)
+    assert all(image["alt"] for image in walk.named("img"))
     policies = [meta["content"] for meta in walk.named("meta") if "http-equiv" in meta]
     assert policies == [page_module.policy(PAGE_STYLE)]
 
