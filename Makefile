@@ -10,7 +10,7 @@ PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt $(PI
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench results mini mini-bars test-vllm test-lmms-eval clean
+.PHONY: help demo test test-slow check format bench results mini mini-bars test-vllm test-browser test-lmms-eval clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ mini-bars: $(READY)  ## Measure the embedded checkpoints on unseen samples of ev
 test-vllm: $(READY)  ## Prove the openai engine against a real vLLM server (builds .venv-vllm)
 	bash scripts/vllm_env.sh
 	$(BIN)/pytest -m vllm tests/real_vllm
+
+test-browser: $(READY)  ## Try the playground in a real Chromium (gets Debian's)
+	bash scripts/browser_env.sh
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m browser -n logical --maxprocesses 4 tests/real_browser
 
 test-lmms-eval: $(READY)  ## Prove the plugin in real lmms-eval processes (builds .venv-lmms)
 	bash scripts/lmms_env.sh

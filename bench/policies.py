@@ -25,7 +25,7 @@ from ratio import machine
 from visionthink.core.engine import Engine
 from visionthink.core.types import Episode
 from visionthink.engines.hf import HFEngine
-from visionthink.evaluation.memory import PeakMemory
+from visionthink.engines.memory import PeakMemory
 from visionthink.evaluation.policies import Policy, parse_policy
 
 MODELS = {"99m": {}, "1b": {"hidden": 2048, "layers": 20}}

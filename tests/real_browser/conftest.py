@@ -15,10 +15,6 @@ from visionthink.facade import open_engine
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "browser: drives a real Chromium (make test-browser)")
-
-
 @pytest.fixture(scope="session")
 def chromium() -> Generator[Browser]:
     if CHROMIUM is None:

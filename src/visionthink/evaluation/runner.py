@@ -29,8 +29,8 @@ from visionthink.core.records import scored_record
 from visionthink.core.runs import EPISODES, RunFolder
 from visionthink.core.types import Episode, Example, Sampling
 from visionthink.data.rows import Row
+from visionthink.engines.memory import PeakMemory
 from visionthink.evaluation.derived import derive
-from visionthink.evaluation.memory import PeakMemory
 from visionthink.evaluation.metrics import Score
 from visionthink.evaluation.policies import Derived, Policy
 from visionthink.evaluation.suites import Suite

@@ -12,7 +12,7 @@
                          way (visual_token_ratio counts their average over the layers then)
     seconds_per_sample   wall clock: mean seconds of an episode over the episodes at once
     seconds_alone        wall clock of an episode while no other ran: mean over those that had that
-    peak_memory          the most bytes that the policy took; see `memory`
+    peak_memory          the most bytes that the policy took; see `engines.memory`
     flops_ratio          prefill FLOPs, vision tower included, over those of the originals alone
     paper_flops_ratio    the same by the paper's formula (§2.2)
     prompt_tokens, completion_tokens    means per sample, all turns

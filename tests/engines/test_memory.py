@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from visionthink.engines.hf import HFEngine
+from visionthink.engines.memory import FORGET, PeakMemory
 from visionthink.engines.scripted import ScriptedEngine
-from visionthink.evaluation.memory import FORGET, PeakMemory
 from visionthink.mini import CHECKPOINTS
 
 MIB = 2**20
