@@ -1,4 +1,4 @@
-"""A visit to the playground, in which nothing may go wrong unnoticed.
+"""A visit to a page, in which nothing may go wrong unnoticed.
 
 with visit(chromium, server) as page:
     ask(page, "What code is on the tag?")
@@ -25,6 +25,16 @@ PATIENCE = 60_000
 def visit(
     browser: Browser, server: Served, *, failures: int = 0, **context: Any
 ) -> Generator[Page]:
+    """The playground of a server, see `watched`."""
+    host = f"127.0.0.1:{server.port}"
+    with watched(browser, f"http://{host}/", host, failures=failures, **context) as page:
+        yield page
+
+
+@contextmanager
+def watched(
+    browser: Browser, url: str, host: str = "", *, failures: int = 0, **context: Any
+) -> Generator[Page]:
     """A page of its own. Afterwards: it asked no other host, and its console is empty but for so
     many `failures`, which the browser writes there for each response of 4xx and 5xx.
     """
@@ -36,12 +46,12 @@ def visit(
         page.on("console", lambda said: wrong.append(said.text))
         page.on("pageerror", lambda error: wrong.append(str(error)))
         page.on("request", lambda request: hosts.add(urlsplit(request.url).netloc))
-        page.goto(f"http://127.0.0.1:{server.port}/", wait_until="networkidle")
+        page.goto(url, wait_until="networkidle")
         yield page
         assert_fits(page)
     failed = [text for text in wrong if text.startswith("Failed to load resource")]
     assert (len(failed), [text for text in wrong if text not in failed]) == (failures, [])
-    assert hosts - {""} == {f"127.0.0.1:{server.port}"}  # data URLs have no host
+    assert hosts | {""} == {host, ""}  # data URLs and files have no host
 
 
 @contextmanager
