@@ -37,7 +37,8 @@ POLICIES = {
     "visionzip:0.5": "VisionZip, 50 % kept",
     "auto+visionzip:0.5": "`auto`, first look VisionZip 50 %",
 }
-PLOTS = {"accuracy_tokens": "compare_accuracy_tokens", "requests": "compare_requests"}
+PLOTS = {"accuracy_tokens_suites": "compare_accuracy_tokens", "requests_1": "compare_requests"}
+"""Plots of the report, and what they are called in docs/results."""
 PAGE = Path("docs/results.md")
 ENOUGH, BEYOND_ORACLE = 0.99, 0.05
 
