@@ -6,6 +6,7 @@ episode end?) and never inferred later from strings or floats.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,6 +114,12 @@ class Sampling:
             raise UsageError(
                 f"max_episode_tokens must be at least 1; got {self.max_episode_tokens}"
             )
+
+
+def seed_of(*names: object) -> int:
+    """A seed for what goes by these names, whatever else is drawn: 31 bits of their SHA-256."""
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
 
 
 @dataclass(frozen=True)

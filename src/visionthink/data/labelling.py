@@ -8,7 +8,6 @@ often from the original: it needs the original. Else undecided.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Literal, Protocol
 from visionthink.core.engine import Engine
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import EngineError, ImageError, JudgeError, UsageError
-from visionthink.core.types import Example, Look, Sampling
+from visionthink.core.types import Example, Look, Sampling, seed_of
 from visionthink.data.rows import Row
 
 Label = Literal["low", "high", "undecided", "failed"]
@@ -92,13 +91,11 @@ class Rollouts:
 
     def sampling(self, row_id: str, look: Look, rollout: int) -> Sampling:
         """A seed of its own for each rollout; it does not depend on what else is labelled."""
-        name = f"{self.seed}/{row_id}/{look}/{rollout}"
-        digest = hashlib.sha256(name.encode()).digest()
         return Sampling(
             temperature=self.temperature,
             top_p=self.top_p,
             max_tokens=self.max_tokens,
-            seed=int.from_bytes(digest[:4], "big") >> 1,
+            seed=seed_of(self.seed, row_id, look, rollout),
         )
 
 

@@ -8,7 +8,6 @@ other, so that their seconds can be compared; each has its first samples for its
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -27,7 +26,7 @@ from visionthink.core.errors import (
 )
 from visionthink.core.records import scored_record
 from visionthink.core.runs import EPISODES, RunFolder
-from visionthink.core.types import Episode, Example, Sampling
+from visionthink.core.types import Episode, Example, Sampling, seed_of
 from visionthink.data.rows import Row
 from visionthink.engines.memory import PeakMemory
 from visionthink.evaluation.derived import derive
@@ -69,11 +68,10 @@ class Settings:
 
     def sampling(self, sample: str) -> Sampling:
         """A seed of its own for each sample; it does not depend on what else is asked."""
-        digest = hashlib.sha256(f"{self.seed}/{sample}".encode()).digest()
         return Sampling(
             temperature=self.temperature,
             max_tokens=self.max_tokens,
-            seed=int.from_bytes(digest[:4], "big") >> 1,
+            seed=seed_of(self.seed, sample),
         )
 
 

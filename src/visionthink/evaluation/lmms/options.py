@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -10,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from visionthink.core.engine import Engine
 from visionthink.core.errors import UsageError
-from visionthink.core.types import Look, Sampling
+from visionthink.core.types import Look, Sampling, seed_of
 from visionthink.data.settings import checked
 from visionthink.evaluation.policies import Policy, parse_policy
 from visionthink.facade import GRIDS, open_engine
@@ -134,10 +133,9 @@ class ModelArgs(
         tasks stop at by default may stand between thoughts. Each sample has a seed of its own.
         """
         greedy = generation.get("do_sample") is False
-        digest = hashlib.sha256(f"{self.seed}/{sample}".encode()).digest()
         return Sampling(
             temperature=0.0 if greedy else float(generation.get("temperature") or 0.0),
             top_p=float(generation.get("top_p") or 1.0),
             max_tokens=int(generation.get("max_new_tokens") or 1024) + self.thought_tokens,
-            seed=int.from_bytes(digest[:4], "big") >> 1,
+            seed=seed_of(self.seed, sample),
         )
