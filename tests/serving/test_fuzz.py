@@ -234,36 +234,26 @@ def test_any_change_of_the_text_of_a_request(server: Served, data: st.DataObject
     check(server, body)
 
 
-@fuzzing
-@given(
-    st.text(max_size=40)
-    | st.sampled_from(["application/json; charset=utf-16", "text/json", "*/*"]),
-    st.dictionaries(
-        st.sampled_from(
-            [
-                "Accept",
-                "Authorization",
-                "Content-Encoding",
-                "Expect",
-                "Origin",
-                "X-Api-Key",
-                "Cookie",
-            ]
-        ),
-        st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_size=20),
-    ),
+words = st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_size=40)
+kinds = st.sampled_from(
+    ["application/json; charset=utf-16", "APPLICATION/JSON", "text/json", "*/*"]
 )
-def test_any_headers(server: Served, kind: str, headers: dict[str, str]):
+headers = st.sampled_from(
+    ["Accept", "Authorization", "Content-Encoding", "Cookie", "Expect", "Origin", "X-Api-Key"]
+)
+
+
+@fuzzing
+@given(kinds | words, st.dictionaries(headers, words))
+def test_any_headers(server: Served, kind: str, others: dict[str, str]):
     """Odd types of content, and headers that this server does not look at."""
-    said = {"Content-Type": kind.encode("utf-8", "replace").decode("latin-1")} | headers
-    said = {name: "".join(c for c in value if c.isprintable()) for name, value in said.items()}
-    reply = server.post(request(), **said)
+    reply = server.post(request(), **{"Content-Type": kind} | others)
     assert reply.status in (200, 415)
     assert reply.status == 200 or reply.error["message"]
 
 
 @fuzzing
-@given(st.text(st.characters(codec="latin-1", exclude_categories=["Cc"]), max_size=40))
+@given(words)
 def test_no_guess_is_a_key(locked: Served, guess: str):
     reply = locked.post(request(), Authorization=guess)
     assert (reply.status, reply.error["code"]) == (401, "invalid_api_key")
@@ -278,7 +268,7 @@ def locked() -> Generator[Served]:
 @fuzzing
 @given(st.data())
 def test_any_chunks(server: Served, data: st.DataObject):
-    """A body without a length, in pieces of any size; it may break off, as what it says may."""
+    """A body without a length, in pieces of any size, whole or cut off anywhere."""
     whole = json.dumps(VALID).encode()
     body = whole[: data.draw(st.integers(0, len(whole)) | st.just(len(whole)))]
     cuts = sorted(data.draw(st.lists(st.integers(0, len(body)), max_size=5)))
