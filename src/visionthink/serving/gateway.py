@@ -12,7 +12,7 @@ from pathlib import Path
 from visionthink.core import protocol
 from visionthink.core.episode import DEFAULT_PROFILE, Watch, check_question, run_episode
 from visionthink.core.errors import UsageError
-from visionthink.core.images import half_view
+from visionthink.core.images import Picture, half_view
 from visionthink.core.protocol import Profile
 from visionthink.core.types import Episode, Example, Look, Sampling
 from visionthink.serving.admission import Admission
@@ -27,7 +27,7 @@ from visionthink.serving.conversation import (
 from visionthink.serving.log import RequestLog
 from visionthink.serving.metrics import Metrics
 from visionthink.serving.options import Limits, ServeOptions
-from visionthink.serving.pool import Pool
+from visionthink.serving.pool import Lease, Pool
 from visionthink.serving.refusal import Refusal
 from visionthink.serving.remote import Fetcher
 from visionthink.serving.reply import MAX_TURNS, Head
@@ -104,17 +104,20 @@ class Gateway:
             Refusal: 4xx.
         """
         request = await asyncio.to_thread(read_request, body)
-        look, trace = self._wishes(request)
+        wished, trace = self._wishes(request)
         limits = self.options.limits
         places = images_in(request.messages, limits)
         began = time.perf_counter()
         fetched = await self._fetch(places)
-        pictures = await asyncio.to_thread(open_images, places, fetched, limits)
-        example = to_example(request.messages, pictures)
-        if not example.images:
-            look = "high"  # there is nothing to look at twice
-        check_question(example, look, self.options.profile, MAX_TURNS)
-        key = await asyncio.to_thread(cache_key, example)
+
+        def opened() -> tuple[Example, Look, bytes]:
+            example = to_example(request.messages, open_images(places, fetched, limits))
+            # Without an image there is nothing to look at twice.
+            look: Look = wished if example.images else "high"
+            check_question(example, look, self.options.profile, MAX_TURNS)
+            return example, look, cache_key(example)
+
+        example, look, key = await asyncio.to_thread(opened)
         if example.images:
             self.metrics.prepared("open", time.perf_counter() - began)
         return Asked(
@@ -150,15 +153,7 @@ class Gateway:
         with self.pool.lease(asked.key) as engine:
             if asked.look != "high":
                 # Off the event loop; run_episode finds the views made, and the engine their bytes.
-                began = time.perf_counter()
-                views = await asyncio.to_thread(
-                    lambda: [half_view(picture, engine.grid) for picture in asked.example.images]
-                )
-                self.metrics.prepared("halve", time.perf_counter() - began)
-                if engine.is_remote:
-                    began = time.perf_counter()
-                    await asyncio.to_thread(lambda: [view.encoded() for view in views])
-                    self.metrics.prepared("encode", time.perf_counter() - began)
+                await asyncio.to_thread(self._prepare_views, asked.example.images, engine)
             return await run_episode(
                 asked.example,
                 engine,
@@ -168,6 +163,16 @@ class Gateway:
                 sampling=asked.sampling,
                 watch=watch,
             )
+
+    def _prepare_views(self, pictures: Sequence[Picture], engine: Lease) -> None:
+        began = time.perf_counter()
+        views = [half_view(picture, engine.grid) for picture in pictures]
+        halved = time.perf_counter()
+        self.metrics.prepared("halve", halved - began)
+        if engine.is_remote:
+            for view in views:
+                view.encoded()
+            self.metrics.prepared("encode", time.perf_counter() - halved)
 
     async def views(self, asked: Asked) -> list[str]:
         """The first looks as the model gets them, as data URLs; none where it gets originals."""
