@@ -30,14 +30,19 @@ class Served:
         name: what the server calls the checkpoint.
         local: the checkpoint in transformers.
         remote: the checkpoint in vLLM, at `url`.
+        server: that vLLM.
         sent: the bodies of the server's replies to `remote`, newest last.
     """
 
     name: str
-    url: str
     local: HFEngine
     remote: OpenAIEngine
+    server: vllm_server.Server
     sent: list[dict[str, Any]]
+
+    @property
+    def url(self) -> str:
+        return self.server.url
 
     def prompt_ids(self, *messages: Message) -> list[int]:
         """The prompt as the hf engine tokenises it, one placeholder for each visual token."""
@@ -54,15 +59,15 @@ def served(
     scratch = tmp_path_factory.mktemp(name)
     folder = RANDOM[name](scratch / "checkpoint") if name in RANDOM else CHECKPOINTS / name
     local = HFEngine(folder, device="cpu", dtype="float32")
-    with vllm_server.serve(folder, name, scratch) as url, pytest.MonkeyPatch.context() as patch:
+    with vllm_server.serve(folder, name, scratch) as server, pytest.MonkeyPatch.context() as patch:
         remote = OpenAIEngine(
-            url,
+            server.url,
             name,
             grid=local.grid,  # servers do not tell a checkpoint's own pixel limits
             profile="mini",
             extra_body={"return_token_ids": True},
         )
-        yield Served(name, url, local, remote, record(patch))
+        yield Served(name, local, remote, server, record(patch))
 
 
 def record(patch: pytest.MonkeyPatch) -> list[dict[str, Any]]:

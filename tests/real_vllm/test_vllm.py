@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from types import SimpleNamespace
@@ -23,7 +24,7 @@ from visionthink.core import protocol
 from visionthink.core.engine import Engine
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import EngineError, ServerError
-from visionthink.core.images import Picture, half_view
+from visionthink.core.images import Picture, half_view, visual_tokens
 from visionthink.core.types import Completion, Episode, Example, Look, Message, Sampling, StopReason
 from visionthink.engines.openai import OpenAIEngine
 from visionthink.mini.shipped import load_samples
@@ -319,6 +320,41 @@ def test_the_server_itself_would_take_them_for_control_tokens(served: Served) ->
     assert served.sent[-1]["prompt_token_ids"].count(served.local.checkpoint.turn_id) == 3
     with pytest.raises(EngineError, match="3 turns for 1 messages"):
         asyncio.run(served.local.generate([message], SHORT))
+
+
+# The server's own tool format
+
+
+def test_a_call_comes_back_and_the_original_goes_out(served: Served) -> None:
+    """Functions beside images, a call that its parser takes out, and both images in the prompt.
+
+    The call is forced, since these weights make none by themselves; their templates leave functions
+    out of the prompt.
+    """
+    native = protocol.PROFILES["native"]
+    original = picture(served, 65)
+    opening = protocol.opening(native, [half_view(original, served.local.grid)], QUESTION)
+    call = '<tool_call>\n{"name": "resize_image", "arguments": {"action": "resize"}}\n</tool_call>'
+    forced = OpenAIEngine(
+        served.url,
+        served.name,
+        extra_body={"structured_outputs": {"regex": re.escape(call)}},
+    )
+
+    async def talk(remote: OpenAIEngine) -> Completion:
+        first = await forced.generate(opening, Sampling(max_tokens=200))
+        await forced.close()
+        reply = protocol.said(native, first)
+        shown = protocol.tool_response(native, [original], reply.calls[0].id)
+        await remote.generate((*opening, reply, shown), SHORT)
+        return first
+
+    first = run(served, talk)
+    assert isinstance(protocol.parse_reply(first.text, native), protocol.Request)
+    assert [call.name for call in first.calls] == ["resize_image"]
+    grid = served.local.grid
+    tokens = [visual_tokens(view.size, grid) for view in (half_view(original, grid), original)]
+    assert served.sent[-1]["prompt_token_ids"].count(image_id(served)) == sum(tokens)
 
 
 # Errors

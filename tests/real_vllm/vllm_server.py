@@ -11,11 +11,13 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from serving.gateway_process import read_metrics
 
 ROOT = Path(__file__).parents[2]
 ENVIRONMENT = ROOT / ".venv-vllm"
@@ -41,38 +43,86 @@ def is_installed() -> bool:
     return (ENVIRONMENT / "stamp").is_file()
 
 
+class Server:
+    """A server of the checkpoint in `folder`, on one port from start to start."""
+
+    def __init__(self, folder: Path, name: str, scratch: Path, own: str) -> None:
+        self._port = free_port()
+        self._log = scratch / "server.log"
+        self._scratch = scratch
+        self._own = own
+        self._command = [
+            str(ENVIRONMENT / "bin" / "python"),
+            *("-m", "vllm.entrypoints.openai.api_server"),
+            *("--model", str(folder), "--served-model-name", name),
+            *("--host", "127.0.0.1", "--port", str(self._port)),
+            *("--dtype", "float32", "--enforce-eager"),
+            *("--block-size", str(BLOCK), "--enable-prefix-caching"),
+            "--enable-prompt-tokens-details",
+            *("--limit-mm-per-prompt", '{"image": 8, "video": 0}'),
+            *("--enable-auto-tool-choice", "--tool-call-parser", "hermes"),
+        ]
+        self._process: subprocess.Popen[bytes]
+
+    @property
+    def root(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def url(self) -> str:
+        return f"{self.root}/v1"
+
+    def metric(self, name: str, *labels: str) -> float:
+        """The sum of a metric over the labels that are not named."""
+        with urllib.request.urlopen(f"{self.root}/metrics", timeout=60) as response:  # noqa: S310
+            found = read_metrics(response.read().decode())
+        return sum(value for key, value in found.items() if {name, *labels} <= set(key.split()))
+
+    def start(self) -> None:
+        paths = {"TMPDIR": self._own, "VLLM_CACHE_ROOT": self._own, "VLLM_CONFIG_ROOT": self._own}
+        with self._log.open("ab") as output:
+            self._process = subprocess.Popen(
+                self._command,
+                cwd=self._scratch,
+                env={**os.environ, **SETTINGS, **paths},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # its workers can be ended with it, as one group
+                preexec_fn=_start_gently,
+            )
+        wait_until_ready(self._process, f"{self.root}/health", self._log)
+
+    def kill(self) -> None:
+        """End it and its workers without a warning, as the kernel does when memory is short."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def stop(self) -> None:
+        """Ask it to end, give its workers a moment, then end what is left of its group."""
+        self._process.terminate()
+        deadline = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < deadline:
+            self._process.poll()
+            try:
+                os.killpg(self._process.pid, 0)
+            except ProcessLookupError:
+                return
+            time.sleep(0.1)
+        self.kill()
+
+
 @contextmanager
-def serve(folder: Path, name: str, scratch: Path) -> Iterator[str]:
-    """Serve `folder` on a free port until the end of the block; the log is in `scratch`."""
-    port = free_port()
-    log = scratch / "server.log"
-    command = [
-        str(ENVIRONMENT / "bin" / "python"),
-        *("-m", "vllm.entrypoints.openai.api_server"),
-        *("--model", str(folder), "--served-model-name", name),
-        *("--host", "127.0.0.1", "--port", str(port)),
-        *("--dtype", "float32", "--enforce-eager"),
-        *("--block-size", str(BLOCK), "--enable-prefix-caching", "--enable-prompt-tokens-details"),
-        *("--limit-mm-per-prompt", '{"image": 8, "video": 0}'),
-    ]
+def serve(folder: Path, name: str, scratch: Path) -> Generator[Server]:
+    """Serve `folder` until the end of the block; the log is in `scratch`."""
     # vLLM leaves sockets and caches behind. Sockets need a short path.
-    with tempfile.TemporaryDirectory(prefix="vllm-") as own, log.open("wb") as output:
-        paths = {"TMPDIR": own, "VLLM_CACHE_ROOT": own, "VLLM_CONFIG_ROOT": own}
-        server = subprocess.Popen(
-            command,
-            cwd=scratch,
-            env={**os.environ, **SETTINGS, **paths},
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,  # its workers can be ended with it, as one group
-            preexec_fn=_start_gently,
-        )
+    with tempfile.TemporaryDirectory(prefix="vllm-") as own:
+        server = Server(folder, name, scratch, own)
         try:
-            wait_until_ready(server, f"http://127.0.0.1:{port}/health", log)
-            yield f"http://127.0.0.1:{port}/v1"
+            server.start()
+            yield server
         finally:
-            stop(server)
+            server.stop()
 
 
 def _start_gently() -> None:
@@ -103,18 +153,3 @@ def wait_until_ready(server: subprocess.Popen[bytes], health: str, log: Path) ->
 
 def tail(log: Path, lines: int = 60) -> str:
     return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
-
-
-def stop(server: subprocess.Popen[bytes]) -> None:
-    """Ask the server to end, give its workers a moment, then end what is left of its group."""
-    server.terminate()
-    deadline = time.monotonic() + STOP_SECONDS
-    while time.monotonic() < deadline:
-        server.poll()
-        try:
-            os.killpg(server.pid, 0)
-        except ProcessLookupError:
-            return
-        time.sleep(0.1)
-    os.killpg(server.pid, signal.SIGKILL)
-    server.wait()

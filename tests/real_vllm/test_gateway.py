@@ -1,0 +1,251 @@
+"""`visionthink serve` in front of a real vLLM server, asked by the unmodified openai client.
+
+The embedded checkpoint decides and answers: nothing is scripted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import openai
+import pytest
+from conftest import EMBEDDED, Served
+from vllm_server import BLOCK
+
+from serving.gateway_process import Gateway, gateway, wait_for
+from serving.gateways import image_part, request, user
+from visionthink.core.episode import run_episode
+from visionthink.core.types import Episode, Example, Look
+from visionthink.mini.shipped import load_samples
+from visionthink.mini.world import make_example
+
+pytestmark = [
+    pytest.mark.vllm,
+    pytest.mark.parametrize("served", [EMBEDDED], indirect=True),
+]
+
+STRONG = ("receipt", "tag", "chart_label", "hatch")
+WEAK = ("colour", "shape", "position", "large_print")
+
+
+@pytest.fixture(scope="module")
+def server(served: Served) -> Generator[Gateway]:
+    with gateway("--upstream", served.url, "--grid", "mini", "--profile", "mini") as running:
+        yield running
+
+
+def asked(example: Example, model: str = EMBEDDED, **fields: Any) -> Any:
+    """The request for an example, as any client writes it."""
+    images = [image_part(picture.data_url()) for picture in example.images]
+    return request(user(example.question, *images), model=model, **fields)
+
+
+def answered(server: Gateway, example: Example, model: str = EMBEDDED) -> Any:
+    return server.client().chat.completions.create(**asked(example, model))
+
+
+def engine_episode(served: Served, example: Example, look: Look = "auto") -> Episode:
+    """The same without a gateway."""
+    return asyncio.run(run_episode(example, served.remote, look=look))
+
+
+# One request
+
+
+def test_samples_are_answered_at_once_or_after_a_request(served: Served, server: Gateway):
+    """Weak ones from the half view, a quarter of the tokens; strong ones cost a quarter more."""
+    for example in load_samples():
+        reply = answered(server, example)
+        usage, message = reply.usage, reply.choices[0].message
+        strong = example.metadata["kind"] == "strong"
+        assert message.content == example.answer
+        assert message.reasoning_content
+        assert usage.visionthink["requested"] == strong
+        assert usage.visionthink["saved_ratio"] == (-0.25 if strong else 0.75)
+        if strong:
+            assert usage.prompt_tokens_details.cached_tokens >= BLOCK
+
+
+def test_a_stream_tells_the_same(served: Served, server: Gateway):
+    """Thoughts token by token from both turns, then the answer in one piece."""
+    for example in load_samples():
+        whole = answered(server, example)
+        stream = server.client().chat.completions.create(
+            **asked(example, stream=True, stream_options={"include_usage": True})
+        )
+        *chunks, last = list(stream)
+        told = [c.choices[0].delta for c in chunks]
+        thoughts = [d.reasoning_content for d in told if getattr(d, "reasoning_content", None)]
+        contents = [d.content for d in told if d.content]
+        message = whole.choices[0].message
+        assert contents == [message.content] == [example.answer]
+        assert "".join(thoughts) == message.reasoning_content
+        assert len(thoughts) > 2  # there are two turns at most
+        assert last.usage.completion_tokens == whole.usage.completion_tokens
+        assert last.usage.visionthink == whole.usage.visionthink
+
+
+@pytest.mark.parametrize("look", ["auto", "low", "high"])
+def test_several_images_are_those_of_the_engine(served: Served, server: Gateway, look: Look):
+    """The model never saw two images at once; what it makes of them is the same both ways."""
+    tag, colour = (make_example(family, 900, "test") for family in ("tag", "colour"))
+    example = Example((*tag.images, *colour.images), tag.question)
+    reply = answered(server, example, EMBEDDED if look == "auto" else f"{EMBEDDED}:{look}")
+    episode = engine_episode(served, example, look)
+    assert reply.choices[0].message.content == episode.answer
+    assert reply.usage.prompt_tokens == episode.ledger.prompt_tokens
+    assert reply.usage.completion_tokens == episode.ledger.completion_tokens
+    assert reply.usage.visionthink["visual_tokens"]["vanilla"] == episode.ledger.vanilla
+
+
+def test_a_longer_conversation_finds_the_shorter_one_cached(served: Served, server: Gateway):
+    example = make_example("colour", 901, "test")
+    first = answered(server, example)
+    said: list[Any] = [
+        *asked(example)["messages"],
+        {"role": "assistant", "content": first.choices[0].message.content},
+        user(make_example("shape", 901, "test").question),
+    ]
+    second: Any = server.client().chat.completions.create(model=EMBEDDED, messages=said)
+    blocks = first.usage.prompt_tokens // BLOCK * BLOCK
+    assert second.usage.prompt_tokens_details.cached_tokens >= blocks > 0
+
+
+# Errors
+
+
+def test_a_prompt_that_vllm_refuses(served: Served, server: Gateway):
+    """Digits are a token each, and the context is 4096 tokens; the upstream's words say so."""
+    example = make_example("tag", 902, "test")
+    long = Example(example.images, "7" * 5000)
+    with pytest.raises(openai.BadRequestError) as caught:
+        answered(server, long)
+    assert caught.value.code == "upstream_refused"
+    assert "4096" in caught.value.message
+    assert "127.0.0.1" not in caught.value.message
+
+
+def test_more_images_than_vllm_takes(served: Served, server: Gateway):
+    """It takes 8."""
+    example = make_example("tag", 903, "test")
+    with pytest.raises(openai.BadRequestError) as caught:
+        answered(server, Example(example.images * 9, example.question))
+    assert caught.value.code == "upstream_refused"
+    assert "8 image" in caught.value.message
+
+
+def test_an_upstream_without_the_model(served: Served):
+    """The client is told that there is no answer; the operator, why."""
+    with gateway("--upstream", served.url, "--upstream-model", "gpt-0") as wrong:
+        assert wrong.status("/health") == 200
+        assert wrong.status("/ready") == 503
+        with pytest.raises(openai.InternalServerError) as caught:
+            answered(wrong, make_example("tag", 904, "test"), "gpt-0")
+        assert (caught.value.status_code, caught.value.code) == (503, "upstream_unreachable")
+        assert f"has no model 'gpt-0'; it has {EMBEDDED}" in wrong.told
+
+
+# Many clients
+
+
+def test_many_clients_get_their_own_answers(served: Served, server: Gateway):
+    """320 questions of 16 clients, half of which need the original.
+
+    What the model gets wrong it gets wrong without the gateway too. In 99 of 100 second turns at
+    least, all whole blocks of the first prompt are found in the prefix cache, its image among them.
+    """
+    families = [*WEAK, *STRONG]
+    examples = [make_example(f, seed, "test") for seed in range(1000, 1040) for f in families]
+    client = server.client()
+
+    def ask(example: Example) -> Any:
+        return client.chat.completions.create(**asked(example, f"{EMBEDDED}:trace"))
+
+    with ThreadPoolExecutor(16) as clients:
+        replies = list(clients.map(ask, examples))
+    wrong = [
+        (example, reply.choices[0].message.content)
+        for example, reply in zip(examples, replies, strict=True)
+        if reply.choices[0].message.content != example.answer
+    ]
+    assert len(wrong) <= 0.03 * len(examples)
+    for example, said in wrong:
+        assert engine_episode(served, example).answer == said
+    turns = [reply.visionthink["turns"] for reply in replies]
+    second = [(first["cost"], *rest) for first, *rest in turns if rest]
+    assert len(second) >= 0.45 * len(examples)
+    hits = [
+        then["cost"]["cached_tokens"] >= first["prompt_tokens"] // BLOCK * BLOCK > 0
+        for first, then in second
+    ]
+    assert sum(hits) >= 0.99 * len(hits)
+
+
+# An upstream that dies
+
+
+def test_vllm_is_killed_under_load_and_started_again(served: Served, server: Gateway):
+    """Each request gets its answer or one clear error, and after the restart answers again.
+
+    Half of the clients stream. Nobody touches the gateway, and nothing is left in it: neither
+    requests nor connections, which it had before.
+    """
+    server.client().models.list()
+    files = server.files
+    outcomes: list[list[str]] = [[] for _ in range(8)]
+    enough = threading.Event()
+
+    def ask_on(number: int) -> None:
+        example = make_example(STRONG[number % 4], 1100 + number, "test")
+        with server.client() as client:
+            while not enough.is_set():
+                outcomes[number].append(outcome(client, example, stream=number % 2 == 1))
+                time.sleep(0.1)
+
+    def all_have(good: str, since: list[int]) -> bool:
+        return all(good in of[start:] for of, start in zip(outcomes, since, strict=True))
+
+    def so_far() -> list[int]:
+        return [len(of) for of in outcomes]
+
+    with ThreadPoolExecutor(len(outcomes)) as clients:
+        running = [clients.submit(ask_on, number) for number in range(len(outcomes))]
+        try:
+            wait_for(lambda: all_have("right", [0] * 8))
+            wait_for(lambda: served.server.metric("vllm:num_requests_running") > 0)
+            served.server.kill()
+            killed = so_far()
+            wait_for(lambda: all_have("upstream_unreachable", killed))
+            assert server.status("/ready") == 503
+            served.server.start()
+            wait_for(lambda: server.status("/ready") == 200)
+            started = so_far()
+            wait_for(lambda: all_have("right", started))
+        finally:
+            enough.set()
+        for client in running:
+            client.result()
+    assert {each for of in outcomes for each in of} == {"right", "upstream_unreachable"}
+    wait_for(lambda: server.files <= files)
+    assert server.metric("visionthink_requests_running") == 0
+    assert server.metric(f"visionthink_upstream_running {served.url}") == 0
+    assert server.metric(f"visionthink_upstream_up {served.url}") == 1
+
+
+def outcome(client: openai.OpenAI, example: Example, *, stream: bool) -> str:
+    """What a client makes of a reply: right, wrong, or the code of the error."""
+    try:
+        if stream:
+            chunks = client.chat.completions.create(**asked(example, stream=True))
+            said = "".join(chunk.choices[0].delta.content or "" for chunk in chunks)
+        else:
+            reply = client.chat.completions.create(**asked(example))
+            said = reply.choices[0].message.content or ""
+    except openai.APIError as error:
+        return error.code or type(error).__name__
+    return "right" if said == example.answer else f"wrong: {said}"
