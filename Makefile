@@ -10,7 +10,7 @@ PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt $(PI
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench results mini mini-bars test-vllm test-browser test-lmms-eval clean
+.PHONY: help demo test test-slow check format bench results mini mini-bars test-vllm test-browser test-lmms-eval lint-deploy clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -79,5 +79,8 @@ test-lmms-eval: $(READY)  ## Prove the plugin in real lmms-eval processes (build
 	bash scripts/lmms_env.sh
 	$(BIN)/pytest -m lmms tests/real_lmms
 
+lint-deploy:  ## Lint the container file, compose, Kubernetes and PromQL in deploy/ (builds .venv-deploy)
+	bash scripts/lint_deploy.sh
+
 clean:  ## Remove environments and outputs
-	rm -rf $(VENV) .venv-vllm .venv-lmms out runs .pytest_cache .hypothesis .ruff_cache
+	rm -rf $(VENV) .venv-vllm .venv-lmms .venv-deploy out runs .pytest_cache .hypothesis .ruff_cache
