@@ -189,6 +189,8 @@ class _Exchange:
             while news.is_set() or not task.done():
                 await news.wait()
                 news.clear()
+                if turns:
+                    await self._begin_events(head, asked)  # the first words may be long in coming
                 while asked.views and begun < len(turns):
                     views = [] if begun else await gateway.views(asked)
                     told = beginning(turns[:begun], profile, views)
@@ -220,13 +222,17 @@ class _Exchange:
         finish: str | None = None,
         **more: Any,
     ) -> None:
+        await self._begin_events(head, asked)
         usage = {"usage": None} if asked.usage else {}
-        if not self._streaming:
-            self._streaming = True
-            await self._send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
-            role = {"role": "assistant", "content": "", "refusal": None}
-            await self._send_event(chunk(head, role, **usage))
         await self._send_event(chunk(head, delta, finish, **usage, **more))
+
+    async def _begin_events(self, head: Head, asked: Asked) -> None:
+        if self._streaming:
+            return
+        self._streaming = True
+        await self._send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
+        role = {"role": "assistant", "content": "", "refusal": None}
+        await self._send_event(chunk(head, role, **({"usage": None} if asked.usage else {})))
 
     async def _send_event(self, value: dict[str, Any]) -> None:
         data = json.dumps(value, separators=(",", ":"))
