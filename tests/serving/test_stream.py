@@ -198,6 +198,20 @@ def test_thoughts_come_while_the_model_is_still_at_it():
         assert said == "Let me see more."
 
 
+def test_a_stream_begins_when_the_model_does():
+    """Nothing is told of its first piece, an opening tag; that there is one is."""
+    gate = threading.Event()
+    parts = events(*spell(DIRECT))
+    with (
+        ChatServer(streams(*parts, gate=gate, held=1)) as vllm,
+        served(upstream(vllm.url)) as server,
+    ):
+        chunks = iter(stream(server))
+        assert next(chunks).choices[0].delta.role == "assistant"
+        gate.set()
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "red"
+
+
 def test_two_turns_of_an_upstream():
     first = streams(*events(*spell(REQUEST)))
     second = streams(*events(*spell(DIRECT)))
