@@ -70,43 +70,44 @@ def tables(rows: Sequence[Row], timed: Sequence[Row], parameters: int, tokens: i
         return found["mini", "all", policy]
 
     kinds = {row["family"]: row["kind"] for row in rows if row["suite"] == "mini" and row["kind"]}
+    families = sorted(kinds, key=lambda family: kinds[family] != "weak")
     auto, oracle = whole("auto"), whole("oracle")
-    beyond = _mean(auto, "visual_token_ratio") - _mean(oracle, "visual_token_ratio")
+    beyond = auto["visual_token_ratio"]["mean"] - oracle["visual_token_ratio"]["mean"]
+    shown = [policy for policy in POLICIES if policy != "random:0.3"]
+
+    def cells(suite: str, family: str, figure: str = "accuracy") -> list[str]:
+        return [f"{100 * found[suite, family, of][figure]['mean']:.1f}" for of in shown]
+
     parts = [
         _table(
             ["policy", "accuracy", "of vanilla", "visual tokens", "requests", "prefill FLOPs"],
             [_line(title, whole(policy)) for policy, title in POLICIES.items()],
         ),
-        f"{whole('high')['n']} x {len(SEEDS)} drawings, 70 % from weak and 30 % from strong "
-        "families; means over seeds, ± standard error over seeds.",
-        f"| bar | | |\n|---|---|---|\n"
-        f"| `auto` of vanilla's accuracy | ≥ {ENOUGH:.0%} | {auto['of_vanilla']:.1%}"
-        f"{_met(auto['of_vanilla'] >= ENOUGH)} |\n"
-        f"| visual tokens of `auto` beyond the oracle's | ≤ {100 * BEYOND_ORACLE:.0f} points | "
-        f"{100 * beyond:+.1f} points{_met(beyond <= BEYOND_ORACLE)} |",
-        "![Accuracy over visual tokens of all policies](results/compare_accuracy_tokens.png)",
+        f"{whole('high')['n']:,} drawings of three seeds, 70 % from weak and 30 % from strong "
+        "families. Means over seeds, ± standard error over seeds where it shows.",
         _table(
-            ["family", *(f"`{policy}`" for policy in POLICIES if policy != "random:0.3")],
+            ["bar", "", ""],
             [
                 [
-                    f"{family} ({kind})",
-                    *(
-                        _percent(found["mini", family, policy]["accuracy"])
-                        for policy in POLICIES
-                        if policy != "random:0.3"
-                    ),
-                ]
-                for family, kind in kinds.items()
-            ]
-            + [
+                    "`auto`: accuracy of vanilla's",
+                    f"≥ {100 * ENOUGH:.0f} %",
+                    f"{100 * auto['of_vanilla']:.1f} %{_met(auto['of_vanilla'] >= ENOUGH)}",
+                ],
                 [
-                    "weave (lucky, not in the mix)",
-                    *(
-                        _percent(found["mini:lucky", "all", policy]["accuracy"])
-                        for policy in POLICIES
-                        if policy != "random:0.3"
-                    ),
-                ]
+                    "`auto`: visual tokens beyond the oracle's",
+                    f"≤ {100 * BEYOND_ORACLE:.0f} points",
+                    f"{100 * beyond:+.1f} points{_met(beyond <= BEYOND_ORACLE)}",
+                ],
+            ],
+        ),
+        "![Accuracy over visual tokens of all policies](results/compare_accuracy_tokens.png)",
+        "Accuracy by family, in %:",
+        _table(
+            ["family", *(f"`{policy}`" for policy in shown)],
+            [
+                *([f"{of} ({kinds[of]})", *cells("mini", of)] for of in families),
+                ["weave (lucky, not in the mix)", *cells("mini:lucky", "all")],
+                ["weave: visual tokens", *cells("mini:lucky", "all", "visual_token_ratio")],
             ],
         ),
         "![Requests by family](results/compare_requests.png)",
@@ -121,14 +122,13 @@ def tables(rows: Sequence[Row], timed: Sequence[Row], parameters: int, tokens: i
 
 
 def _line(title: str, row: Row) -> list[str]:
-    share = "" if row["of_vanilla"] is None else f"{row['of_vanilla']:.1%}"
-    rate = _mean(row, "request_rate")
+    rate = row["request_rate"]["mean"]
     return [
         title,
         _percent(row["accuracy"]),
-        share,
+        "-" if row["of_vanilla"] is None else f"{100 * row['of_vanilla']:.1f} %",
         _percent(row["visual_token_ratio"]),
-        f"{rate:.1%}" if rate else "-",
+        f"{100 * rate:.1f} %" if rate else "-",
         _percent(row["flops_ratio"]),
     ]
 
@@ -145,14 +145,11 @@ def _timing(line: Row) -> list[str]:
     ]
 
 
-def _mean(row: Row, name: str) -> float:
-    return row[name]["mean"]
-
-
 def _percent(figure: Mapping[str, float | None]) -> str:
     mean, error = figure["mean"], figure["stderr"]
     assert mean is not None
-    return f"{100 * mean:.1f} %" if not error else f"{100 * mean:.1f} ± {100 * error:.1f} %"
+    spread = f"{100 * (error or 0):.1f}"
+    return f"{100 * mean:.1f} %" if spread == "0.0" else f"{100 * mean:.1f} ± {spread} %"
 
 
 def _met(met: bool) -> str:
