@@ -205,7 +205,7 @@ def test_vllm_is_killed_under_load_and_started_again(served: Served, server: Gat
         with server.client() as client:
             while not enough.is_set():
                 outcomes[number].append(outcome(client, example, stream=number % 2 == 1))
-                time.sleep(0.1)
+                time.sleep(0.5)
 
     def all_have(good: str, since: list[int]) -> bool:
         return all(good in of[start:] for of, start in zip(outcomes, since, strict=True))
