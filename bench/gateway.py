@@ -122,7 +122,11 @@ class Match:
             values.append(took["bare"] / took["server"])
             for side, seconds in took.items():
                 rates[side].append(count / seconds)
-            print(f"{clients} clients, round {number + 1}/{rounds}", file=sys.stderr)
+            print(
+                f"{clients} clients, round {number + 1}/{rounds}: server {took['server']:.2f} s, "
+                f"bare {took['bare']:.2f} s",
+                file=sys.stderr,
+            )
         print(
             f"{clients} clients: {statistics.median(rates['bare']):.1f} episodes/s bare, "
             f"{statistics.median(rates['server']):.1f} through the server, which computes "
