@@ -32,7 +32,7 @@ demo: $(READY)  ## Run the main job on shipped sample images; leaves out/demo.ht
 test: $(READY)  ## Run all tests that need no server
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4
 
-test-slow: $(READY)  ## Train in processes of their own: two of them, sharded, killed and resumed (minutes)
+test-slow: $(READY)  ## Train in processes of their own: two of them, sharded, killed and resumed; and a server under load (minutes)
 	$(BIN)/pytest -m slow
 
 check: $(READY)  ## Format, lint, types, generated docs
@@ -51,6 +51,7 @@ format: $(READY)  ## Rewrite what `make check` would complain about
 bench: $(READY)  ## Speed ratios, measured side by side
 	$(BIN)/python bench/run.py
 	$(BIN)/python bench/policies.py
+	$(BIN)/python bench/gateway.py
 	$(BIN)/python bench/train_step.py
 
 results: $(READY)  ## Remake docs/results.md: trainings (hours) and the comparison of policies (an hour)
