@@ -69,7 +69,7 @@ def test_a_folder_of_images(run: Run, tmp_path: Path):
         "images     3 of 2 sizes, 112x112 (16 visual tokens, 4 at half size) to "
         "224x112 (32 visual tokens, 8 at half size)" in given.out
     )
-    assert given.err.startswith(f"Note: 1 images were left out: {tmp_path / 'd.gif'}: ")
+    assert given.err.startswith(f"Note: images left out: 1, the first: {tmp_path / 'd.gif'}: ")
     told = json.loads(run("plan", tmp_path, "--model", "mini", "--json").out)
     assert len(told["left_out"]) == 1
 

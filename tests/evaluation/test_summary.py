@@ -114,6 +114,19 @@ def test_seconds_alone_and_at_once_are_told_apart():
     assert (row["seconds_alone"], row["seconds_per_sample"]) == (1.5, 1.5)
 
 
+def test_seconds_alone_are_weighted_as_requests_are():
+    """Alone 1 s direct and 3 s requested; of all four three requested: (1 + 3 · 3) / 4 = 2.5 s. If
+    none that requested was alone, nobody knows.
+    """
+    told = [(1.0, False, True), (3.0, True, True), (9.0, True, False), (9.0, True, False)]
+    samples = [
+        sample("auto", f"w{i}", 1.0, seconds=seconds, requested=requested, alone=alone)
+        for i, (seconds, requested, alone) in enumerate(told)
+    ]
+    assert rows_of(samples, "auto")[-1]["seconds_alone"] == 2.5
+    assert rows_of([samples[0], *samples[2:]], "auto")[-1]["seconds_alone"] is None
+
+
 def test_large_images_weigh_more():
     """A small image of 4 tokens that is not requested, and one of 100 whose original of 400 is:
     (4 + 100 + 400) / (16 + 400).

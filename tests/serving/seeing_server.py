@@ -1,8 +1,8 @@
 """An upstream that looks: its answer is the colour and size of the image that it got.
 
 `python seeing_server.py` prints its port. The colour is that of the top left corner, which halving
-does not change. Where that is an odd number the original is requested first; the second turn's images must
-be of one colour. Every fiftieth colour is turned away with 503 when it comes first.
+does not change. Where that is an odd number the original is requested first; the second turn's
+images must be of one colour. Every fiftieth colour is turned away with 503 when it comes first.
 """
 
 from __future__ import annotations

@@ -141,8 +141,9 @@ def test_many_more_clients_than_places(capsys: pytest.CaptureFixture[str]):
     share = statistics.quantiles(load.seconds, n=20)
     with capsys.disabled():
         print(
-            f"\n{load.answered} answers in {took:.0f} s, p50 {share[9]:.2f} s, p95 {share[18]:.2f} s "
-            f"with waits; {found['visionthink_requests_total busy']:.0f} times 429; memory at most "
+            f"\n{load.answered} answers in {took:.0f} s, "
+            f"p50 {share[9]:.2f} s, p95 {share[18]:.2f} s with waits; "
+            f"{found['visionthink_requests_total busy']:.0f} times 429; memory at most "
             f"{max(first):.0f} MiB in the first half, {max(second):.0f} MiB in the second"
         )
     assert load.wrong == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,11 @@ def command(
     pictures = [open_picture(_piped() if image == "-" else image) for image in images]
     example = Example(tuple(pictures), question)
     check_question(example, look, profile, max_turns)  # before the wait for a model
+    model = engine_from(**engine)
     episode = asyncio.run(
         run_episode(
             example,
-            engine_from(**engine),
+            model,
             look=look,
             profile=profile,
             max_turns=max_turns,
@@ -73,6 +75,14 @@ def command(
     else:
         if episode.model in EMBEDDED:
             click.echo(f"model        {episode.model}: {EMBEDDED_HINT}", err=True)
+        for size in dict.fromkeys(picture.size for picture in pictures):
+            if math.prod(size) > model.grid.max_pixels:
+                width, height = model.grid.seen_size(size)
+                click.echo(
+                    f"shrunk       {size[0]:,} x {size[1]:,} px to {width:,} x {height:,}: the "
+                    f"model sees at most {model.grid.max_pixels:,} px of an original",
+                    err=True,
+                )
         click.echo(transcript(episode), err=True)
         click.echo(episode.answer)
     if page is not None:  # last: a page that cannot be written must not cost the answer

@@ -130,7 +130,7 @@ def command(
         return
     click.echo(_text(planned, workload, found, dtype))
     if left_out:
-        click.echo(f"Note: {len(left_out):,} images were left out: {left_out[0]}", err=True)
+        click.echo(f"Note: images left out: {len(left_out):,}, the first: {left_out[0]}", err=True)
 
 
 def _images(folder: Path | None, sizes: Sequence[str]) -> tuple[Counter[Size], list[str]]:

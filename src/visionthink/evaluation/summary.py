@@ -11,7 +11,8 @@
     ..._kept             visual tokens left in the last layer, where pruning takes some out on the
                          way (visual_token_ratio counts their average over the layers then)
     seconds_per_sample   wall clock: mean seconds of an episode over the episodes at once
-    seconds_alone        wall clock of an episode while no other ran: mean over those that had that
+    seconds_alone        wall clock of an episode while no other ran: the means of direct and of
+                         requested ones that had that, weighted as these are among all
     peak_memory          the most bytes that the policy took; see `engines.memory`
     flops_ratio          prefill FLOPs, vision tower included, over those of the originals alone
     paper_flops_ratio    the same by the paper's formula (§2.2)
@@ -151,9 +152,8 @@ def _row(
     def average(of: Callable[[Sample], float]) -> float | None:
         return mean([of(sample) for sample in good])
 
-    alone = [sample.seconds for sample in good if sample.alone]
     together = [sample.seconds for sample in good if not sample.alone]
-    seconds = mean(together) if together else mean(alone)
+    seconds = mean(together or [sample.seconds for sample in good])
     return {
         "suite": suite,
         "family": family,
@@ -170,13 +170,25 @@ def _row(
         "visual_token_ratio_replaced": _ratio(
             (s.tokens[1] or s.tokens[0], s.tokens[2]) for s in good
         ),
-        "seconds_alone": mean(alone),
+        "seconds_alone": _seconds_alone(good),
         "peak_memory": max((s.peak_memory for s in good if s.peak_memory), default=None),
         "visual_token_ratio_kept": _ratio((s.kept, s.tokens[2]) for s in good),
         "paper_flops_ratio": _ratio(sample.paper_flops for sample in good),
         "prompt_tokens": average(lambda sample: sample.texts[0]),
         "completion_tokens": average(lambda sample: sample.texts[1]),
     }
+
+
+def _seconds_alone(samples: Sequence[Sample]) -> float | None:
+    """None where those that requested, or those that did not, never ran alone."""
+    total = 0.0
+    for requested in (False, True):
+        of = [sample for sample in samples if sample.requested is requested]
+        alone = mean([sample.seconds for sample in of if sample.alone])
+        if of and alone is None:
+            return None
+        total += len(of) * (alone or 0.0)
+    return total / len(samples) if samples else None
 
 
 def _ratio(pairs: Iterable[tuple[int, int] | None]) -> float | None:

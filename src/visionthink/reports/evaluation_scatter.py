@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 
 CEILING = ("oracle",)
 """Sorts that nobody can run: they look at the right answers."""
-FRONT, LOT, BEST = "Pareto front", "requests by lot: 25 % + p", "best choice of requests"
+FRONT, LOT, BEST = "Pareto front", "requests by lot: low + p", "best choice of requests"
 _CAPTION = (
     "Up and to the left is better. Visual tokens are those that the model ran over, over those of "
-    "the originals alone; right of the line at 100 % (p = 75 %) requests cost more than they save."
+    "the originals alone; right of the line at 100 % requests cost more than they save."
 )
 _LINES = {
     FRONT: "No policy beats those on the Pareto front.",
