@@ -38,17 +38,19 @@ def test_the_answer_goes_to_stdout_and_the_trace_to_stderr(
     assert "125 %" in given.err
 
 
-def test_what_the_model_cannot_see_whole_is_said_so(tmp_path: Path, script: Path, run: Run) -> None:
-    """600x400 px are 240,000; of at most 50,176 px (64 cells of 28) a third of each side is left:
-    sqrt(240,000 / 50,176) = 2.187, and 600 / 2.187 / 28 = 9.8, 400 / 2.187 / 28 = 6.5 cells.
+def test_what_the_model_cannot_see_whole_is_said_so(tmp_path: Path, run: Run) -> None:
+    """600x400 px are 240,000; the embedded model takes 50,176 (64 cells of 28). Each side is divided
+    by sqrt(240,000 / 50,176) = 2.187: 600 / 2.187 / 28 = 9.8 and 400 / 2.187 / 28 = 6.5 cells.
     """
     Image.new("RGB", (600, 400), "white").save(tmp_path / "large.png")
-    words = ("ask", tmp_path / "large.png", "How much?", "--engine", "scripted", "--model", script)
-    given = run(*words, "--grid", "mini")
-    assert given.err.startswith(
-        "shrunk       600 x 400 px to 252 x 168: the model sees at most 50,176 px of an original\n"
-    )
-    assert "shrunk" not in run(*words).err
+    Image.new("RGB", (224, 112), "white").save(tmp_path / "small.png")
+    told = [
+        run("ask", tmp_path / name, "How much is the rye?", "--device", "cpu").err
+        for name in ("large.png", "small.png")
+    ]
+    line = "shrunk       600 x 400 px to 252 x 168: the model sees at most 50,176 px of an original"
+    assert [line in err.splitlines() for err in told] == [True, False]
+    assert "shrunk" not in told[1]
 
 
 def test_json_is_one_object_and_nothing_else(image: Path, script: Path, run: Run) -> None:
