@@ -27,15 +27,15 @@ POLICIES = {
     "high": "vanilla (`high`)",
     "low": "down-sample (`low`)",
     "auto": "**VisionThink (`auto`)**",
-    "oracle": "oracle",
-    "random:0.3": "requests by lot, 30 %",
-    "fastv:0.7": "FastV, 70 % kept",
-    "fastv:0.5": "FastV, 50 % kept",
-    "sparsevlm:0.7": "SparseVLM, 70 % kept",
-    "sparsevlm:0.5": "SparseVLM, 50 % kept",
-    "visionzip:0.7": "VisionZip, 70 % kept",
-    "visionzip:0.5": "VisionZip, 50 % kept",
     "auto+visionzip:0.5": "`auto`, first look VisionZip 50 %",
+    "fastv:0.5": "FastV, 50 % kept",
+    "fastv:0.7": "FastV, 70 % kept",
+    "sparsevlm:0.5": "SparseVLM, 50 % kept",
+    "sparsevlm:0.7": "SparseVLM, 70 % kept",
+    "visionzip:0.5": "VisionZip, 50 % kept",
+    "visionzip:0.7": "VisionZip, 70 % kept",
+    "random:0.3": "requests by lot, 30 %",
+    "oracle": "oracle: requests where only the original is right",
 }
 PLOTS = {"accuracy_tokens_suites": "compare_accuracy_tokens", "requests_1": "compare_requests"}
 """Plots of the report, and what they are called in docs/results."""
