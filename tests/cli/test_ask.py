@@ -39,8 +39,8 @@ def test_the_answer_goes_to_stdout_and_the_trace_to_stderr(
 
 
 def test_what_the_model_cannot_see_whole_is_said_so(tmp_path: Path, run: Run) -> None:
-    """600x400 px are 240,000; the embedded model takes 50,176 (64 cells of 28). Each side is divided
-    by sqrt(240,000 / 50,176) = 2.187: 600 / 2.187 / 28 = 9.8 and 400 / 2.187 / 28 = 6.5 cells.
+    """600x400 px are 240,000; the embedded model takes 50,176 (64 cells of 28). Each side is
+    divided by sqrt(240,000 / 50,176) = 2.187: 600 / 2.187 / 28 = 9.8 and 400 / 2.187 / 28 = 6.5.
     """
     Image.new("RGB", (600, 400), "white").save(tmp_path / "large.png")
     Image.new("RGB", (224, 112), "white").save(tmp_path / "small.png")
