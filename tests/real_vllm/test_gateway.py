@@ -72,7 +72,10 @@ def test_samples_are_answered_at_once_or_after_a_request(served: Served, server:
 
 
 def test_a_stream_tells_the_same(served: Served, server: Gateway):
-    """Thoughts token by token from both turns, then the answer in one piece."""
+    """Thoughts of both turns as they come, then the answer in one piece.
+
+    How many pieces there are is up to vLLM, which puts tokens together when nobody fetches them.
+    """
     for example in load_samples():
         whole = answered(server, example)
         stream = server.client().chat.completions.create(
@@ -85,7 +88,7 @@ def test_a_stream_tells_the_same(served: Served, server: Gateway):
         message = whole.choices[0].message
         assert contents == [message.content] == [example.answer]
         assert "".join(thoughts) == message.reasoning_content
-        assert len(thoughts) > 2  # there are two turns at most
+        assert len(thoughts) >= (2 if last.usage.visionthink["requested"] else 1)
         assert last.usage.completion_tokens == whole.usage.completion_tokens
         assert last.usage.visionthink == whole.usage.visionthink
 

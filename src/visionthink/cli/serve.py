@@ -12,7 +12,6 @@ from visionthink.cli.ask import EMBEDDED_HINT
 from visionthink.core.profiles import PROFILES
 from visionthink.core.types import LOOKS
 from visionthink.data.settings import apply_sets, checked, read_yaml
-from visionthink.facade import EMBEDDED
 from visionthink.serving.options import GridName, ServeOptions
 
 if TYPE_CHECKING:
@@ -104,10 +103,9 @@ def command(config: Path | None, sets: tuple[str, ...], **given: Any) -> None:
 
 
 def _announce(gateway: Gateway, url: str) -> None:
-    backends = gateway.pool.backends
-    model = backends[0].engine.model
+    model = gateway.pool.backends[0].engine.model
     click.echo(f"serving {gateway.name} at {url}", err=True)
     if gateway.options.playground:
         click.echo(f"playground at {url.removesuffix('v1')}", err=True)
-    if model in EMBEDDED:
+    if gateway.embedded:
         click.echo(f"{model}: {EMBEDDED_HINT.replace('--base-url', '--upstream')}", err=True)

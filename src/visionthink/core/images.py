@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -146,6 +145,9 @@ class Picture:
     source: bytes | None = field(default=None, repr=False)
     name: str = ""
     views: dict[Size, Picture] = field(default_factory=dict["Size", "Picture"], repr=False)
+    _wire: list[tuple[bytes, str]] = field(
+        default_factory=list[tuple[bytes, str]], init=False, repr=False
+    )
 
     @property
     def size(self) -> Size:
@@ -156,14 +158,16 @@ class Picture:
 
         Encoded once: the same bytes go out in every turn, so that prefix caches hit.
         """
-        return self._wire
+        # Before Python 3.12 a cached_property would have all images wait for one another.
+        if not self._wire:
+            self._wire.append(self._encode())
+        return self._wire[0]
 
     def data_url(self) -> str:
         data, mime = self.encoded()
         return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"
 
-    @cached_property
-    def _wire(self) -> tuple[bytes, str]:
+    def _encode(self) -> tuple[bytes, str]:
         if source := self.source:
             return source, next(mime for start, mime in _MIMES if source.startswith(start))
         buffer = io.BytesIO()

@@ -14,7 +14,6 @@ from starlette.exceptions import HTTPException
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from visionthink.facade import EMBEDDED
 from visionthink.serving.chat import ChatEndpoint
 from visionthink.serving.gateway import Gateway
 from visionthink.serving.hosts import Hosts
@@ -53,7 +52,7 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
     chat = Route("/v1/chat/completions", ChatEndpoint(gateway), methods=["POST"])
     app.router.routes.append(chat)
     if gateway.options.playground:
-        app.router.routes.extend(page_routes(embedded=_is_embedded(gateway)))
+        app.router.routes.extend(page_routes(embedded=gateway.embedded))
 
     def model(name: str) -> dict[str, Any]:
         return {"id": name, "object": "model", "created": started, "owned_by": "visionthink"}
@@ -100,11 +99,6 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
     app.add_middleware(Hosts, host=gateway.options.host, names=gateway.options.hosts)
     app.add_middleware(_Headers)
     return app
-
-
-def _is_embedded(gateway: Gateway) -> bool:
-    backend = gateway.pool.backends[0]
-    return backend.check is None and backend.engine.model in EMBEDDED
 
 
 def _refused(refusal: Refusal) -> JSONResponse:

@@ -15,6 +15,7 @@ from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture, half_view
 from visionthink.core.protocol import Profile
 from visionthink.core.types import Episode, Example, Look, Sampling
+from visionthink.facade import EMBEDDED
 from visionthink.serving.admission import Admission
 from visionthink.serving.conversation import (
     Place,
@@ -27,7 +28,7 @@ from visionthink.serving.conversation import (
 from visionthink.serving.log import RequestLog
 from visionthink.serving.metrics import Metrics
 from visionthink.serving.options import Limits, ServeOptions
-from visionthink.serving.pool import Lease, Pool
+from visionthink.serving.pool import Pool
 from visionthink.serving.refusal import Refusal
 from visionthink.serving.remote import Fetcher
 from visionthink.serving.reply import MAX_TURNS, Head
@@ -97,41 +98,75 @@ class Gateway:
     def models(self) -> list[str]:
         return [self.name, *(f"{self.name}:{suffix}" for suffix in SUFFIXES)]
 
+    @property
+    def embedded(self) -> bool:
+        """Whether the model is a shipped one, in this process."""
+        backend = self.pool.backends[0]
+        return backend.check is None and backend.engine.model in EMBEDDED
+
     async def understand(self, body: bytes) -> Asked:
         """What is asked in `body`, its images opened.
 
         Raises:
             Refusal: 4xx.
         """
-        request = await asyncio.to_thread(read_request, body)
-        wished, trace = self._wishes(request)
-        limits = self.options.limits
-        places = images_in(request.messages, limits)
+        read = await asyncio.to_thread(self._read, body)
+        if isinstance(read, Asked):
+            return read  # from one thread: to wake another costs more than to read the JSON
+        request, places = read
         began = time.perf_counter()
         fetched = await self._fetch(places)
+        self.metrics.prepared("fetch", time.perf_counter() - began)
+        return await asyncio.to_thread(self._open, request, places, fetched)
 
-        def opened() -> tuple[Example, Look, bytes]:
-            example = to_example(request.messages, open_images(places, fetched, limits))
-            # Without an image there is nothing to look at twice.
-            look: Look = wished if example.images else "high"
-            check_question(example, look, self.options.profile, MAX_TURNS)
-            return example, look, cache_key(example)
+    def _read(self, body: bytes) -> Asked | tuple[ChatRequest, list[Place]]:
+        """What is asked, if `body` holds its images; else these are still to be fetched. Blocks."""
+        request = read_request(body)
+        self._wishes(request)  # nothing is fetched for a model that is not here
+        places = images_in(request.messages, self.options.limits)
+        if any(is_remote(place.url) for place in places):
+            return request, places
+        return self._open(request, places, {})
 
-        example, look, key = await asyncio.to_thread(opened)
+    def _open(
+        self, request: ChatRequest, places: Sequence[Place], fetched: dict[str, bytes]
+    ) -> Asked:
+        """What is asked; its images decoded, and halved as the model will see them. Blocks."""
+        began = time.perf_counter()
+        look, trace = self._wishes(request)
+        example = to_example(request.messages, open_images(places, fetched, self.options.limits))
+        if not example.images:
+            look = "high"  # there is nothing to look at twice
+        check_question(example, look, self.options.profile, MAX_TURNS)
         if example.images:
             self.metrics.prepared("open", time.perf_counter() - began)
+        if look != "high" and self.pool.ready:
+            self._make_views(example.images)
         return Asked(
             head=Head.new(request.model),
             example=example,
             look=look,
             sampling=sampling_of(request, self.options),
-            key=key,
+            # Which of them was asked about this image before only matters among several.
+            key=cache_key(example) if len(self.pool.backends) > 1 else b"",
             stop=tuple(request.stop),
             trace=trace,
             views=request.visionthink.views,
             stream=request.stream,
             usage=request.stream_options.include_usage,
         )
+
+    def _make_views(self, pictures: Sequence[Picture]) -> None:
+        """Halve, and encode for upstreams: run_episode and the engine find it done."""
+        backend = self.pool.backends[0]
+        began = time.perf_counter()
+        views = [half_view(picture, backend.engine.grid) for picture in pictures]
+        halved = time.perf_counter()
+        self.metrics.prepared("halve", halved - began)
+        if backend.check is not None:
+            for view in views:
+                view.encoded()
+            self.metrics.prepared("encode", time.perf_counter() - halved)
 
     async def _fetch(self, places: Sequence[Place]) -> dict[str, bytes]:
         """URL → bytes of the images that are not in the request itself."""
@@ -151,9 +186,6 @@ class Gateway:
             Refusal, EngineError, UsageError, ImageError: see `refusal_for`.
         """
         with self.pool.lease(asked.key) as engine:
-            if asked.look != "high":
-                # Off the event loop; run_episode finds the views made, and the engine their bytes.
-                await asyncio.to_thread(self._prepare_views, asked.example.images, engine)
             return await run_episode(
                 asked.example,
                 engine,
@@ -163,16 +195,6 @@ class Gateway:
                 sampling=asked.sampling,
                 watch=watch,
             )
-
-    def _prepare_views(self, pictures: Sequence[Picture], engine: Lease) -> None:
-        began = time.perf_counter()
-        views = [half_view(picture, engine.grid) for picture in pictures]
-        halved = time.perf_counter()
-        self.metrics.prepared("halve", halved - began)
-        if engine.is_remote:
-            for view in views:
-                view.encoded()
-            self.metrics.prepared("encode", time.perf_counter() - halved)
 
     async def views(self, asked: Asked) -> list[str]:
         """The first looks as the model gets them, as data URLs; none where it gets originals."""

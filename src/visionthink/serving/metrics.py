@@ -12,6 +12,7 @@ from visionthink.core.types import Episode
 from visionthink.serving.admission import Admission
 from visionthink.serving.pool import Pool
 
+IMAGE_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 25, 60, 120, 300)
 
 
@@ -60,10 +61,10 @@ class Metrics:
         )
         self._image_seconds = Histogram(
             "visionthink_image_seconds",
-            "What the images of a request take: to open (fetch, decode), to halve, and to encode "
-            "for an upstream.",
+            "What the images of a request take: to fetch, to open, to halve, and to encode for an "
+            "upstream.",
             ["step"],
-            buckets=SECONDS,
+            buckets=IMAGE_SECONDS,
             registry=registry,
         )
 

@@ -153,11 +153,6 @@ class Lease:
         self._backend.running -= 1
 
     @property
-    def is_remote(self) -> bool:
-        """Whether images are sent, as files."""
-        return self._backend.check is not None
-
-    @property
     def takes_tools(self) -> bool:
         return getattr(self._backend.engine, "takes_tools", False)
 
