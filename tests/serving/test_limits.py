@@ -7,7 +7,6 @@ import http.client
 import json
 import socket
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -16,6 +15,7 @@ import openai
 import pytest
 
 from engines.chat_server import ChatServer, hangs, says
+from serving.gateway_process import wait_for
 from serving.gateways import QUESTION, Served, image_part, png, request, served, upstream, user
 from visionthink.core.protocol import direct_reply
 from visionthink.core.types import Completion, Message, Sampling
@@ -48,13 +48,6 @@ class Gate(ScriptedEngine):
         finally:
             self.inside -= 1
         return await super().generate(messages, sampling)
-
-
-def wait_for(condition: Any) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def scripted() -> ScriptedEngine:
@@ -149,6 +142,22 @@ def ask_all(server: Served, pool: ThreadPoolExecutor, count: int) -> list[Any]:
     return [pool.submit(server.post, request()) for _ in range(count)]
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_place_is_free_when_its_client_has_the_answer(stream: bool):
+    """A client that asks again and again takes the only place each time, and every ask counts."""
+    with served(scripted(), limits={"running": 1, "waiting": 0}) as server:
+        body = json.dumps(request(stream=stream)).encode()
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+        for number in range(1, 31):
+            connection.request(
+                "POST", "/v1/chat/completions", body, {"Content-Type": "application/json"}
+            )
+            response = connection.getresponse()
+            assert (response.status, len(response.read()) > 0) == (200, True)
+            assert server.metric('visionthink_requests_total{outcome="answered"}') == number
+        connection.close()
+
+
 def test_so_many_run_so_many_wait_and_the_rest_is_turned_away():
     engine = Gate()
     with (
@@ -220,7 +229,7 @@ def test_a_client_that_leaves_ends_the_work(stream: bool):
         wait_for(lambda: engine.cancelled == 1)
         engine.opened.set()
         assert server.post(request()).status == 200
-        assert server.metric('visionthink_requests_total{outcome="gone"}') == 1
+        wait_for(lambda: server.metric('visionthink_requests_total{outcome="gone"}') == 1)
 
 
 def test_a_client_that_leaves_closes_the_connection_to_the_upstream():

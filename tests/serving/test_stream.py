@@ -14,6 +14,7 @@ from openai import APIError, Stream
 from openai.types.chat import ChatCompletionChunk
 
 from engines.chat_server import Behaviour, ChatServer, Handler, closes_mid_body, says, status
+from serving.gateway_process import wait_for
 from serving.gateways import QUESTION, Served, image_part, request, served, upstream, user
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.engines.hf import HFEngine
@@ -307,4 +308,4 @@ def test_a_client_that_leaves_a_stream_frees_the_upstream():
         assert hung_up.wait(30)
         while server.gateway.admission.running:
             time.sleep(0.01)
-        assert server.metric('visionthink_requests_total{outcome="gone"}') == 1
+        wait_for(lambda: server.metric('visionthink_requests_total{outcome="gone"}') == 1)

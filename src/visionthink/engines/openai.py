@@ -23,6 +23,7 @@ from visionthink.core.types import Completion, Message, Part, Sampling
 from visionthink.engines.openai_http import MAX_BODY, bounded_http_client, checked_key, checked_url
 from visionthink.engines.openai_replies import (
     Server,
+    broke,
     names,
     printable,
     read_models,
@@ -263,10 +264,9 @@ class OpenAIEngine:
                     served = list(await self._models(max_retries=0))
             # from None: the client's own error quotes the server, and the server may quote us.
             raise self._server.refused(error, model, served) from None
-        except openai.APITimeoutError as error:
-            raise self._server.timed_out(error) from error
         except openai.APIConnectionError as error:
-            raise self._server.unreachable(error) from error
+            late = isinstance(error, openai.APITimeoutError) and not broke(error)
+            raise (self._server.timed_out if late else self._server.unreachable)(error) from error
         except openai.APIResponseValidationError:
             raise self._server.no_reply(f"more than {MAX_BODY // 2**20} MiB") from None
         except RuntimeError as error:  # what a closed client raises

@@ -47,7 +47,7 @@ def bounded_http_client() -> Any:
     """The official client's HTTP client, whose replies end: in size, in time, without redirects."""
     import openai
 
-    class Bounded(openai.DefaultAsyncHttpxClient):
+    class Bounded(openai.DefaultAioHttpClient):
         async def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
             """Send, and read the whole reply, unless a good one is to be streamed."""
             response = await super().send(request, stream=True, **options)

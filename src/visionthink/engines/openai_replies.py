@@ -261,6 +261,16 @@ def _tries(error: APIConnectionError | APIStatusError, before: str = ", ", after
     return "" if retries == "0" else f"{before}{int(retries) + 1} tries{after}"
 
 
+def broke(error: BaseException) -> bool:
+    """Whether a connection failed: the client's transport takes that for a time-out."""
+    import aiohttp
+
+    return any(
+        isinstance(cause, aiohttp.ClientConnectionError) and not isinstance(cause, TimeoutError)
+        for cause in _causes(error)
+    )
+
+
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """`error` and what led to it, outermost first."""
     yield error

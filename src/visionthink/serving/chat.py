@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from starlette.responses import JSONResponse
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from visionthink.core.types import Episode
 from visionthink.serving.gateway import Asked, Gateway
@@ -28,6 +28,9 @@ from visionthink.serving.reply import (
 )
 
 T = TypeVar("T")
+
+MOST_KEPT = 2**16
+"""Bytes that a connection takes without waiting for the client to fetch them."""
 
 
 class _ClientGone(Exception):
@@ -52,7 +55,8 @@ class _Exchange:
         self._limits = gateway.options.limits
         self._scope = scope
         self._receive = receive
-        self._send = send
+        self._pass_on = send
+        self._last: Message | None = None
         self._asked: Asked | None = None
         self._read = False
         self._streaming = False
@@ -78,6 +82,20 @@ class _Exchange:
             self._gateway.metrics.ended(outcome, seconds)
             console.info("%d %s, %.2f s", status, words, seconds)
             self._write_down(outcome, status, seconds, episode)
+            if self._last is not None:
+                await self._pass_on(self._last)
+
+    async def _send(self, message: Message) -> None:
+        """Send, but keep the end back until the request is counted and its place is free.
+
+        Who has it may ask again at once, and would be turned away by a place not yet free. A large
+        end goes out at once: one that nobody fetches must keep its place, or they would pile up.
+        """
+        last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if last and len(message.get("body", b"")) <= MOST_KEPT:
+            self._last = message
+        else:
+            await self._pass_on(message)
 
     def _write_down(
         self, outcome: str, status: int, seconds: float, episode: Episode | None
