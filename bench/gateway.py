@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,6 +82,28 @@ async def all_at(clients: int, ask: Ask, asked: Sequence[Question]) -> tuple[flo
     return time.perf_counter() - began, [answer for answer in answers if answer is not None]
 
 
+@contextmanager
+def cores_apart(upstream: vllm_server.Server, server: Gateway) -> Generator[None]:
+    """vLLM on one half of the cores, clients and server on the other: as where it has a GPU."""
+    cores = sorted(os.sched_getaffinity(0))
+    half = len(cores) // 2
+    sides = {os.getpid(): cores[half:], server.process.pid: cores[half:]}
+    sides |= dict.fromkeys(upstream.processes, cores[:half])
+    try:
+        for process, own in sides.items():
+            pin(process, own)
+        yield
+    finally:
+        for process in sides:
+            pin(process, cores)
+
+
+def pin(process: int, cores: Sequence[int]) -> None:
+    for thread in os.listdir(f"/proc/{process}/task"):
+        with suppress(ProcessLookupError):  # ended meanwhile
+            os.sched_setaffinity(int(thread), cores)
+
+
 class Match:
     """The two sides at one upstream."""
 
@@ -100,7 +123,7 @@ class Match:
         for cache in ("prefix", "mm", "encoder"):
             (await self.http.post(f"{root}/reset_{cache}_cache")).raise_for_status()
 
-    async def throughput(self, clients: int, rounds: int, count: int) -> Ratio:
+    async def throughput(self, clients: int, rounds: int, count: int, cores: str) -> Ratio:
         """Seconds of the bare client over those of the server's."""
         values: list[float] = []
         rates: dict[str, list[float]] = {side: [] for side in self.sides}
@@ -128,12 +151,15 @@ class Match:
                 file=sys.stderr,
             )
         print(
-            f"{clients} clients: {statistics.median(rates['bare']):.1f} episodes/s bare, "
+            f"{clients} clients, {cores}: {statistics.median(rates['bare']):.1f} episodes/s bare, "
             f"{statistics.median(rates['server']):.1f} through the server, which computes "
             f"{1000 * statistics.median(busy):.1f} ms for each"
         )
         return Ratio(
-            f"server / bare, episodes/s, {clients} clients", tuple(values), 0.95, at_least=True
+            f"server / bare, episodes/s, {clients} clients, {cores}",
+            tuple(values),
+            0.95,
+            at_least=True,
         )
 
     async def latency(self, asked: Sequence[Question], what: str, *, forget: bool) -> Ratio:
@@ -206,13 +232,18 @@ def image_ratios(rounds: int) -> list[Ratio]:
     return ratios
 
 
-async def vllm_ratios(upstream: str, server: Gateway, options: argparse.Namespace) -> list[Ratio]:
-    match = Match(upstream, MODEL, server)
+async def vllm_ratios(
+    upstream: vllm_server.Server, server: Gateway, options: argparse.Namespace
+) -> list[Ratio]:
+    match = Match(upstream.url, MODEL, server)
+    ratios: list[Ratio] = []
     async with match.http:
-        ratios = [
-            await match.throughput(clients, options.rounds, options.episodes)
-            for clients in options.clients
-        ]
+        several = len(os.sched_getaffinity(0)) > 1
+        for cores in ("own cores", "shared cores")[0 if several else 1 :]:
+            with cores_apart(upstream, server) if cores == "own cores" else nullcontext():
+                for clients in options.clients:
+                    measure = match.throughput(clients, options.rounds, options.episodes, cores)
+                    ratios.append(await measure)
         asked = questions(options.episodes, 500_000)
         ratios.append(await match.latency(asked, "drawings, vLLM", forget=True))
     share = sum(match.hits) / len(match.hits)
@@ -246,12 +277,12 @@ def against_instant(count: int) -> list[Ratio]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--episodes", type=int, default=96, help="of each side in a round")
     parser.add_argument("--clients", type=int, nargs="*", default=[8, 16])
     parser.add_argument("--out", type=Path, default=Path("out/bench_gateway.json"))
     options = parser.parse_args()
-    ratios = image_ratios(4 * options.rounds) + against_instant(options.episodes)
+    ratios = image_ratios(2 * options.rounds) + against_instant(options.episodes)
     if vllm_server.is_installed():
         os.environ["VLLM_SERVER_DEV_MODE"] = "1"  # has it forget its caches on request
         with (
@@ -259,7 +290,7 @@ def main() -> None:
             vllm_server.serve(CHECKPOINTS / MODEL, MODEL, Path(scratch)) as upstream,
             gateway("--upstream", upstream.url, "--grid", "mini", "--profile", "mini") as server,
         ):
-            ratios += asyncio.run(vllm_ratios(upstream.url, server, options))
+            ratios += asyncio.run(vllm_ratios(upstream, server, options))
     else:
         print("there is no vLLM to measure the server with: bash scripts/vllm_env.sh builds one")
     show(ratios)

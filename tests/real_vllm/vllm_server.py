@@ -72,6 +72,12 @@ class Server:
     def url(self) -> str:
         return f"{self.root}/v1"
 
+    @property
+    def processes(self) -> list[int]:
+        """Its own and its workers'."""
+        found = (int(name) for name in os.listdir("/proc") if name.isdigit())
+        return [process for process in found if _group(process) == self._process.pid]
+
     def metric(self, name: str, *labels: str) -> float:
         """The sum of a metric over the labels that are not named."""
         with urllib.request.urlopen(f"{self.root}/metrics", timeout=60) as response:  # noqa: S310
@@ -130,6 +136,13 @@ def _start_gently() -> None:
     os.nice(5)
     set_death_signal = 1
     ctypes.CDLL(None).prctl(set_death_signal, signal.SIGTERM)
+
+
+def _group(process: int) -> int:
+    try:
+        return os.getpgid(process)
+    except ProcessLookupError:
+        return 0
 
 
 def free_port() -> int:
