@@ -156,7 +156,7 @@ class Match:
             f"{1000 * statistics.median(busy):.1f} ms for each"
         )
         return Ratio(
-            f"server / bare, episodes/s, {clients} clients, {cores}",
+            f"server / bare, {clients} clients, {cores}",
             tuple(values),
             0.95,
             at_least=True,
@@ -239,8 +239,8 @@ async def vllm_ratios(
     ratios: list[Ratio] = []
     async with match.http:
         several = len(os.sched_getaffinity(0)) > 1
-        for cores in ("own cores", "shared cores")[0 if several else 1 :]:
-            with cores_apart(upstream, server) if cores == "own cores" else nullcontext():
+        for cores in ("cores apart", "cores shared")[0 if several else 1 :]:
+            with cores_apart(upstream, server) if cores == "cores apart" else nullcontext():
                 for clients in options.clients:
                     measure = match.throughput(clients, options.rounds, options.episodes, cores)
                     ratios.append(await measure)
