@@ -18,7 +18,8 @@ from typing import Any
 import httpx2
 from PIL import Image
 
-from visionthink.core.protocol import CALL, PROFILES
+from visionthink.core.profiles import PROFILES
+from visionthink.core.protocol import CALL
 
 RULES = PROFILES["mini"]
 TOKENS = 2048
@@ -68,13 +69,23 @@ def finds_first(first_prompt: int, cached: int) -> bool:
     return cached >= first_prompt // BLOCK * BLOCK > 0
 
 
-class BareClient:
-    """Asks the upstream itself."""
+@dataclass(frozen=True)
+class Client:
+    """Asks for a chat completion at `url`, which ends in /v1."""
 
-    def __init__(self, http: httpx2.AsyncClient, url: str, model: str) -> None:
-        self._http = http
-        self._url = f"{url}/chat/completions"
-        self._model = model
+    http: httpx2.AsyncClient
+    url: str
+    model: str
+
+    async def complete(self, messages: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
+        body = {"model": self.model, "messages": messages, **fields}
+        response = await self.http.post(f"{self.url}/chat/completions", json=body)
+        response.raise_for_status()
+        return response.json()
+
+
+class BareClient(Client):
+    """Asks the upstream itself."""
 
     async def ask(self, data: bytes, question: str) -> Answered:
         began = time.perf_counter()
@@ -105,27 +116,16 @@ class BareClient:
         return Answered(answer, len(turns) > 1, (prompt, generated), hit, image_seconds)
 
     async def _reply(self, messages: list[dict[str, Any]]) -> tuple[str, dict[str, Any]]:
-        body = {"model": self._model, "messages": messages, "temperature": 0, "max_tokens": TOKENS}
-        response = await self._http.post(self._url, json=body)
-        response.raise_for_status()
-        reply = response.json()
+        reply = await self.complete(messages, temperature=0, max_tokens=TOKENS)
         return reply["choices"][0]["message"]["content"], reply["usage"]
 
 
-class ServerClient:
+class ServerClient(Client):
     """Asks `visionthink serve`, which tells its turns."""
-
-    def __init__(self, http: httpx2.AsyncClient, url: str, model: str) -> None:
-        self._http = http
-        self._url = f"{url}/chat/completions"
-        self._model = model
 
     async def ask(self, data: bytes, question: str) -> Answered:
         content = [{"type": "text", "text": question}, image_part(data)]
-        body = {"model": self._model, "messages": [{"role": "user", "content": content}]}
-        response = await self._http.post(self._url, json=body)
-        response.raise_for_status()
-        reply = response.json()
+        reply = await self.complete([{"role": "user", "content": content}])
         usage, turns = reply["usage"], reply["visionthink"]["turns"]
         return Answered(
             reply["choices"][0]["message"]["content"],

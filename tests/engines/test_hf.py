@@ -18,7 +18,7 @@ from checkpoints import save_qwen2_5_vl, save_qwen2_vl, save_qwen3_vl
 from visionthink.core import protocol
 from visionthink.core.errors import EngineError
 from visionthink.core.images import Picture, half_view
-from visionthink.core.protocol import PROFILES
+from visionthink.core.profiles import PROFILES
 from visionthink.core.types import Completion, Message, Sampling, Usage
 from visionthink.engines.hf import HFEngine
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint

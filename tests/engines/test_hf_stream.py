@@ -20,7 +20,7 @@ from checkpoints import save_qwen2_5_vl, save_qwen2_vl, save_qwen3_vl
 from visionthink.core import protocol
 from visionthink.core.engine import Streams
 from visionthink.core.images import Picture, half_view
-from visionthink.core.protocol import PROFILES
+from visionthink.core.profiles import PROFILES
 from visionthink.core.types import Completion, Message, Sampling
 from visionthink.engines import hf_decode
 from visionthink.engines.hf import HFEngine

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import click
 
-from visionthink.cli.options import engine_from, engine_options
+from visionthink.cli.options import engine_from, engine_options, judge_server_options
 from visionthink.cli.progress import progress
 from visionthink.core.engine import Engine
 from visionthink.core.errors import RunError
@@ -95,8 +95,7 @@ from visionthink.judges.options import Kind
     metavar="NAME",
     help=f"What scores answers: {', '.join(METRICS)}. [default: as the suite says, else auto]",
 )
-@click.option("--judge-url", metavar="URL", help="Server of the judging model, up to its /v1.")
-@click.option("--judge-model", metavar="NAME", help="Name the judging model is served under.")
+@judge_server_options
 @click.option("--resume", is_flag=True, help="Go on with RUN where it stopped.")
 @click.option("--retry-failed", is_flag=True, help="With --resume: ask failed samples again.")
 @click.option(

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import click
 
-from visionthink.cli.options import engine_from, engine_options
+from visionthink.cli.options import engine_from, engine_options, judge_server_options
 from visionthink.cli.progress import progress
 from visionthink.core.engine import Engine
 from visionthink.core.errors import DataError, UsageError
@@ -71,8 +71,7 @@ from visionthink.judges.options import Kind, Metric
     show_default=True,
     help="What rules compare by.",
 )
-@click.option("--judge-url", metavar="URL", help="Server of the judging model, up to its /v1.")
-@click.option("--judge-model", metavar="NAME", help="Name the judging model is served under.")
+@judge_server_options
 @click.option("--resume", is_flag=True, help="Go on with OUT where it stopped.")
 @click.option("--retry-failed", is_flag=True, help="With --resume: run rows that failed again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")

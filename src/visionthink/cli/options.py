@@ -59,19 +59,31 @@ _EPISODE_OPTIONS: tuple[Decorator, ...] = (
     click.option("--seed", type=int, default=0, show_default=True),
 )
 
+_JUDGE_SERVER_OPTIONS: tuple[Decorator, ...] = (
+    click.option("--judge-url", metavar="URL", help="Server of the judging model, up to its /v1."),
+    click.option("--judge-model", metavar="NAME", help="Name the judging model is served under."),
+)
+
+
+def _with(options: tuple[Decorator, ...], function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(options):
+        function = option(function)
+    return function
+
 
 def engine_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options that choose and place the model; see `engine_from`."""
-    for option in reversed(_ENGINE_OPTIONS):
-        function = option(function)
-    return function
+    return _with(_ENGINE_OPTIONS, function)
 
 
 def episode_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Options of an episode and its sampling."""
-    for option in reversed(_EPISODE_OPTIONS):
-        function = option(function)
-    return function
+    return _with(_EPISODE_OPTIONS, function)
+
+
+def judge_server_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say where the model is that judges."""
+    return _with(_JUDGE_SERVER_OPTIONS, function)
 
 
 def engine_from(

@@ -15,6 +15,7 @@ import click
 
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Size, half_size, visual_tokens
+from visionthink.core.ledger import BYTES
 from visionthink.core.profiles import PROFILES
 from visionthink.evaluation.planned import PlannedModel, find_model, image_sizes
 from visionthink.evaluation.planning import (
@@ -29,7 +30,6 @@ from visionthink.evaluation.planning import (
 from visionthink.evaluation.table import aligned, percent
 from visionthink.facade import EMBEDDED
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 RATES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 NAMES = {"high": "vanilla", "low": "down-sample", "auto": "VisionThink"}
 """Names of policies for people."""

@@ -19,6 +19,11 @@ from typing import Any
 Cells = tuple[int, int]
 """Columns and rows of visual tokens of one image."""
 
+CHARACTERS_PER_TOKEN = 4
+"""Of English text, about: for estimates made without a tokenizer."""
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+"""Of one number."""
+
 
 @dataclass(frozen=True)
 class VisionShape:

@@ -17,7 +17,7 @@ from typing import Any
 from visionthink.core.errors import CheckpointError, MissingExtraError, UsageError
 from visionthink.core.images import Grid
 from visionthink.core.ledger import ModelShape
-from visionthink.core.protocol import PROFILES
+from visionthink.core.profiles import PROFILES
 from visionthink.core.shapes import check_family, model_shape
 
 try:

@@ -94,7 +94,8 @@ class OpenAIEngine:
         extra_body: Mapping[str, Any] | None = None,
     ) -> None:
         try:
-            import openai  # noqa: F401  (fails here rather than at the first request)
+            import aiohttp  # noqa: F401  (fails here rather than at the first request)
+            import openai  # noqa: F401
         except ImportError as error:
             raise MissingExtraError("the openai engine", "openai") from error
         if not (timeout > 0 and max_retries >= 0 and max_concurrency >= 1):

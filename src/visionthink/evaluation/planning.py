@@ -14,6 +14,7 @@ from typing import Literal, get_args
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Size, half_size
 from visionthink.core.ledger import (
+    CHARACTERS_PER_TOKEN,
     Cells,
     TurnCost,
     pruned_paper_flops,
@@ -26,7 +27,6 @@ from visionthink.evaluation.planned import PlannedModel
 from visionthink.pruning.cost import predict
 from visionthink.pruning.methods import check_shape, parse_method
 
-CHARACTERS_PER_TOKEN = 4
 PRUNINGS = tuple(
     f"{name}:{kept}" for name in ("fastv", "sparsevlm", "visionzip") for kept in (0.5, 0.7)
 )

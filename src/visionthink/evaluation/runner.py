@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from visionthink.core.at_once import at_once
 from visionthink.core.engine import Engine
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import (
@@ -195,20 +196,11 @@ class _Asked:
     async def _together(
         self, rows: Iterable[Row], concurrency: int, done: Callable[[], None]
     ) -> None:
-        waiting = iter(rows)
+        async def work(row: Row) -> None:
+            self._keep(*await self.one(row, alone=concurrency == 1))
+            done()
 
-        async def work() -> None:
-            for row in waiting:
-                self._keep(*await self.one(row, alone=concurrency == 1))
-                done()
-
-        tasks = [asyncio.create_task(work()) for _ in range(concurrency)]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await at_once(concurrency, rows, work)
 
     async def one(self, row: Row, *, alone: bool) -> tuple[dict[str, Any], VisionThinkError | None]:
         """The record of a row, and the error if it has one."""

@@ -23,18 +23,6 @@ class Interval:
     high: float
 
 
-def mean(values: Sequence[float]) -> float | None:
-    return math.fsum(values) / len(values) if values else None
-
-
-def stderr(values: Sequence[float]) -> float | None:
-    """Standard error of the mean, sqrt(sum (x - mean)² / (n - 1) / n); None below two values."""
-    n, middle = len(values), mean(values)
-    if middle is None or n < 2:
-        return None
-    return math.sqrt(math.fsum((value - middle) ** 2 for value in values) / (n - 1) / n)
-
-
 def paired_bootstrap(differences: Sequence[float], seed: int = 0) -> Interval | None:
     """The mean of paired differences with the percentile interval of its bootstrap.
 

@@ -28,9 +28,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from visionthink.core.means import mean, stderr
 from visionthink.evaluation.metrics import MetricName, said_yes
 from visionthink.evaluation.policies import Derived, Policy
-from visionthink.evaluation.statistics import f1, mean, paired_bootstrap, stderr
+from visionthink.evaluation.statistics import f1, paired_bootstrap
 from visionthink.evaluation.suites import ALL
 
 

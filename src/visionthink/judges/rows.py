@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from visionthink.core.at_once import at_once
 from visionthink.core.errors import DataError, JudgeError, RunError, UsageError
 from visionthink.judges.judge import Judge, Verdict
 
@@ -88,21 +88,18 @@ async def judge_rows(
 ) -> list[Judged]:
     """Judge all rows, `workers` at a time; `done` is called after each. Same order as given."""
     judged: list[Judged | None] = [None] * len(rows)
-    waiting: Iterator[tuple[int, dict[str, Any]]] = iter(enumerate(rows))
 
-    async def work() -> None:
-        for at, row in waiting:
-            try:
-                verdict = await judge.score(row["question"], row["answer"], row["prediction"])
-                judged[at] = Judged(row, verdict)
-            except JudgeError as error:
-                judged[at] = Judged(row, None, str(error))
-            done()
+    async def work(item: tuple[int, dict[str, Any]]) -> None:
+        at, row = item
+        try:
+            verdict = await judge.score(row["question"], row["answer"], row["prediction"])
+            judged[at] = Judged(row, verdict)
+        except JudgeError as error:
+            judged[at] = Judged(row, None, str(error))
+        done()
 
     try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(workers, len(rows))):
-                group.create_task(work())
+        await at_once(min(workers, len(rows)), enumerate(rows), work)
     finally:
         await judge.close()
     return [each for each in judged if each is not None]

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard, TypeVar
 
+from visionthink.core.means import mean, stderr
+
 _APART = {
     *("seed", "seeds", "data_seed"),
     *("out", "output_dir", "logging_dir", "run_name", "resume"),
@@ -47,17 +49,7 @@ class Estimate:
 def over_runs(values: Sequence[float]) -> Estimate | None:
     """The mean of values, one a run or a sample, and its standard error; None of no values."""
     average = mean(values)
-    if average is None:
-        return None
-    n = len(values)
-    if n == 1:
-        return Estimate(average, None, 1)
-    variance = math.fsum((value - average) ** 2 for value in values) / (n - 1)
-    return Estimate(average, math.sqrt(variance / n), n)
-
-
-def mean(values: Sequence[float]) -> float | None:
-    return math.fsum(values) / len(values) if values else None
+    return None if average is None else Estimate(average, stderr(values), len(values))
 
 
 def mean_of_all(values: Sequence[float | None]) -> float | None:

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from visionthink.core.means import mean as mean_of
 from visionthink.reports.comparison import KINDS, Comparison, Entry, kind_of, labels
-from visionthink.reports.grouping import mean as mean_of
 from visionthink.reports.labels import label_points
 from visionthink.reports.plotting import (
     LEAD,

@@ -13,7 +13,7 @@ from visionthink.core import protocol
 from visionthink.core.episode import DEFAULT_PROFILE, Watch, check_question, run_episode
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture, half_view
-from visionthink.core.protocol import Profile
+from visionthink.core.profiles import Profile
 from visionthink.core.types import Episode, Example, Look, Sampling
 from visionthink.facade import EMBEDDED
 from visionthink.serving.admission import Admission

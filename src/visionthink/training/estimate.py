@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from visionthink.core.errors import VisionThinkError
 from visionthink.core.images import DEFAULT_LIMITS, Size, half_size
-from visionthink.core.ledger import text_flops, vision_flops
+from visionthink.core.ledger import BYTES, CHARACTERS_PER_TOKEN, text_flops, vision_flops
 from visionthink.core.profiles import PROFILES, Profile
 from visionthink.core.protocol import profile_for
 from visionthink.data.source import DataOptions, load_rows
@@ -23,8 +23,6 @@ from visionthink.training.sizes import Sizes, model_sizes
 ASSUMED_SIZE: Size = (1024, 1024)
 ASSUMED_REQUESTS = 0.5
 PROBED_ROWS = 16
-CHARACTERS_PER_TOKEN = 4
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 
 @dataclass(frozen=True)

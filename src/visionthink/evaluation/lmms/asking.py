@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import time
@@ -14,6 +13,7 @@ from typing import Any
 from PIL import Image
 
 from visionthink.core import protocol
+from visionthink.core.at_once import at_once
 from visionthink.core.engine import Engine
 from visionthink.core.episode import DEFAULT_PROFILE, run_episode
 from visionthink.core.errors import EngineError, UsageError, VisionThinkError
@@ -120,20 +120,13 @@ class Asker:
             RunError: the run folder cannot be written.
         """
         said: dict[int, Said] = {}
-        waiting = iter(enumerate(asks))
 
-        async def work() -> None:
-            for at, ask in waiting:
-                said[at] = Said(await self._one(ask))
-                done()
+        async def work(item: tuple[int, Ask]) -> None:
+            at, ask = item
+            said[at] = Said(await self._one(ask))
+            done()
 
-        tasks = [asyncio.create_task(work()) for _ in range(self._options.at_once)]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        await at_once(self._options.at_once, enumerate(asks), work)
         if asks and all(each.failed for each in said.values()):
             why = said[len(asks) - 1].record["error"]
             raise EngineError(f"all {len(asks)} requests failed, the last with: {why}")
