@@ -20,6 +20,7 @@ from serving.gateways import QUESTION, Served, image_part, png, request, served,
 from visionthink.core.protocol import direct_reply
 from visionthink.core.types import Completion, Message, Sampling
 from visionthink.engines.scripted import ScriptedEngine
+from visionthink.serving.options import Limits
 
 RED = direct_reply("", "red")
 HALF = (
@@ -156,6 +157,30 @@ def test_a_place_is_free_when_its_client_has_the_answer(stream: bool):
             assert (response.status, len(response.read()) > 0) == (200, True)
             assert server.metric('visionthink_requests_total{outcome="answered"}') == number
         connection.close()
+
+
+def test_who_finds_no_room_for_pixels_waits():
+    """Room for 60,000, at most 30,000 a request; images of 168 x 168 = 28,224.
+
+    Two of them leave 3,552, so the third waits, until one is answered and leaves 31,776. An image
+    that is refused leaves its room too.
+    """
+    engine = Gate()
+    limits = {"pixels": 30_000, "all_pixels": 60_000}
+    with served(engine, limits=limits) as server, ThreadPoolExecutor(4) as pool:
+        assert server.post(request(user("4?", image_part(png(200, 200))))).status == 400
+        asked = ask_all(server, pool, 3)
+        admission, room = server.gateway.admission, server.gateway.room
+        wait_for(lambda: (admission.running, engine.inside) == (3, 2))
+        assert room.free == 3_552
+        engine.opened.set()
+        assert [each.result().status for each in asked] == [200, 200, 200]
+        assert room.free == 60_000
+
+
+def test_room_for_less_than_one_request_is_refused():
+    with pytest.raises(ValueError, match="all_pixels must be at least pixels; got 5 and 64000000"):
+        Limits(all_pixels=5)
 
 
 def test_so_many_run_so_many_wait_and_the_rest_is_turned_away():

@@ -120,10 +120,12 @@ class _Exchange:
             asyncio.timeout(self._limits.request_seconds),
         ):
             body = await self._body()
-            asked = self._asked = await self._gateway.understand(body)
-            del body  # the images are held decoded; once is enough
-            work = self._stream(asked) if asked.stream else self._whole(asked)
-            return await self._unless_gone(work)
+            async with self._gateway.room.share(self._limits.pixels) as share:
+                asked = self._asked = await self._gateway.understand(body)
+                share.shrink(asked.pixels)
+                del body  # the images are held decoded; once is enough
+                work = self._stream(asked) if asked.stream else self._whole(asked)
+                return await self._unless_gone(work)
 
     def _check_head(self) -> None:
         """Refuse by the headers alone."""

@@ -33,6 +33,7 @@ from visionthink.serving.refusal import Refusal
 from visionthink.serving.remote import Fetcher
 from visionthink.serving.reply import MAX_TURNS, Head
 from visionthink.serving.request import ChatRequest, read_request
+from visionthink.serving.room import Room
 
 SUFFIXES = ("low", "high", "trace")
 """What may follow the model's name after a colon."""
@@ -47,6 +48,7 @@ class Asked:
         example: what is asked.
         look, sampling: how.
         key: stands for its image when an upstream is chosen.
+        pixels: of its images, decoded.
         stop: what ends the answer.
         trace: tell all turns.
         views: send the first looks back.
@@ -58,6 +60,7 @@ class Asked:
     look: Look
     sampling: Sampling
     key: bytes
+    pixels: int
     stop: tuple[str, ...]
     trace: bool
     views: bool
@@ -86,6 +89,7 @@ class Gateway:
         self.options = options
         self.fetcher = fetcher or Fetcher(options.remote_images)
         self.admission = Admission(options.limits.running, options.limits.waiting)
+        self.room = Room(options.limits.all_pixels)
         self.metrics = Metrics(pool, self.admission)
         tools = self.profile(options.look).tools
         if tools and not all(getattr(b.engine, "takes_tools", False) for b in pool.backends):
@@ -134,7 +138,8 @@ class Gateway:
         """What is asked; its images decoded, and halved as the model will see them. Blocks."""
         began = time.perf_counter()
         look, trace = self._wishes(request)
-        example = to_example(request.messages, open_images(places, fetched, self.options.limits))
+        pictures = open_images(places, fetched, self.options.limits)
+        example = to_example(request.messages, pictures)
         if not example.images:
             look = "high"  # there is nothing to look at twice
         check_question(example, look, self.options.profile, MAX_TURNS)
@@ -149,6 +154,7 @@ class Gateway:
             sampling=sampling_of(request, self.options),
             # Which of them was asked about this image before only matters among several.
             key=cache_key(example) if len(self.pool.backends) > 1 else b"",
+            pixels=sum(width * height for width, height in (p.size for p in pictures.values())),
             stop=tuple(request.stop),
             trace=trace,
             views=request.visionthink.views,

@@ -25,6 +25,8 @@ class Limits(_Options):
     Attributes:
         body: bytes of a request.
         images, image_bytes, pixels: images of a request; encoded bytes of one; pixels of all.
+        all_pixels: decoded pixels of all requests together, 4 bytes each; who finds no room for
+            `pixels` waits.
         characters: text of a request.
         tokens: the most that an episode may generate; clients that ask for more get this.
         default_tokens: where the client names no number.
@@ -39,6 +41,7 @@ class Limits(_Options):
     images: Count = 32
     image_bytes: Count = 20 * 2**20
     pixels: Count = 64_000_000
+    all_pixels: Count = 1_000_000_000
     characters: Count = 200_000
     tokens: Count = 8192
     default_tokens: Count = 2048
@@ -47,6 +50,14 @@ class Limits(_Options):
     waiting: Annotated[int, Field(ge=0)] = 256
     request_seconds: Seconds = 300.0
     upload_seconds: Seconds = 60.0
+
+    @model_validator(mode="after")
+    def _fit(self) -> Limits:
+        if self.all_pixels < self.pixels:
+            raise ValueError(
+                f"all_pixels must be at least pixels; got {self.all_pixels} and {self.pixels}"
+            )
+        return self
 
 
 class UpstreamOptions(_Options):
