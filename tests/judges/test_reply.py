@@ -102,6 +102,10 @@ def test_any_text_is_a_verdict_or_none(text: str):
         CLOSED * 100_000,
         "\n" * 1_000_000 + "Score: 1",
         "Score: " + "1" * 1_000_000,
+        "Score: 1" + " " * 1_000_000 + "x",
+        "Score: 1" + "." * 1_000_000 + "x",
+        "Score: 1 or" + " " * 1_000_000 + "x",
+        "score:1 or " * 100_000,
     ],
     ids=lambda text: text[:8].strip() or "blank",
 )

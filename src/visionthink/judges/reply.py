@@ -21,13 +21,15 @@ from typing import Literal
 from visionthink.core.protocol import THINK
 
 _HEAD = re.compile(r"""\bscore[*_ \t"'`”’]{0,12}[:：]""", re.IGNORECASE)
-_VALUE = re.compile(r"""([01])[*_`"'”’»」』.,;!)\]}]*""")
+_QUOTES = "\"'`“”‘’„«»「『"
+# Runs are possessive (*+): tried again at every shorter length, a long one would take for ever.
+_VALUE = re.compile(rf"""[*_ \t{_QUOTES}]*+([01])[*_`"'”’»」』.,;!)\]}}]*+(?!\S)""")
 _GOES_ON = re.compile(
-    r"""\s*(?:[%/]|[(]?out\b|(?:[.,|&+–—-]|\\|or\b|to\b|of\b|and\b)?\s*\d)""", re.IGNORECASE
+    r"""[^\S\n]*+(?:[%/]|[(]?out\b|(?:[.,|&+–—-]|\\|or\b|to\b|of\b|and\b)?[^\S\n]*+\d)""",
+    re.IGNORECASE,
 )
 """What makes a number out of "0" or "1" something else: "0 or 1", "1 / 10", "1 out of 5"."""
 _ALONE = re.compile(r"score[*_ \t]{0,4}[:：][*_ \t]{0,4}[01][.]?", re.IGNORECASE)
-_QUOTES = "\"'`“”‘’„«»「『"
 
 
 def read_verdict(text: str) -> Literal[0, 1] | None:
@@ -47,11 +49,8 @@ def read_verdict(text: str) -> Literal[0, 1] | None:
 
 def _value_after(text: str, at: int) -> str | None:
     """The 0 or 1 that follows a colon at the end of a statement's head; None if anything else."""
-    end = text.find("\n", at)
-    line = text[at : end if end >= 0 else len(text)].lstrip(f"*_ \t{_QUOTES}")
-    first = re.match(r"\S*", line)
-    value = _VALUE.fullmatch(first[0]) if first else None
-    if value is None or _GOES_ON.match(line, value.end()):
+    value = _VALUE.match(text, at)
+    if value is None or _GOES_ON.match(text, value.end()):
         return None
     return value[1]
 
