@@ -79,7 +79,7 @@ def same_weights(ours: dict[str, torch.Tensor], theirs: dict[str, torch.Tensor])
     changed = max(float((ours[key] - start[key]).abs().max()) for key in start)
     apart = max(float((ours[key] - theirs[key]).abs().max()) for key in start)
     assert changed > 1e-2 * RATE
-    assert apart <= TOLERANCE * changed + 1e-7  # float32 near 1 is no finer
+    assert apart <= TOLERANCE * changed + 3e-7  # float32 near 4 is no finer
 
 
 def same_losses(ours: dict[str, Any], theirs: dict[str, Any]) -> None:

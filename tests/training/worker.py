@@ -31,7 +31,9 @@ from visionthink.training.generation import RolloutSettings
 from visionthink.training.trainer import VisionThinkTrainer
 
 GROUP = 4
-RATE = 0.1
+RATE = 0.003
+"""So small that the second step starts near the first: far from it, KL grows with e to the power of
+every rounding."""
 
 Script = Callable[[Example, int, int], Sequence[str]]
 """What the policy says, turn by turn: of an example, its place among what all processes roll out at
