@@ -28,6 +28,7 @@ from PIL import Image
 import gateway_upstream
 from gateway_clients import Answered, BareClient, ServerClient, halve
 from ratio import Ratio, save, show
+from visionthink.core.at_once import at_once
 from visionthink.core.images import QWEN2_5_VL, half_view, open_picture
 from visionthink.mini import CHECKPOINTS
 from visionthink.mini.world import make_example
@@ -71,14 +72,12 @@ Ask = Callable[[bytes, str], Awaitable[Answered]]
 async def all_at(clients: int, ask: Ask, asked: Sequence[Question]) -> tuple[float, list[Answered]]:
     """Seconds for all questions from so many clients, and what they got."""
     answers: list[Answered | None] = [None] * len(asked)
-    numbers = iter(range(len(asked)))
 
-    async def client() -> None:
-        for number in numbers:
-            answers[number] = await ask(asked[number].file, asked[number].text)
+    async def one(number: int) -> None:
+        answers[number] = await ask(asked[number].file, asked[number].text)
 
     began = time.perf_counter()
-    await asyncio.gather(*(client() for _ in range(clients)))
+    await at_once(clients, range(len(asked)), one)
     return time.perf_counter() - began, [answer for answer in answers if answer is not None]
 
 
@@ -239,8 +238,9 @@ async def vllm_ratios(
     ratios: list[Ratio] = []
     async with match.http:
         several = len(os.sched_getaffinity(0)) > 1
-        for cores in ("cores apart", "cores shared")[0 if several else 1 :]:
-            with cores_apart(upstream, server) if cores == "cores apart" else nullcontext():
+        apart = {"cores apart": cores_apart(upstream, server)} if several else {}
+        for cores, placed in {**apart, "cores shared": nullcontext()}.items():
+            with placed:
                 for clients in options.clients:
                     measure = match.throughput(clients, options.rounds, options.episodes, cores)
                     ratios.append(await measure)

@@ -126,7 +126,7 @@ class Gateway:
     def _read(self, body: bytes) -> Asked | tuple[ChatRequest, list[Place]]:
         """What is asked, if `body` holds its images; else these are still to be fetched. Blocks."""
         request = read_request(body)
-        self._wishes(request)  # nothing is fetched for a model that is not here
+        self._check_model(request.model)  # nothing is fetched for one that is not here
         places = images_in(request.messages, self.options.limits)
         if any(is_remote(place.url) for place in places):
             return request, places
@@ -213,14 +213,16 @@ class Gateway:
         known = self.options.profile or self.pool.backends[0].engine.profile or DEFAULT_PROFILE
         return protocol.profile_for(look, known)
 
-    def _wishes(self, request: ChatRequest) -> tuple[Look, bool]:
-        if request.model not in self.models:
+    def _check_model(self, model: str) -> None:
+        if model not in self.models:
             raise Refusal(
                 404,
-                f"there is no model {request.model[:100]!r}; there are {', '.join(self.models)}",
+                f"there is no model {model[:100]!r}; there are {', '.join(self.models)}",
                 param="model",
                 code="model_not_found",
             )
+
+    def _wishes(self, request: ChatRequest) -> tuple[Look, bool]:
         suffix = request.model.removeprefix(self.name).removeprefix(":")
         named: Look | None = suffix if suffix in ("low", "high") else None
         look = request.visionthink.look or named or self.options.look
