@@ -59,14 +59,14 @@ results: $(READY)  ## Remake docs/results.md: trainings (hours) and the comparis
 	$(BIN)/python bench/compare.py
 
 mini: $(READY)  ## Remake the embedded tokenizer and checkpoints from nothing (about an hour and a half)
-	$(BIN)/python -m visionthink.mini --out out/mini
+	$(BIN)/python -m recipes.mini --out out/mini
 	cp -r out/mini/mini-base out/mini/mini-sft src/visionthink/mini/checkpoints/
 	$(BIN)/visionthink train grpo mini --set reward.rule=paper --out out/mini/grpo --resume
 	cp -r out/mini/grpo/model/. src/visionthink/mini/checkpoints/mini/
-	$(BIN)/python -m visionthink.mini.samples out/mini/grpo/model src/visionthink/mini/samples
+	$(BIN)/python -m recipes.mini.samples out/mini/grpo/model src/visionthink/mini/samples
 
 mini-bars: $(READY)  ## Measure the embedded checkpoints on unseen samples of every family
-	$(BIN)/python -m visionthink.mini.bars
+	$(BIN)/python -m recipes.mini.benchmark
 
 test-vllm: $(READY)  ## Prove the openai engine against a real vLLM server (builds .venv-vllm)
 	bash scripts/vllm_env.sh

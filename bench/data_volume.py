@@ -31,7 +31,7 @@ from visionthink.core.types import Episode, Example
 from visionthink.data.rows import Row, Rows
 from visionthink.data.source import DataOptions, load_rows
 from visionthink.engines.scripted import ScriptedEngine
-from visionthink.training.facts import facts_of
+from visionthink.training.rollout_facts import facts_of
 from visionthink.training.trainer import _questions
 
 SIDE = 1264  # 1.6 megapixels

@@ -28,7 +28,7 @@ from PIL import Image
 import gateway_upstream
 from gateway_clients import Answered, BareClient, ServerClient, halve
 from ratio import Ratio, save, show
-from visionthink.core.at_once import at_once
+from visionthink.core.concurrency import run_bounded
 from visionthink.core.images import QWEN2_5_VL, half_view, open_picture
 from visionthink.mini import CHECKPOINTS
 from visionthink.mini.world import make_example
@@ -77,7 +77,7 @@ async def all_at(clients: int, ask: Ask, asked: Sequence[Question]) -> tuple[flo
         answers[number] = await ask(asked[number].file, asked[number].text)
 
     began = time.perf_counter()
-    await at_once(clients, range(len(asked)), one)
+    await run_bounded(clients, range(len(asked)), one)
     return time.perf_counter() - began, [answer for answer in answers if answer is not None]
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from course import AGAIN, DIRECT, REQUEST, episode, flops, noise, seconds
+from fixed_replies import AGAIN, DIRECT, REQUEST, episode, flops, noise, seconds
 from model import save_bench_model
 from ratio import machine
 from visionthink.core.engine import Engine

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import torch
 
-from course import AGAIN, DIRECT, REQUEST, TOKENS_PER_TURN, episode, flops, noise, seconds
+from fixed_replies import AGAIN, DIRECT, REQUEST, TOKENS_PER_TURN, episode, flops, noise, seconds
 from model import save_bench_model
 from ratio import Ratio, save, show
 from visionthink.core import protocol

@@ -26,14 +26,14 @@ from trl.trainer.grpo_config import GRPOConfig
 from model import save_bench_model
 from plain_trl import plain_trainer
 from ratio import Ratio, save, show
-from turns import PARTS, Step, TakesTurns
+from step_timer import PARTS, Step, TakesTurns
 from visionthink.data.source import DataOptions, load_rows
 from visionthink.engines.hf_checkpoint import load_checkpoint
 from visionthink.judges import JudgeOptions, open_judge
 from visionthink.mini import CHECKPOINTS
 from visionthink.mini.world import FAMILIES, make_example
 from visionthink.training.arguments import under_new_names
-from visionthink.training.generation import RolloutSettings
+from visionthink.training.rollout_types import RolloutSettings
 from visionthink.training.trainer import VisionThinkTrainer
 
 BAR = 1.15

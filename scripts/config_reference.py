@@ -9,7 +9,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from visionthink.data.settings import model_in
+from visionthink.settings import model_in
 from visionthink.training.config import Options, TrainGrpo, TrainSft
 
 PAGE = Path(__file__).parent.parent / "docs" / "training.md"

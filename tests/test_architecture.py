@@ -1,7 +1,7 @@
 """The rules of the house, read from the source: who may import whom, and what stands where.
 
-Imports point down: cli → training, evaluation, serving, reports → engines, judges, data, pruning,
-mini → core. An import inside a function counts like any other.
+Imports point down: cli, reports → training, evaluation, serving → engines, judges, data, pruning,
+mini → core, runs, settings. An import inside a function counts like any other.
 """
 
 from __future__ import annotations
@@ -21,29 +21,32 @@ import visionthink
 ROOT = Path(visionthink.__file__).parent
 SOURCES = sorted(ROOT.rglob("*.py"))
 
-ADAPTERS = {"core", "engines", "judges", "data", "pruning", "mini"}
+BASE = {"core", "runs", "settings"}
+ADAPTERS = {*BASE, "engines", "judges", "data", "pruning", "mini"}
 
 MAY_IMPORT = {
     # layer 0
     "core": set[str](),
+    "settings": {"core"},
+    "runs": {"core"},
     # layer 1
     "engines": {"core"},
-    "judges": {"core"},
-    "data": {"core", "mini"},  # the embedded world is one of the sources
+    "judges": {"core", "engines"},
+    "data": {*BASE, "mini"},  # the embedded world is one of the sources
     "pruning": {"core"},
     "mini": {"core", "engines"},
     # the front door
-    "facade": {"core", "engines", "mini"},
-    "__init__": {"core", "facade"},
+    "api": {*ADAPTERS},
+    "__init__": {*ADAPTERS, "api"},
     # layer 2: none imports another of its row
-    "training": {*ADAPTERS, "facade", "__init__"},
-    "evaluation": {*ADAPTERS, "facade", "__init__"},
-    "serving": {*ADAPTERS, "facade", "__init__"},
-    "reports": {"core"},
+    "training": {*ADAPTERS, "api", "__init__"},
+    "evaluation": {*ADAPTERS, "api", "__init__"},
+    "serving": {*ADAPTERS, "api", "__init__"},
+    "reports": {*BASE, "evaluation"},
     # layer 3
     "cli": {
         *ADAPTERS,
-        *("facade", "__init__", "training", "evaluation", "serving", "reports"),
+        *("api", "__init__", "training", "evaluation", "serving", "reports"),
     },
     "__main__": {"cli"},
 }

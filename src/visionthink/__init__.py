@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from visionthink.api import ask, open_engine
     from visionthink.core.episode import run_episode
     from visionthink.core.errors import (
         CheckpointError,
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
         visual_tokens,
     )
     from visionthink.core.types import Episode, Example, Message, Sampling, StopReason, Turn, Usage
-    from visionthink.facade import ask, open_engine
 
 __version__ = "0.1.0"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cli.outcome import Run
-from visionthink.core.runs import RunFolder
+from visionthink.runs.folder import RunFolder
 
 RATE = "episode/request_rate/kind/strong"
 

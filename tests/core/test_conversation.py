@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from visionthink.core.episode import run_episode
-from visionthink.core.growing import answer_so_far, thought_so_far
 from visionthink.core.images import Picture
+from visionthink.core.partial import answer_so_far, thought_so_far
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import (
     Malformed,

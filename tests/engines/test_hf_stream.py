@@ -192,7 +192,7 @@ def test_half_a_character_is_not_heard(
     ids = checkpoint.tokenizer.encode(said)
     assert len(ids) == len(said.encode())
     left = iter([*ids[: len(ids) - bytes_cut], checkpoint.stop_ids[-1]])
-    monkeypatch.setattr(hf_decode._Chooser, "__call__", lambda *_: torch.tensor([next(left)]))
+    monkeypatch.setattr(hf_decode._Sampler, "__call__", lambda *_: torch.tensor([next(left)]))
     engine = HFEngine(checkpoint)
     sampling = Sampling(max_tokens=len(ids) - bytes_cut + (not bytes_cut))
     reply, told = asyncio.run(follow(engine, asked(engine, 11), sampling))

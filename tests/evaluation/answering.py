@@ -12,12 +12,12 @@ from PIL import Image
 from visionthink.core.ledger import ModelShape, VisionShape
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import direct_reply, request_reply
-from visionthink.core.runs import RunFolder
 from visionthink.core.types import Message
 from visionthink.engines.scripted import ScriptedEngine
 from visionthink.evaluation.policies import parse_policies
 from visionthink.evaluation.runner import Work
 from visionthink.evaluation.suites import Suite, load_suites
+from visionthink.runs.folder import RunFolder
 
 SIDE = 112
 """Pixels of each image: 16 visual tokens, 4 at half size."""

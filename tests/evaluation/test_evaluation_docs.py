@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from visionthink.data.settings import checked, parse_yaml
 from visionthink.evaluation.metrics import METRICS
 from visionthink.evaluation.policies import parse_policies, parse_policy
 from visionthink.evaluation.suites import SuiteOptions, load_suites
 from visionthink.evaluation.summary import Sample, summarise
+from visionthink.settings import checked, parse_yaml
 
 PAGE = (Path(__file__).parents[2] / "docs" / "evaluation.md").read_text(encoding="utf-8")
 

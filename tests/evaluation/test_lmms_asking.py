@@ -15,11 +15,11 @@ from PIL import Image
 
 from visionthink.core.errors import EngineError, ServerError
 from visionthink.core.protocol import direct_reply, request_reply
-from visionthink.core.runs import RunFolder
 from visionthink.core.types import Message, Sampling
 from visionthink.engines.scripted import ScriptedEngine
 from visionthink.evaluation.lmms.asking import Ask, Asker, Said, figures, question_of
 from visionthink.evaluation.lmms.options import ModelArgs
+from visionthink.runs.folder import RunFolder
 
 Loads = tuple[str, Sequence[Any]]
 RED = Image.new("RGB", (112, 112), "red")

@@ -12,12 +12,12 @@ from PIL import Image
 from evaluation.lmms_output import FAILED, STAMP, pope_sample, sample, write_output
 from visionthink.core.errors import RunError, UsageError
 from visionthink.core.protocol import direct_reply, request_reply
-from visionthink.core.runs import RunFolder
 from visionthink.core.types import Sampling
 from visionthink.engines.scripted import ScriptedEngine
 from visionthink.evaluation.lmms.asking import Ask, Asker
 from visionthink.evaluation.lmms.importing import Imported, import_results
 from visionthink.evaluation.lmms.options import ModelArgs
+from visionthink.runs.folder import RunFolder
 
 POPE_FIGURES = {"alias": "pope", "pope_accuracy": 0.75, "pope_f1_score": 0.8}
 POPE_LINES = [

@@ -13,11 +13,11 @@ import pytest
 
 from evaluation.answering import engine, say, work, write_rows
 from visionthink.core.errors import EngineError, JudgeError, RunError, UsageError
-from visionthink.core.runs import EPISODES, RunFolder
 from visionthink.core.types import Message, Sampling
 from visionthink.evaluation.metrics import Scorer
 from visionthink.evaluation.runner import Settings, Work, evaluate, first_of_families
 from visionthink.evaluation.suites import load_suites
+from visionthink.runs.folder import EPISODES, RunFolder
 
 NAMES = ("print-tea", "plain-rye", "print-rum", "plain-gin", "plain-ale", "plain-oil")
 POLICIES = ("high", "low", "auto", "oracle", "random:0.5")

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from evaluation.answering import engine, work, write_rows
-from visionthink.core.runs import RunFolder
 from visionthink.evaluation.metrics import MetricName
 from visionthink.evaluation.policies import parse_policies
 from visionthink.evaluation.runner import Settings, evaluate
 from visionthink.evaluation.summary import Sample, summarise
+from visionthink.runs.folder import RunFolder
 
 CONTRACT = [
     *("suite", "family", "kind", "policy", "n", "errors", "accuracy", "stderr", "request_rate"),

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from serving.gateways import Served, served
-from visionthink.facade import open_engine
+from visionthink.api import open_engine
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium")
 

@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 from visit import watched
 
-from visionthink.core.runs import RunFolder
+from visionthink.runs.folder import RunFolder
 
 pytestmark = pytest.mark.browser
 

@@ -30,10 +30,10 @@ from visit import (
 
 from engines.chat_server import ChatServer, Handler, hangs, says, sends, status
 from serving.gateways import KEY, Served, png, served, upstream
+from visionthink.api import open_engine
 from visionthink.core.images import half_view, open_picture
 from visionthink.core.protocol import direct_reply, render_tool_call, request_reply
 from visionthink.engines.scripted import ScriptedEngine
-from visionthink.facade import open_engine
 from visionthink.mini import SAMPLES
 
 pytestmark = pytest.mark.browser

@@ -18,9 +18,9 @@ from engines.chat_server import Behaviour, ChatServer, says, status
 from visionthink.cli.main import main as visionthink
 from visionthink.core import protocol
 from visionthink.core.errors import RunError
-from visionthink.core.runs import RunFolder
 from visionthink.evaluation.lmms.importing import Imported, import_results
 from visionthink.evaluation.lmms.preset import presets
+from visionthink.runs.folder import RunFolder
 
 pytestmark = pytest.mark.lmms
 

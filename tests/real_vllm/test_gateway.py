@@ -20,7 +20,7 @@ from vllm_server import BLOCK
 from serving.gateway_process import Gateway, gateway, wait_for
 from serving.gateways import image_part, request, user
 from visionthink.core.episode import run_episode
-from visionthink.core.types import Episode, Example, Look
+from visionthink.core.types import Episode, Example, LookMode
 from visionthink.mini.shipped import load_samples
 from visionthink.mini.world import make_example
 
@@ -49,7 +49,7 @@ def answered(server: Gateway, example: Example, model: str = EMBEDDED) -> Any:
     return server.client().chat.completions.create(**asked(example, model))
 
 
-def engine_episode(served: Served, example: Example, look: Look = "auto") -> Episode:
+def engine_episode(served: Served, example: Example, look: LookMode = "auto") -> Episode:
     """The same without a gateway."""
     return asyncio.run(run_episode(example, served.remote, look=look))
 
@@ -94,7 +94,7 @@ def test_a_stream_tells_the_same(served: Served, server: Gateway):
 
 
 @pytest.mark.parametrize("look", ["auto", "low", "high"])
-def test_several_images_are_those_of_the_engine(served: Served, server: Gateway, look: Look):
+def test_several_images_are_those_of_the_engine(served: Served, server: Gateway, look: LookMode):
     """The model never saw two images at once; what it makes of them is the same both ways."""
     tag, colour = (make_example(family, 900, "test") for family in ("tag", "colour"))
     example = Example((*tag.images, *colour.images), tag.question)

@@ -25,7 +25,15 @@ from visionthink.core.engine import Engine
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import EngineError, ServerError
 from visionthink.core.images import Picture, half_view, visual_tokens
-from visionthink.core.types import Completion, Episode, Example, Look, Message, Sampling, StopReason
+from visionthink.core.types import (
+    Completion,
+    Episode,
+    Example,
+    LookMode,
+    Message,
+    Sampling,
+    StopReason,
+)
 from visionthink.engines.openai import OpenAIEngine
 from visionthink.mini.shipped import load_samples
 
@@ -151,7 +159,9 @@ def test_steered_episodes_are_those_of_the_hf_engine(
 
 @pytest.mark.parametrize("profile", ["agent", "mini"])
 @pytest.mark.parametrize("look", ["low", "high"])
-def test_single_looks_are_those_of_the_hf_engine(served: Served, look: Look, profile: str) -> None:
+def test_single_looks_are_those_of_the_hf_engine(
+    served: Served, look: LookMode, profile: str
+) -> None:
     example = Example((picture(served, 10, 6, 4),), QUESTION)
 
     async def talk(engine: Engine) -> Episode:

@@ -15,7 +15,7 @@ from visionthink.core.protocol import (
     render_tool_call,
     request_reply,
 )
-from visionthink.core.types import Episode, Example, Look
+from visionthink.core.types import Episode, Example, LookMode
 from visionthink.engines.scripted import ScriptedEngine
 
 SHAPE = ModelShape(
@@ -56,7 +56,7 @@ def play(
     question: str,
     replies: Sequence[str],
     *,
-    look: Look = "auto",
+    look: LookMode = "auto",
     max_turns: int = 2,
     shape: ModelShape | None = None,
     cached: int = 0,

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from visionthink.core.records import scored_record
-from visionthink.core.runs import RunFolder
 from visionthink.core.types import Episode, Example
+from visionthink.runs.folder import RunFolder
+from visionthink.runs.records import scored_record
 
 CONFIG: Mapping[str, Any] = {
     "suites": {"mini": {}},

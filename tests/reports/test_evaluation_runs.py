@@ -12,8 +12,8 @@ from evaluation_runs import line, row, rows, write_evaluation
 from training_runs import ramp, write_run
 
 from visionthink.core.errors import RunError
-from visionthink.core.runs import RunFolder
 from visionthink.reports.evaluation import EvaluationRun, is_evaluation, read_evaluations
+from visionthink.runs.folder import RunFolder
 
 
 def read(path: Path) -> EvaluationRun:

@@ -10,7 +10,6 @@ import pytest
 from training_runs import write_run
 
 from visionthink.core.errors import RunError, UsageError
-from visionthink.core.runs import RunFolder
 from visionthink.reports.curves import bin_width, line, r_histogram
 from visionthink.reports.grouping import Estimate, differing
 from visionthink.reports.training import (
@@ -23,6 +22,7 @@ from visionthink.reports.training import (
     read_runs,
     settings,
 )
+from visionthink.runs.folder import RunFolder
 
 WEAK = "episode/request_rate/kind/weak"
 

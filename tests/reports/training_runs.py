@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from visionthink.core.records import sample_record
-from visionthink.core.runs import RunFolder
 from visionthink.core.types import Episode
+from visionthink.runs.folder import RunFolder
+from visionthink.runs.records import sample_record
 
 CONFIG: Mapping[str, Any] = {
     "model": "mini-base",

@@ -17,12 +17,12 @@ from transformers import TrainerControl, TrainerState
 from visionthink.core.episode import run_episode
 from visionthink.core.protocol import direct_reply
 from visionthink.core.rewards import GroupScore, Reward
-from visionthink.core.runs import RunFolder
 from visionthink.core.types import Episode
 from visionthink.engines.scripted import ScriptedEngine
 from visionthink.mini.world import make_example
+from visionthink.runs.folder import RunFolder
 from visionthink.training.callbacks import Evaluation, Interrupt, RunLog, metrics_line
-from visionthink.training.generation import Rollouts
+from visionthink.training.rollout_types import Rollouts
 from visionthink.training.watchdog import Watchdog
 
 LOGS = {

@@ -11,12 +11,12 @@ from transformers import TrainerCallback
 
 from training.coaching import BreaksDown, arguments, rows_of
 from visionthink.core.errors import RunError, TrainingError, UsageError
-from visionthink.core.runs import RunFolder
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
+from visionthink.runs.folder import RunFolder
 from visionthink.training.config import TrainGrpo
-from visionthink.training.generation import RolloutSettings
 from visionthink.training.grpo import train_grpo
 from visionthink.training.resume import last_checkpoint
+from visionthink.training.rollout_types import RolloutSettings
 from visionthink.training.trainer import VisionThinkTrainer
 
 

@@ -19,7 +19,7 @@ from visionthink.training.config import (
     presets,
     sft_arguments,
 )
-from visionthink.training.estimate import estimate
+from visionthink.training.footprint import estimate
 
 ACCELERATE = Path(visionthink.training.__file__).parent / "accelerate"
 

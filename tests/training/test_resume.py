@@ -11,9 +11,9 @@ import torch
 from checkpoints import save_qwen2_5_vl
 from training.schooling import config_of, quiet, weights
 from visionthink.core.errors import TrainingError
-from visionthink.core.runs import RunFolder
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
 from visionthink.mini import CHECKPOINTS
+from visionthink.runs.folder import RunFolder
 from visionthink.training.resume import last_checkpoint, load_weights
 from visionthink.training.sft import train_sft, trainable
 

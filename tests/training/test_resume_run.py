@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import yaml
 
-from visionthink.core.runs import RunFolder
+from visionthink.runs.folder import RunFolder
 
 LIMIT_S = 300
 GENERATIONS, UPDATES = 5, 2

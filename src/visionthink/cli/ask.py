@@ -11,13 +11,13 @@ from typing import Any
 
 import click
 
+from visionthink.api import EMBEDDED
 from visionthink.cli.options import engine_from, engine_options, episode_options
 from visionthink.core.episode import check_question, run_episode
 from visionthink.core.images import DEFAULT_LIMITS, open_picture
-from visionthink.core.records import episode_record
-from visionthink.core.types import Example, Look, Sampling
-from visionthink.facade import EMBEDDED
+from visionthink.core.types import Example, LookMode, Sampling
 from visionthink.reports.transcript import transcript
+from visionthink.runs.records import episode_record
 
 EMBEDDED_HINT = "knows only its own drawn world; name a real one with --model or --base-url"
 
@@ -34,7 +34,7 @@ EMBEDDED_HINT = "knows only its own drawn world; name a real one with --model or
 )
 def command(
     asked: tuple[str, ...],
-    look: Look,
+    look: LookMode,
     profile: str | None,
     max_turns: int,
     max_tokens: int,

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import click
 
+from visionthink.api import EMBEDDED, open_engine
 from visionthink.core.episode import run_episode
-from visionthink.core.records import episode_record
 from visionthink.core.types import Episode
-from visionthink.facade import EMBEDDED, open_engine
 from visionthink.mini import DEFAULT_CHECKPOINT
 from visionthink.mini.shipped import load_samples
 from visionthink.reports.page import save_page
 from visionthink.reports.picture import save_picture
 from visionthink.reports.transcript import transcript
+from visionthink.runs.records import episode_record
 
 
 @click.command()

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 
 import click
 
-from visionthink.facade import EMBEDDED
+from visionthink.api import EMBEDDED
 from visionthink.mini import CHECKPOINTS
 
 EXTRAS = {

@@ -16,15 +16,15 @@ from visionthink.cli.options import engine_from, engine_options, judge_server_op
 from visionthink.cli.progress import progress
 from visionthink.core.engine import Engine
 from visionthink.core.errors import RunError
-from visionthink.core.runs import RunFolder, describe_environment
-from visionthink.evaluation.estimate import ESTIMATED, estimate_text, estimates
 from visionthink.evaluation.metrics import METRICS
 from visionthink.evaluation.policies import DEFAULT_POLICIES, Derived, Policy, parse_policies
 from visionthink.evaluation.runner import Settings, Work, evaluate
+from visionthink.evaluation.savings import ESTIMATED, estimate_text, estimates
 from visionthink.evaluation.suites import Suite, load_suites, with_judging
 from visionthink.evaluation.summary import Sample, summarise
 from visionthink.evaluation.table import summary_text
 from visionthink.judges.options import Kind
+from visionthink.runs.folder import RunFolder, describe_environment
 
 
 @click.command()

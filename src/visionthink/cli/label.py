@@ -18,10 +18,10 @@ from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import profile_for
 from visionthink.data.label_file import LabelFile, check_place, label_into
 from visionthink.data.labelling import LABEL_LOOKS, Rollouts, Rule
-from visionthink.data.settings import YAML, apply_sets, checked, read_yaml
 from visionthink.data.source import DataOptions, Format, Row, load_rows
 from visionthink.judges import Judge, JudgeOptions, open_judge
 from visionthink.judges.options import Kind, Metric
+from visionthink.settings import YAML, apply_sets, checked, read_yaml
 
 
 @click.command()

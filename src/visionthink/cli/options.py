@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
+from visionthink.api import ENGINES, GRIDS, open_engine
 from visionthink.core.engine import Engine
 from visionthink.core.errors import UsageError
 from visionthink.core.profiles import PROFILES
-from visionthink.core.types import LOOKS
-from visionthink.facade import ENGINES, GRIDS, open_engine
+from visionthink.core.types import LOOK_MODES
 from visionthink.mini import DEFAULT_CHECKPOINT
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
@@ -43,7 +43,7 @@ _ENGINE_OPTIONS: tuple[Decorator, ...] = (
 _EPISODE_OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--look",
-        type=click.Choice(LOOKS),
+        type=click.Choice(LOOK_MODES),
         default="auto",
         show_default=True,
         help="auto: the model decides. low: only the half-size view. high: only the original.",

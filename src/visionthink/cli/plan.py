@@ -13,12 +13,14 @@ from typing import Any
 
 import click
 
+from visionthink.api import EMBEDDED
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Size, half_size, visual_tokens
 from visionthink.core.ledger import BYTES
 from visionthink.core.profiles import PROFILES
-from visionthink.evaluation.planned import PlannedModel, find_model, image_sizes
-from visionthink.evaluation.planning import (
+from visionthink.evaluation.model_lookup import PlannedModel, find_model, image_sizes
+from visionthink.evaluation.table import aligned, percent
+from visionthink.evaluation.workload import (
     MEASURES,
     Cost,
     Measure,
@@ -27,8 +29,6 @@ from visionthink.evaluation.planning import (
     plan,
     prompt_tokens,
 )
-from visionthink.evaluation.table import aligned, percent
-from visionthink.facade import EMBEDDED
 
 RATES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 NAMES = {"high": "vanilla", "low": "down-sample", "auto": "VisionThink"}

@@ -10,9 +10,9 @@ import click
 
 from visionthink.cli.ask import EMBEDDED_HINT
 from visionthink.core.profiles import PROFILES
-from visionthink.core.types import LOOKS
-from visionthink.data.settings import apply_sets, checked, read_yaml
+from visionthink.core.types import LOOK_MODES
 from visionthink.serving.options import GridName, ServeOptions
+from visionthink.settings import apply_sets, checked, read_yaml
 
 if TYPE_CHECKING:
     from visionthink.serving.gateway import Gateway
@@ -49,7 +49,7 @@ PLACES = {
 )
 @click.option("--grid", type=click.Choice(get_args(GridName)), help="[default: by the name]")
 @click.option("--profile", type=click.Choice(list(PROFILES)), help="[default: the model's]")
-@click.option("--look", type=click.Choice(LOOKS), help="Of requests that name none.")
+@click.option("--look", type=click.Choice(LOOK_MODES), help="Of requests that name none.")
 @click.option(
     "--api-key-env",
     metavar="VAR",

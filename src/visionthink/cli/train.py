@@ -145,7 +145,7 @@ def _dry_run(
     import yaml
 
     from visionthink.training.config import resolved
-    from visionthink.training.estimate import estimate
+    from visionthink.training.footprint import estimate
 
     options = resolved(config)
     figures = estimate(config, processes, size)

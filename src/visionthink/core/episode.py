@@ -22,7 +22,7 @@ from visionthink.core.types import (
     Completion,
     Episode,
     Example,
-    Look,
+    LookMode,
     Message,
     Sampling,
     StopReason,
@@ -41,7 +41,7 @@ async def run_episode(
     example: Example,
     engine: Engine,
     *,
-    look: Look = "auto",
+    look: LookMode = "auto",
     profile: str | None = None,
     max_turns: int = 2,
     sampling: Sampling | None = None,
@@ -133,7 +133,7 @@ async def run_episode(
     )
 
 
-def check_question(example: Example, look: Look, profile: str | None, max_turns: int) -> None:
+def check_question(example: Example, look: LookMode, profile: str | None, max_turns: int) -> None:
     """Raise UsageError if `run_episode` would; cheap, so it can come before loading a model.
 
     Without `profile` the checkpoint's own is not known yet, so only the look is checked.

@@ -34,7 +34,7 @@ from typing import Any, Literal, cast
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture
 from visionthink.core.profiles import PROFILES, Profile
-from visionthink.core.types import LOOKS, Completion, Look, Message, Part
+from visionthink.core.types import LOOK_MODES, Completion, LookMode, Message, Part
 
 TOOL_NAME = "resize_image"
 CALL_BODY = '{"name": "resize_image", "arguments": {"action": "resize"}}'
@@ -83,14 +83,14 @@ class Malformed:
 Reply = Answer | Request | Malformed
 
 
-def profile_for(look: Look, name: str) -> Profile:
+def profile_for(look: LookMode, name: str) -> Profile:
     """The profile that a look is asked with: `name` itself for auto, its direct form otherwise.
 
     Raises:
         UsageError: no such look or profile, or the profile cannot request and look is auto.
     """
-    if look not in LOOKS:
-        raise UsageError(f"look must be one of {', '.join(LOOKS)}; got {look!r}")
+    if look not in LOOK_MODES:
+        raise UsageError(f"look must be one of {', '.join(LOOK_MODES)}; got {look!r}")
     if name not in PROFILES:
         raise UsageError(f"profile must be one of {', '.join(PROFILES)}; got {name!r}")
     if look != "auto":

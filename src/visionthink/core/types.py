@@ -17,8 +17,8 @@ from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture
 from visionthink.core.ledger import Ledger, Pruned
 
-Look = Literal["auto", "low", "high"]
-LOOKS: tuple[Look, ...] = ("auto", "low", "high")
+LookMode = Literal["auto", "low", "high"]
+LOOK_MODES: tuple[LookMode, ...] = ("auto", "low", "high")
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -193,7 +193,7 @@ class Episode:
     """
 
     example: Example
-    look: Look
+    look: LookMode
     profile: str
     model: str
     answer: str

@@ -16,12 +16,12 @@ from typing import Literal, Protocol
 from visionthink.core.engine import Engine
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import EngineError, ImageError, JudgeError, UsageError
-from visionthink.core.types import Example, Look, Sampling, seed_of
+from visionthink.core.types import Example, LookMode, Sampling, seed_of
 from visionthink.data.rows import Row
 
 Label = Literal["low", "high", "undecided", "failed"]
 LABELS: tuple[Label, ...] = ("low", "high", "undecided", "failed")
-LABEL_LOOKS: tuple[Look, ...] = ("low", "high")
+LABEL_LOOKS: tuple[LookMode, ...] = ("low", "high")
 
 
 class Scored(Protocol):
@@ -89,7 +89,7 @@ class Rollouts:
     max_tokens: int = 1024
     seed: int = 0
 
-    def sampling(self, row_id: str, look: Look, rollout: int) -> Sampling:
+    def sampling(self, row_id: str, look: LookMode, rollout: int) -> Sampling:
         """A seed of its own for each rollout; it does not depend on what else is labelled."""
         return Sampling(
             temperature=self.temperature,
@@ -156,7 +156,7 @@ async def label_row(
     except ImageError as error:
         return Labelled("failed", None, None, str(error))
 
-    async def rollout(look: Look, number: int) -> tuple[Look, bool]:
+    async def rollout(look: LookMode, number: int) -> tuple[LookMode, bool]:
         async with slots:
             try:
                 sampling = rollouts.sampling(row.id, look, number)
@@ -182,7 +182,7 @@ async def label_row(
 async def _is_right(
     row: Row,
     example: Example,
-    look: Look,
+    look: LookMode,
     engine: Engine,
     score: Score,
     rollouts: Rollouts,

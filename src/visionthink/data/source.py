@@ -35,7 +35,7 @@ def load_rows(options: DataOptions, limits: Limits = DEFAULT_LIMITS) -> Rows:
     _refuse(options, layout)
     match layout:
         case "mini":
-            from visionthink.data.drawn import draw_rows
+            from visionthink.data.mini_rows import draw_rows
 
             return draw_rows(options)
         case "jsonl":

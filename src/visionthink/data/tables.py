@@ -19,10 +19,10 @@ from typing import Any
 
 from visionthink.core.errors import DataError, MissingExtraError
 from visionthink.core.images import Limits, Picture, open_picture
-from visionthink.data.gather import Gatherer, Refusal, image_path, image_refusal, make_row
 from visionthink.data.images import FileImage, ImageRef, changed, file_problem, header_problem
 from visionthink.data.options import Columns, DataOptions
 from visionthink.data.rows import Row, Rows
+from visionthink.data.validate import Gatherer, Refusal, image_path, image_refusal, make_row
 
 IMAGE_COLUMNS = ("image", "images")
 RELEASED = Columns(image="images", question="problem", answer="original_answer", id="id")

@@ -11,7 +11,6 @@ from typing import Any
 
 from visionthink.core.errors import DataError, ImageError
 from visionthink.core.images import Limits
-from visionthink.data.gather import Gatherer, Refusal, image_path, image_refusal, make_row
 from visionthink.data.images import (
     DATA_URL,
     FileImage,
@@ -23,6 +22,7 @@ from visionthink.data.images import (
 )
 from visionthink.data.options import DataOptions
 from visionthink.data.rows import Row, Rows
+from visionthink.data.validate import Gatherer, Refusal, image_path, image_refusal, make_row
 
 METADATA = ("metadata.jsonl", "metadata.csv")
 IN_A_FILE = ("image", "images")

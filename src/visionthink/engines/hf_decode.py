@@ -102,7 +102,7 @@ def decode(
         images["image_grid_thw"] = torch.tensor(grids, device=device)
     logits = _forward(model, ids[:, past:], mask, positions[:, :, past:], cache, **images)
 
-    choose = _Chooser(samplings, checkpoint)
+    choose = _Sampler(samplings, checkpoint)
     sampled: list[list[int]] = [[] for _ in prompts]
     stopped = [False] * len(prompts)
     going = [True] * len(prompts)
@@ -169,7 +169,7 @@ def _forward(
     return output.logits[:, -1].float()
 
 
-class _Chooser:
+class _Sampler:
     """Picks the next token of every row by its own settings and its own random generator."""
 
     def __init__(self, samplings: Sequence[Sampling], checkpoint: Checkpoint) -> None:

@@ -22,12 +22,12 @@ from visionthink.core.episode import DEFAULT_PROFILE
 from visionthink.core.errors import UsageError
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import profile_for
-from visionthink.core.types import LOOKS, Look
-from visionthink.data.settings import did_you_mean
+from visionthink.core.types import LOOK_MODES, LookMode
+from visionthink.settings import did_you_mean
 
 DEFAULT_POLICIES = ("high", "low", "auto")
 PRUNINGS = ("fastv", "sparsevlm", "visionzip")
-LOOK_OF: dict[str, Look] = {look: look for look in LOOKS}
+LOOK_OF: dict[str, LookMode] = {look: look for look in LOOK_MODES}
 RANDOM, ORACLE = "random", "oracle"
 FIRST_LOOK = "auto+"
 
@@ -43,7 +43,7 @@ class Policy:
     """
 
     name: str
-    look: Look
+    look: LookMode
     profile: str | None = None
     pruning: str | None = None
 
@@ -114,7 +114,7 @@ def parse_policy(name: str) -> Policy | Derived:
             raise UsageError(f"policy {name!r}: {error}") from error
         return Policy(name, "high" if pruning == name else "auto", pruning=pruning)
     if head not in LOOK_OF:
-        known = [*LOOKS, *(f"{look}:PROFILE" for look in LOOKS), f"{RANDOM}:0.3", ORACLE]
+        known = [*LOOK_MODES, *(f"{look}:PROFILE" for look in LOOK_MODES), f"{RANDOM}:0.3", ORACLE]
         known += [f"{kind}:…" for kind in PRUNINGS] + [f"{FIRST_LOOK}{kind}:…" for kind in PRUNINGS]
         raise UsageError(f"there is no policy {name!r}; there are {', '.join(known)}")
     if colon and rest not in PROFILES:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from visionthink.core.at_once import at_once
+from visionthink.core.concurrency import run_bounded
 from visionthink.core.engine import Engine
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import (
@@ -25,8 +25,6 @@ from visionthink.core.errors import (
     UsageError,
     VisionThinkError,
 )
-from visionthink.core.records import scored_record
-from visionthink.core.runs import EPISODES, RunFolder
 from visionthink.core.types import Episode, Example, Sampling, seed_of
 from visionthink.data.rows import Row
 from visionthink.engines.memory import PeakMemory
@@ -34,6 +32,8 @@ from visionthink.evaluation.derived import derive
 from visionthink.evaluation.metrics import Score
 from visionthink.evaluation.policies import Derived, Policy
 from visionthink.evaluation.suites import Suite
+from visionthink.runs.folder import EPISODES, RunFolder
+from visionthink.runs.records import scored_record
 
 Key = tuple[str, str, str]
 """Suite, policy, id of the sample."""
@@ -200,7 +200,7 @@ class _Asked:
             self._keep(*await self.one(row, alone=concurrency == 1))
             done()
 
-        await at_once(concurrency, rows, work)
+        await run_bounded(concurrency, rows, work)
 
     async def one(self, row: Row, *, alone: bool) -> tuple[dict[str, Any], VisionThinkError | None]:
         """The record of a row, and the error if it has one."""

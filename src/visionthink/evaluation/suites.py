@@ -18,14 +18,14 @@ from typing import Any, get_args
 from pydantic import model_validator
 
 from visionthink.core.errors import DataError, UsageError
-from visionthink.data.drawn import spread_families
-from visionthink.data.settings import YAML, apply_sets, checked, did_you_mean, read_yaml
+from visionthink.data.mini_rows import spread_families
 from visionthink.data.source import DataOptions, Rows, load_rows
 from visionthink.evaluation.metrics import METRICS, MetricName, Scorer, said_yes
 from visionthink.judges import JudgeOptions
 from visionthink.judges.options import Kind
 from visionthink.judges.options import Metric as RulesMetric
 from visionthink.mini.world import FAMILIES
+from visionthink.settings import YAML, apply_sets, checked, did_you_mean, read_yaml
 
 MIX = {"weak": 0.7, "strong": 0.3}
 MINI = "mini"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from visionthink.core.at_once import at_once
+from visionthink.core.concurrency import run_bounded
 from visionthink.core.errors import DataError, JudgeError, RunError, UsageError
 from visionthink.judges.judge import Judge, Verdict
 
@@ -99,7 +99,7 @@ async def judge_rows(
         done()
 
     try:
-        await at_once(min(workers, len(rows)), enumerate(rows), work)
+        await run_bounded(min(workers, len(rows)), enumerate(rows), work)
     finally:
         await judge.close()
     return [each for each in judged if each is not None]

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from visionthink.core.runs import flatten
 from visionthink.reports.evaluation import ALL, EvaluationRun, Row, families
 from visionthink.reports.grouping import Estimate, differing, mean_of_all, over_runs, together
+from visionthink.runs.folder import flatten
 
 VANILLA = "high"
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, TypeGuard
 
 from visionthink.core.errors import RunError
-from visionthink.core.runs import EPISODES, METRICS, SUMMARY, RunFolder, flatten
 from visionthink.reports.episode_rows import rows_of_episodes
 from visionthink.reports.grouping import is_number, named
+from visionthink.runs.folder import EPISODES, METRICS, SUMMARY, RunFolder, flatten
 
 ALL = "all"
 """The family that stands for a whole suite."""

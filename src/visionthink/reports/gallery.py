@@ -19,11 +19,11 @@ from visionthink.core.errors import VisionThinkError
 from visionthink.core.images import Limits, Picture, open_picture
 from visionthink.core.ledger import Ledger, TurnCost
 from visionthink.core.profiles import PROFILES
-from visionthink.core.records import EPISODE_VERSION
-from visionthink.core.types import LOOKS, Episode, Example, Message, StopReason, Turn, Usage
+from visionthink.core.types import LOOK_MODES, Episode, Example, Message, StopReason, Turn, Usage
 from visionthink.reports.page import card
 from visionthink.reports.story import count, html_text, one_line, shortened
 from visionthink.reports.training import KINDS, TrainingRun
+from visionthink.runs.records import EPISODE_VERSION
 
 LIMITS = Limits(max_bytes=4 * 2**20, max_pixels=4_000_000)
 PARTS = ("accuracy", "format", "control", "total", "advantage")
@@ -236,7 +236,7 @@ def episode_of(record: Mapping[str, Any], folder: Path) -> tuple[Episode, str]:
     first = looks[0] if looks else ()
     delivered = next((look for look in looks[1:] if look), ())
     look = record["look"]
-    if look not in LOOKS:
+    if look not in LOOK_MODES:
         raise ValueError(f"there is no look {str(look)[:40]!r}")
     tokens = record["ledger"]["visual_tokens"]
     smaller = look != "high" and tokens["first"] < tokens["vanilla"]

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from visionthink.core.errors import RunError, UsageError
-from visionthink.core.runs import METRICS, RunFolder, flatten
 from visionthink.reports.grouping import (
     Estimate,
     is_number,
@@ -25,6 +24,7 @@ from visionthink.reports.grouping import (
     together,
     value_text,
 )
+from visionthink.runs.folder import METRICS, RunFolder, flatten
 
 FINAL_SHARE = 0.1
 KINDS = {

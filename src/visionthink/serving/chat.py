@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
 from visionthink.core.types import Episode
-from visionthink.serving.gateway import Asked, Gateway
+from visionthink.serving.gateway import Gateway, ParsedRequest
 from visionthink.serving.log import console, figures, places
 from visionthink.serving.refusal import Refusal, refusal_for, send_refusal
 from visionthink.serving.reply import (
@@ -57,7 +57,7 @@ class _Exchange:
         self._receive = receive
         self._pass_on = send
         self._last: Message | None = None
-        self._asked: Asked | None = None
+        self._asked: ParsedRequest | None = None
         self._read = False
         self._streaming = False
 
@@ -179,7 +179,7 @@ class _Exchange:
             gone.cancel()
             await asyncio.gather(task, gone, return_exceptions=True)
 
-    async def _whole(self, asked: Asked) -> Episode:
+    async def _whole(self, asked: ParsedRequest) -> Episode:
         gateway = self._gateway
         episode = await gateway.answer(asked)
         gateway.metrics.finished(episode)
@@ -190,7 +190,7 @@ class _Exchange:
         await JSONResponse(reply)(self._scope, self._receive, self._send)
         return episode
 
-    async def _stream(self, asked: Asked) -> Episode:
+    async def _stream(self, asked: ParsedRequest) -> Episode:
         """Send thoughts as they come, then the answer, which no later turn can change."""
         gateway, head = self._gateway, asked.head
         profile = gateway.profile(asked.look)
@@ -238,7 +238,7 @@ class _Exchange:
         self,
         head: Head,
         delta: dict[str, Any],
-        asked: Asked,
+        asked: ParsedRequest,
         finish: str | None = None,
         **more: Any,
     ) -> None:
@@ -246,7 +246,7 @@ class _Exchange:
         usage = {"usage": None} if asked.usage else {}
         await self._send_event(chunk(head, delta, finish, **usage, **more))
 
-    async def _begin_events(self, head: Head, asked: Asked) -> None:
+    async def _begin_events(self, head: Head, asked: ParsedRequest) -> None:
         if self._streaming:
             return
         self._streaming = True

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from visionthink.api import EMBEDDED
 from visionthink.core import protocol
 from visionthink.core.episode import DEFAULT_PROFILE, Watch, check_question, run_episode
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture, half_view
 from visionthink.core.profiles import Profile
-from visionthink.core.types import Episode, Example, Look, Sampling
-from visionthink.facade import EMBEDDED
+from visionthink.core.types import Episode, Example, LookMode, Sampling
 from visionthink.serving.admission import Admission
 from visionthink.serving.conversation import (
     Place,
@@ -40,7 +40,7 @@ SUFFIXES = ("low", "high", "trace")
 
 
 @dataclass(frozen=True)
-class Asked:
+class ParsedRequest:
     """A request that can be answered, without the text that its images came as.
 
     Attributes:
@@ -57,7 +57,7 @@ class Asked:
 
     head: Head
     example: Example
-    look: Look
+    look: LookMode
     sampling: Sampling
     key: bytes
     pixels: int
@@ -108,14 +108,14 @@ class Gateway:
         backend = self.pool.backends[0]
         return backend.check is None and backend.engine.model in EMBEDDED
 
-    async def understand(self, body: bytes) -> Asked:
+    async def understand(self, body: bytes) -> ParsedRequest:
         """What is asked in `body`, its images opened.
 
         Raises:
             Refusal: 4xx.
         """
         read = await asyncio.to_thread(self._read, body)
-        if isinstance(read, Asked):
+        if isinstance(read, ParsedRequest):
             return read  # from one thread: to wake another costs more than to read the JSON
         request, places = read
         began = time.perf_counter()
@@ -123,7 +123,7 @@ class Gateway:
         self.metrics.prepared("fetch", time.perf_counter() - began)
         return await asyncio.to_thread(self._open, request, places, fetched)
 
-    def _read(self, body: bytes) -> Asked | tuple[ChatRequest, list[Place]]:
+    def _read(self, body: bytes) -> ParsedRequest | tuple[ChatRequest, list[Place]]:
         """What is asked, if `body` holds its images; else these are still to be fetched. Blocks."""
         request = read_request(body)
         self._check_model(request.model)  # nothing is fetched for one that is not here
@@ -134,7 +134,7 @@ class Gateway:
 
     def _open(
         self, request: ChatRequest, places: Sequence[Place], fetched: dict[str, bytes]
-    ) -> Asked:
+    ) -> ParsedRequest:
         """What is asked; its images decoded, and halved as the model will see them. Blocks."""
         began = time.perf_counter()
         look, trace = self._wishes(request)
@@ -147,7 +147,7 @@ class Gateway:
             self.metrics.prepared("open", time.perf_counter() - began)
         if look != "high" and self.pool.ready:
             self._make_views(example.images)
-        return Asked(
+        return ParsedRequest(
             head=Head.new(request.model),
             example=example,
             look=look,
@@ -185,7 +185,7 @@ class Gateway:
                 left -= len(fetched[place.url])
         return fetched
 
-    async def answer(self, asked: Asked, watch: Watch | None = None) -> Episode:
+    async def answer(self, asked: ParsedRequest, watch: Watch | None = None) -> Episode:
         """Run the episode on a leased engine.
 
         Raises:
@@ -202,13 +202,13 @@ class Gateway:
                 watch=watch,
             )
 
-    async def views(self, asked: Asked) -> list[str]:
+    async def views(self, asked: ParsedRequest) -> list[str]:
         """The first looks as the model gets them, as data URLs; none where it gets originals."""
         grid = self.pool.backends[0].engine.grid
         pictures = () if asked.look == "high" else asked.example.images
         return await asyncio.to_thread(lambda: [half_view(p, grid).data_url() for p in pictures])
 
-    def profile(self, look: Look) -> Profile:
+    def profile(self, look: LookMode) -> Profile:
         """The profile that episodes of a look are held with."""
         known = self.options.profile or self.pool.backends[0].engine.profile or DEFAULT_PROFILE
         return protocol.profile_for(look, known)
@@ -222,9 +222,9 @@ class Gateway:
                 code="model_not_found",
             )
 
-    def _wishes(self, request: ChatRequest) -> tuple[Look, bool]:
+    def _wishes(self, request: ChatRequest) -> tuple[LookMode, bool]:
         suffix = request.model.removeprefix(self.name).removeprefix(":")
-        named: Look | None = suffix if suffix in ("low", "high") else None
+        named: LookMode | None = suffix if suffix in ("low", "high") else None
         look = request.visionthink.look or named or self.options.look
         trace = request.visionthink.trace
         return look, suffix == "trace" if trace is None else trace

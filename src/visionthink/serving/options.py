@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from visionthink.core.protocol import profile_for
-from visionthink.core.types import Look
+from visionthink.core.types import LookMode
 
 GridName = Literal["qwen2.5-vl", "qwen3-vl", "mini"]
 Count = Annotated[int, Field(ge=1)]
@@ -120,7 +120,7 @@ class ServeOptions(_Options):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     name: str | None = None
-    look: Look = "auto"
+    look: LookMode = "auto"
     temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
     profile: str | None = None
     grid: GridName | None = None

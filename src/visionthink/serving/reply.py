@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from visionthink.core.growing import answer_so_far, thought_so_far
+from visionthink.core.partial import answer_so_far, thought_so_far
 from visionthink.core.profiles import Profile
 from visionthink.core.protocol import outcome, parse_reply
 from visionthink.core.types import Episode, StopReason

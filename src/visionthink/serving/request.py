@@ -15,7 +15,7 @@ from pydantic import (
 )
 from pydantic_core import from_json
 
-from visionthink.core.types import Look
+from visionthink.core.types import LookMode
 from visionthink.serving.refusal import Refusal
 
 IGNORED = frozenset(
@@ -104,7 +104,7 @@ class Wishes(_Strict):
     `views` wants the first looks back as the model gets them, and in a stream each turn announced.
     """
 
-    look: Look | None = None
+    look: LookMode | None = None
     trace: bool | None = None
     views: bool = False
 

@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, Literal
 
 from visionthink.core.errors import MissingExtraError, UsageError
-from visionthink.data.settings import did_you_mean
+from visionthink.settings import did_you_mean
 
 Kind = Literal["grpo", "sft"]
 

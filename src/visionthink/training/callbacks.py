@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 from transformers import TrainerCallback
 
-from visionthink.core.records import sample_record
-from visionthink.core.runs import RunFolder
 from visionthink.data.rows import Row
+from visionthink.runs.folder import RunFolder
+from visionthink.runs.records import sample_record
 from visionthink.training.watchdog import Watchdog
 
 if TYPE_CHECKING:

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from visionthink.api import EMBEDDED
 from visionthink.core.errors import UsageError
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import profile_for
 from visionthink.core.rewards import RewardRule, RuleName
-from visionthink.data.settings import apply_sets, checked, did_you_mean, read_yaml
 from visionthink.data.source import DataOptions
-from visionthink.facade import EMBEDDED
 from visionthink.judges.options import JudgeOptions
 from visionthink.mini import CHECKPOINTS
+from visionthink.settings import apply_sets, checked, did_you_mean, read_yaml
 from visionthink.training.arguments import (
     BATCH_FIELDS,
     GRPO_DEFAULTS,

@@ -12,7 +12,7 @@ from visionthink.judges import open_judge
 from visionthink.training.callbacks import Evaluation, Interrupt, RunLog, Say
 from visionthink.training.config import TrainGrpo, batch_plan, grpo_arguments
 from visionthink.training.export import export_checkpoint
-from visionthink.training.generation import RolloutSettings
+from visionthink.training.rollout_types import RolloutSettings
 from visionthink.training.run import CHECKPOINTS, MODEL, begin, load_model, read_data, voice_of
 from visionthink.training.trainer import VisionThinkTrainer
 from visionthink.training.watchdog import Watchdog

@@ -11,10 +11,10 @@ import transformers
 from transformers import TrainingArguments
 
 from visionthink.core.errors import UsageError
-from visionthink.core.runs import RunFolder, describe_environment
 from visionthink.data.rows import Rows
 from visionthink.data.source import DataOptions, load_rows
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
+from visionthink.runs.folder import RunFolder, describe_environment
 from visionthink.training.callbacks import Say
 from visionthink.training.config import LoraOptions, ModelOptions, TrainConfig
 from visionthink.training.resume import last_checkpoint

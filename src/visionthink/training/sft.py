@@ -16,8 +16,8 @@ from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from visionthink.core.episode import DEFAULT_PROFILE
 from visionthink.core.protocol import profile_for
-from visionthink.core.runs import RunFolder
 from visionthink.engines.hf_checkpoint import Checkpoint
+from visionthink.runs.folder import RunFolder
 from visionthink.training.callbacks import Interrupt, Say, metrics_line
 from visionthink.training.config import LoraOptions, TrainSft, sft_arguments
 from visionthink.training.export import export_checkpoint

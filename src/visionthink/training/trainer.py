@@ -30,7 +30,11 @@ from visionthink.data.rows import Row
 from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.engines.hf_prompt import Prompt, pixels
 from visionthink.judges import Judge
-from visionthink.training.facts import (
+from visionthink.training.packing import Packed, pack_episode
+from visionthink.training.processor import processor_of
+from visionthink.training.resume import ResumesVisionModels
+from visionthink.training.rollout import LockstepEngine, roll_out
+from visionthink.training.rollout_facts import (
     Facts,
     facts_of,
     judge_all,
@@ -40,12 +44,8 @@ from visionthink.training.facts import (
     rollout_metrics,
     share,
 )
-from visionthink.training.generation import Rollouts, RolloutSettings
-from visionthink.training.order import EpochOrder
-from visionthink.training.packing import Packed, pack_episode
-from visionthink.training.processor import processor_of
-from visionthink.training.resume import ResumesVisionModels
-from visionthink.training.rollout import LockstepEngine, roll_out
+from visionthink.training.rollout_types import Rollouts, RolloutSettings
+from visionthink.training.sampler import EpochOrder
 
 SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p")
 

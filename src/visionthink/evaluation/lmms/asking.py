@@ -13,15 +13,15 @@ from typing import Any
 from PIL import Image
 
 from visionthink.core import protocol
-from visionthink.core.at_once import at_once
+from visionthink.core.concurrency import run_bounded
 from visionthink.core.engine import Engine
 from visionthink.core.episode import DEFAULT_PROFILE, run_episode
 from visionthink.core.errors import EngineError, UsageError, VisionThinkError
 from visionthink.core.images import Picture, open_picture
-from visionthink.core.records import scored_record
-from visionthink.core.runs import RunFolder
 from visionthink.core.types import Episode, Example, Sampling, StopReason, Usage
 from visionthink.evaluation.lmms.options import ModelArgs
+from visionthink.runs.folder import RunFolder
+from visionthink.runs.records import scored_record
 
 FAILED = "[LMMS_EVAL_REQUEST_FAILED]"
 """What lmms-eval's own models say in place of an answer that they could not get."""
@@ -126,7 +126,7 @@ class Asker:
             said[at] = Said(await self._one(ask))
             done()
 
-        await at_once(self._options.at_once, enumerate(asks), work)
+        await run_bounded(self._options.at_once, enumerate(asks), work)
         if asks and all(each.failed for each in said.values()):
             why = said[len(asks) - 1].record["error"]
             raise EngineError(f"all {len(asks)} requests failed, the last with: {why}")

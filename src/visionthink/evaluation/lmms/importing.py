@@ -15,15 +15,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from visionthink.core.environment import describe_environment
 from visionthink.core.errors import RunError, UsageError
-from visionthink.core.records import scored_record
-from visionthink.core.runs import RunFolder
 from visionthink.core.types import Example
 from visionthink.evaluation.lmms.preset import Preset, preset_of, presets
 from visionthink.evaluation.lmms.results import Results, find_results, is_failed, texts
 from visionthink.evaluation.policies import Policy, parse_policy
 from visionthink.evaluation.summary import Sample, summarise
+from visionthink.runs.environment import describe_environment
+from visionthink.runs.folder import RunFolder
+from visionthink.runs.records import scored_record
 
 Record = dict[str, Any]
 Row = dict[str, Any]

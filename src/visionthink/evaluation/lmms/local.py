@@ -9,8 +9,8 @@ from pathlib import Path
 import yaml
 
 from visionthink.core.errors import UsageError
-from visionthink.data.settings import did_you_mean
 from visionthink.evaluation.lmms.preset import LOCAL, presets
+from visionthink.settings import did_you_mean
 
 
 def local_task(task: str, files: Sequence[Path], out: Path) -> str:

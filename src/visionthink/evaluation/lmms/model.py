@@ -20,11 +20,11 @@ from lmms_eval.models.model_utils.usage_metrics import log_usage
 from loguru import logger
 from tqdm import tqdm
 
-from visionthink.core.environment import describe_environment
 from visionthink.core.errors import UsageError
-from visionthink.core.runs import RunFolder
 from visionthink.evaluation.lmms.asking import Ask, Asker, Said, figures, question_of
 from visionthink.evaluation.lmms.options import ModelArgs
+from visionthink.runs.environment import describe_environment
+from visionthink.runs.folder import RunFolder
 
 
 class _VisionThink(lmms):

@@ -7,12 +7,12 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from visionthink.api import GRIDS, open_engine
 from visionthink.core.engine import Engine
 from visionthink.core.errors import UsageError
-from visionthink.core.types import Look, Sampling, seed_of
-from visionthink.data.settings import checked
+from visionthink.core.types import LookMode, Sampling, seed_of
 from visionthink.evaluation.policies import Policy, parse_policy
-from visionthink.facade import GRIDS, open_engine
+from visionthink.settings import checked
 
 
 class ModelArgs(
@@ -46,7 +46,7 @@ class ModelArgs(
     base_url: str | None = None
     api_key: str | None = None
     grid: Literal["qwen2.5-vl", "qwen3-vl"] | None = None
-    look: Look | None = None
+    look: LookMode | None = None
     profile: str | None = None
     policy: str | None = None
     max_turns: int = Field(default=2, ge=1)

@@ -11,8 +11,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from visionthink.core.errors import UsageError
-from visionthink.data.settings import checked, did_you_mean, read_yaml
 from visionthink.evaluation.metrics import MetricName
+from visionthink.settings import checked, did_you_mean, read_yaml
 
 PRESETS = Path(__file__).with_name("tasks.yaml")
 LOCAL = "_local"

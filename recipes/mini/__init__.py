@@ -1,0 +1,1 @@
+"""How the embedded checkpoints are made from nothing, and measured: `python -m recipes.mini`."""

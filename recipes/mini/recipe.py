@@ -1,0 +1,158 @@
+"""The recipe: tokenizer, then a model that learns to see, to answer, and to request.
+
+Four stages, each a checkpoint; a rerun goes on where the last one stopped. `look` trains the vision
+tower with a head of its own, `see` answers at both sizes, `base` holds conversations in which a
+request is as likely as an answer, `sft` requests where the family's kind says so.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recipes.mini.lessons import (
+    BASE_LESSONS,
+    READ_LESSONS,
+    SEE_LESSONS,
+    SETTLE_LESSONS,
+    SFT_LESSONS,
+    Lesson,
+    packs_of,
+)
+from recipes.mini.packing import Packer, packed_loss
+from recipes.mini.vision_pretraining import Eyesight
+from visionthink.mini.model import TEXT, build_model, save_checkpoint
+from visionthink.mini.tokenizer import build_tokenizer
+
+SEED = 7
+CORES = 2
+SAVE_EVERY = 25
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage: `lessons` are empty for the vision tower's practice; the rate falls to `end`.
+
+    `eyes` times that rate is the vision tower's; 0 keeps it as it is. A tower that has learnt to
+    see must not be shaken by a language model that cannot talk yet.
+    """
+
+    name: str
+    steps: int
+    rate: float
+    end: float
+    lessons: tuple[Lesson, ...] = ()
+    eyes: float = 1.0
+    checkpoint: str = ""
+
+
+STAGES = (
+    Stage("look", 800, 2e-3, 8e-4),
+    Stage("read", 600, 1.5e-3, 1.2e-3, READ_LESSONS, eyes=0.0),
+    Stage("see", 900, 1.2e-3, 9e-4, SEE_LESSONS, eyes=0.6),
+    Stage("base", 560, 9e-4, 3e-5, BASE_LESSONS, eyes=0.6),
+    Stage("settle", 400, 6e-4, 2e-5, SETTLE_LESSONS, eyes=0.8, checkpoint="mini-base"),
+    Stage("sft", 120, 3e-4, 1e-5, SFT_LESSONS, eyes=0.5, checkpoint="mini-sft"),
+)
+
+
+def learning_rate(stage: Stage, step: int) -> float:
+    """Warm-up over 40 steps, then a half cosine from `rate` to `end`."""
+    progress = step / max(1, stage.steps)
+    cosine = stage.end + (stage.rate - stage.end) * 0.5 * (1 + math.cos(math.pi * progress))
+    return cosine * min(1.0, (step + 1) / 40)
+
+
+def set_gradients(
+    parameters: Sequence[torch.nn.Parameter],
+    losses: Sequence[Callable[[], torch.Tensor]],
+    pool: ThreadPoolExecutor,
+) -> float:
+    """Set `.grad` to the gradient of the mean of `losses`, and return that mean.
+
+    Two losses run at a time, one core each: these matrices are too small to share between cores.
+    The sum is taken in a fixed order, so that a rerun gives the same numbers.
+    """
+
+    def work(make: Callable[[], torch.Tensor]) -> tuple[float, tuple[torch.Tensor | None, ...]]:
+        loss = make() / len(losses)
+        return loss.item(), torch.autograd.grad(loss, parameters, allow_unused=True)
+
+    done = list(pool.map(work, losses))
+    for index, parameter in enumerate(parameters):
+        parts = [part for _, grads in done if (part := grads[index]) is not None]
+        parameter.grad = torch.stack(parts).sum(0) if len(parts) > 1 else next(iter(parts), None)
+    return sum(loss for loss, _ in done)
+
+
+def train_stage(
+    model: Any, eyesight: Eyesight, packer: Packer, stage: Stage, folder: Path, say: Say
+) -> None:
+    """Train one stage in place, from where its last save stopped."""
+    eyes = list(model.model.visual.parameters())
+    for parameter in eyes:
+        parameter.requires_grad_(stage.eyes > 0)
+    known = {id(parameter) for parameter in eyes}
+    rest = [p for p in (*model.parameters(), *eyesight.parameters()) if id(p) not in known]
+    parameters = [*rest, *eyes] if stage.eyes else rest
+    groups = [{"params": rest, "share": 1.0}, {"params": eyes, "share": stage.eyes}]
+    optimizer = torch.optim.AdamW(groups, lr=stage.rate, betas=(0.9, 0.98), weight_decay=0.01)
+    saved = folder / f"{stage.name}.pt"
+    first = 0
+    if saved.exists():
+        state = torch.load(saved, weights_only=True)
+        model.load_state_dict(state["model"])
+        eyesight.load_state_dict(state["eyesight"])
+        optimizer.load_state_dict(state["optimizer"])
+        first = state["step"]
+    model.train()
+    pool = ThreadPoolExecutor(CORES)
+    started, mean = time.perf_counter(), 0.0
+    for step in range(first, stage.steps):
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(stage, step) * group["share"]
+        packs = packs_of(stage.lessons, packer, stage.name, step)
+        losses = [partial(packed_loss, model, pack, packer.image) for pack in packs]
+        if stage.eyes:
+            losses += eyesight.exercises(model, stage.name, step)
+        loss = set_gradients(parameters, losses, pool)
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+        optimizer.step()
+        mean = loss if step == first else 0.95 * mean + 0.05 * loss
+        done = step + 1
+        if done % SAVE_EVERY == 0 or done == stage.steps:
+            seconds = (time.perf_counter() - started) / (done - first)
+            say(f"{stage.name} {done}/{stage.steps} loss {mean:.3f} {seconds:.2f} s/step")
+            state = {
+                "model": model.state_dict(),
+                "eyesight": eyesight.state_dict(),
+                "optimizer": optimizer.state_dict(),
+                "step": done,
+            }
+            torch.save(state, saved.with_suffix(".tmp"))
+            saved.with_suffix(".tmp").replace(saved)
+    pool.shutdown()
+
+
+def run_recipe(out: Path, say: Say = print, stages: tuple[Stage, ...] = STAGES) -> None:
+    """Make the tokenizer and both checkpoints in `out`; goes on after an interruption."""
+    out.mkdir(parents=True, exist_ok=True)
+    tokenizer = build_tokenizer()
+    packer = Packer(tokenizer)
+    model = build_model(tokenizer, SEED)
+    model.set_attn_implementation("eager")
+    eyesight = Eyesight(TEXT["hidden_size"])
+    for stage in stages:
+        train_stage(model, eyesight, packer, stage, out, say)
+        if stage.checkpoint:
+            save_checkpoint(model, tokenizer, out / stage.checkpoint)
+            say(f"saved {out / stage.checkpoint}")

@@ -1,0 +1,228 @@
+"""What questions about images will cost, from sizes alone: tokens, FLOPs, memory, and when it pays.
+
+Every question is about one image. Vanilla reads the original, down-sampling the half-size view,
+VisionThink that view first and, at a share p of the questions, the original after it. Costs are
+those that the ledger counts of a real episode; all are linear in p.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from typing import Literal, get_args
+
+from visionthink.core.errors import UsageError
+from visionthink.core.images import Size, half_size
+from visionthink.core.ledger import (
+    CHARACTERS_PER_TOKEN,
+    Cells,
+    TurnCost,
+    pruned_paper_flops,
+    pruned_text_flops,
+    turn_cost,
+    vision_flops,
+)
+from visionthink.core.profiles import Profile
+from visionthink.evaluation.model_lookup import PlannedModel
+from visionthink.pruning.cost import predict
+from visionthink.pruning.methods import check_shape, parse_method
+
+PRUNINGS = tuple(
+    f"{name}:{kept}" for name in ("fastv", "sparsevlm", "visionzip") for kept in (0.5, 0.7)
+)
+"""Policies that are told beside ours, by the share of visual tokens that is left."""
+Measure = Literal["visual", "flops", "paper_flops"]
+MEASURES: tuple[Measure, ...] = get_args(Measure)
+"""Fields of `Cost` that policies are compared by."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What is asked, in tokens.
+
+    Attributes:
+        images: (width, height) in pixels → how many questions are about an image of that size.
+        text: of a question, system prompt and chat template included.
+        reply: generated in a turn.
+        requests: share p of the questions at which VisionThink requests the original.
+        instructions: that VisionThink's prompt adds, before the image.
+        response: around the original in the second turn.
+        cached: whether the server keeps prefixes. Then the second turn prefills only what is new,
+            and the instructions, the same for every question, are prefilled once for all.
+    """
+
+    images: Mapping[Size, int]
+    text: int = 70
+    reply: int = 100
+    requests: float = 0.3
+    instructions: int = 0
+    response: int = 0
+    cached: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.requests <= 1:
+            raise UsageError(f"the request rate must be from 0 to 1; got {self.requests:g}")
+        for name in ("text", "reply", "instructions", "response"):
+            if (value := getattr(self, name)) < 0:
+                raise UsageError(f"{name} tokens must be at least 0; got {value}")
+        if not self.images or min(self.images.values()) < 1:
+            raise UsageError("a workload needs at least one image, and counts from 1 up")
+
+
+def prompt_tokens(profile: Profile) -> tuple[int, int]:
+    """About how many tokens a profile's instructions and its answer to a request have."""
+    told = profile.system + profile.user.replace("{image}", "").replace("{question}", "")
+    response = (profile.tool_response or "").replace("{image}", "")
+    return len(told) // CHARACTERS_PER_TOKEN, len(response) // CHARACTERS_PER_TOKEN
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Of one question, or the mean of several.
+
+    Attributes:
+        visual: visual tokens processed; under pruning the average over the layers.
+        flops: to prefill, vision tower included (`text_flops` and `vision_flops`).
+        paper_flops: to prefill, by the paper's formula, which knows no vision tower.
+        context: tokens in the key-value cache at the end.
+        generated: tokens.
+    """
+
+    visual: float
+    flops: float
+    paper_flops: float
+    context: float
+    generated: float
+
+
+def mean(weighted: Iterable[tuple[float, Cost]]) -> Cost:
+    """The mean of costs by their weights."""
+    pairs = list(weighted)
+    total = sum(weight for weight, _ in pairs)
+    columns = zip(*(astuple(cost) for _, cost in pairs), strict=True)
+    weights = [weight / total for weight, _ in pairs]
+    return Cost(*(sum(w * x for w, x in zip(weights, xs, strict=True)) for xs in columns))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Mean costs of a question.
+
+    Attributes:
+        high: of vanilla.
+        low: of down-sampling.
+        direct: of VisionThink without a request.
+        requested: of VisionThink with one.
+        pruned: of vanilla under the methods of `PRUNINGS` that fit the model.
+        unfit: those that do not, and why.
+        longest: tokens of VisionThink's longest conversation.
+    """
+
+    high: Cost
+    low: Cost
+    direct: Cost
+    requested: Cost
+    pruned: Mapping[str, Cost]
+    unfit: Mapping[str, str]
+    longest: int
+
+    def at(self, requests: float) -> Cost:
+        """VisionThink's mean cost at a request rate."""
+        return mean([(1 - requests, self.direct), (requests, self.requested)])
+
+    def ratio(self, cost: Cost, measure: Measure) -> float:
+        """A cost over vanilla's."""
+        return getattr(cost, measure) / getattr(self.high, measure)
+
+    def break_even(self, measure: Measure) -> float:
+        """The request rate below which VisionThink costs less than vanilla; 0 if it never does."""
+        vanilla, direct, requested = (
+            getattr(cost, measure) for cost in (self.high, self.direct, self.requested)
+        )
+        return max(0.0, (vanilla - direct) / (requested - direct))
+
+
+def plan(model: PlannedModel, workload: Workload) -> Plan:
+    """The costs of a workload. Raises ImageError where an image is too long a strip."""
+    unfit = _unfit(model)
+    methods = [name for name in PRUNINGS if name not in unfit]
+    questions = [
+        (count, _question(model, workload, size, methods))
+        for size, count in workload.images.items()
+    ]
+    means = {
+        name: mean((count, each[name]) for count, each in questions) for name in questions[0][1]
+    }
+    return Plan(
+        **{name: means.pop(name) for name in ("high", "low", "direct", "requested")},
+        pruned=means,
+        unfit=unfit,
+        longest=max(round(each["requested"].context) for _, each in questions),
+    )
+
+
+def _unfit(model: PlannedModel) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name in PRUNINGS:
+        try:
+            check_shape(parse_method(name), model.shape)
+        except UsageError as error:
+            found[name] = str(error)
+    return found
+
+
+def _question(
+    model: PlannedModel, workload: Workload, size: Size, methods: Sequence[str]
+) -> dict[str, Cost]:
+    """Costs of a question about one image."""
+    high = model.grid.cells(size)
+    low = model.grid.cells(half_size(size, model.grid))
+    text, told = workload.text, workload.instructions
+
+    def turn(image: Cells, prompt: int, cached: int = 0, earlier: Cells | None = None) -> TurnCost:
+        return turn_cost(
+            images=[image],
+            earlier_images=[earlier] if earlier else [],
+            prompt_tokens=prompt,
+            cached_tokens=cached if workload.cached else 0,
+            completion_tokens=workload.reply,
+            seconds=0.0,
+            shape=model.shape,
+        )
+
+    first = turn(low, told + text + _area(low), told)
+    past = first.prompt_tokens + workload.reply
+    second = turn(high, past + workload.response + _area(high), past, low)
+    return {
+        "high": _sum(turn(high, text + _area(high))),
+        "low": _sum(turn(low, text + _area(low))),
+        "direct": _sum(first),
+        "requested": _sum(first, second),
+        **{name: _pruned(name, model, workload, high) for name in methods},
+    }
+
+
+def _pruned(name: str, model: PlannedModel, workload: Workload, image: Cells) -> Cost:
+    """Cost of the original under a pruning method; tokens are averages over the layers."""
+    pruned = predict(parse_method(name), [image], workload.text, model.shape)
+    return Cost(
+        visual=sum(pruned.visual) / model.shape.layers,
+        flops=pruned_text_flops(pruned, model.shape) + vision_flops([image], model.shape.vision),
+        paper_flops=pruned_paper_flops(pruned, model.shape),
+        context=sum(pruned.run) / model.shape.layers + workload.reply,
+        generated=workload.reply,
+    )
+
+
+def _area(cells: Cells) -> int:
+    return cells[0] * cells[1]
+
+
+def _sum(*turns: TurnCost) -> Cost:
+    return Cost(
+        visual=sum(turn.visual_tokens for turn in turns),
+        flops=sum(turn.prefill_flops or 0 for turn in turns),
+        paper_flops=sum(turn.paper_prefill_flops or 0 for turn in turns),
+        context=turns[-1].prompt_tokens + turns[-1].completion_tokens,
+        generated=sum(turn.completion_tokens for turn in turns),
+    )

@@ -1,0 +1,52 @@
+"""A generation: how its episodes are made and rewarded, and what they came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from visionthink.core.rewards import GroupScore, RewardRule
+from visionthink.core.types import Episode, LookMode
+from visionthink.training.rollout_facts import Facts
+
+
+@dataclass(frozen=True)
+class RolloutSettings:
+    """How episodes are made and rewarded.
+
+    Attributes:
+        rule: the control penalty.
+        advantage_floor: added to the standard deviation of a group, see `rewards.advantages`.
+        resample_rounds: how often groups without reward variance are drawn anew; 0 keeps them.
+        max_unscored_rate: a larger share of unscored episodes stops the run.
+        patience_s: how long a judge that fails is asked again.
+        rollout_batch: replies generated at once on a process; None: all of them.
+    """
+
+    look: LookMode = "auto"
+    profile: str | None = None
+    max_turns: int = 2
+    rule: RewardRule = field(default_factory=RewardRule)
+    advantage_floor: float = 1e-4
+    resample_rounds: int = 0
+    max_unscored_rate: float = 0.2
+    patience_s: float = 60.0
+    rollout_batch: int | None = None
+
+
+@dataclass
+class Rollouts:
+    """One generation batch of this process, and the facts of all processes.
+
+    Attributes:
+        rows: places in the data set, N on this process.
+        episodes: N.
+        facts: of all N x processes episodes, groups contiguous; the same on every process.
+        scores: of all groups.
+        shares: the advantages of all episodes.
+    """
+
+    rows: list[int]
+    episodes: list[Episode]
+    facts: list[Facts]
+    scores: list[GroupScore] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
