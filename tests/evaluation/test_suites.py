@@ -108,7 +108,7 @@ def test_a_judge_in_a_yaml_file(tmp_path: Path):
     path.write_text(f"path: {rows}\njudge: {{kind: cascade, base_url: 'http://x/v1', model: m}}\n")
     assert load_suites([str(path)])[0].scorer.metric == "judge"
     path.write_text(f"path: {rows}\nmetric: anls\njudge: {{kind: rules}}\n")
-    with pytest.raises(UsageError, match="metric anls leaves a judge nothing to say"):
+    with pytest.raises(UsageError, match="metric anls does not ask the judge"):
         load_suites([str(path)])
 
 
@@ -126,8 +126,11 @@ def test_what_the_command_line_says_of_judging():
         ((None, "exactt", None, None), "there is no metric 'exactt'; did you mean exact?"),
         (("llm", "relaxed", "u", "m"), "--metric relaxed does not go with --judge llm"),
         (("cascade", "relaxed", "u", "m"), "--metric relaxed does not go with --judge cascade"),
-        ((None, None, "u", None), "--judge-url and --judge-model go with --judge llm or cascade"),
-        ((None, "judge", None, None), "--metric judge wants --judge llm or cascade"),
+        (
+            (None, None, "u", None),
+            "--judge-url, --judge-model and --judge-engine go with --judge llm or cascade",
+        ),
+        ((None, "judge", None, None), "--metric judge needs --judge llm or cascade"),
     ],
 )
 def test_judging_that_is_refused(given: Any, message: str):
@@ -195,7 +198,10 @@ def test_an_id_with_a_number_sign_is_no_repetition(tmp_path: Path):
         ("columns: {answer: label}", "there is no column 'label'; there are 'image, question, "),
         ("columns: {image: picture}", "there is no column 'picture' for the image"),
         ("format: csv", "format: input should be "),
-        ("judge: {kind: oracle}", "judge.kind: input should be 'rules', 'llm' or 'cascade'"),
+        (
+            "judge: {kind: oracle}",
+            "judge.kind: there is no judge 'oracle'; wanted one of cascade, llm, rules",
+        ),
         ("judge: {kind: llm}", "base"),
         ("families: [tag]", "families does not go with data of format 'jsonl'"),
         ("metric: yes_no", "metric yes_no wants the answers yes and no; row '1' has 'tea'"),

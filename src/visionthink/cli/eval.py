@@ -8,22 +8,22 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
-from visionthink.cli.options import engine_from, engine_options, judge_server_options
+from visionthink.cli.options import engine_from, engine_options, judge_model_options
 from visionthink.cli.progress import progress
 from visionthink.core.engine import Engine
 from visionthink.core.errors import RunError
-from visionthink.evaluation.metrics import METRICS
+from visionthink.evaluation.metrics import metric_names
 from visionthink.evaluation.policies import DEFAULT_POLICIES, Derived, Policy, parse_policies
 from visionthink.evaluation.runner import Settings, Work, evaluate
 from visionthink.evaluation.savings import ESTIMATED, estimate_text, estimates
 from visionthink.evaluation.suites import Suite, load_suites, with_judging
 from visionthink.evaluation.summary import Sample, summarise
 from visionthink.evaluation.table import summary_text
-from visionthink.judges.options import Kind
+from visionthink.judges import JUDGES
 from visionthink.runs.folder import RunFolder, describe_environment
 
 
@@ -87,15 +87,17 @@ from visionthink.runs.folder import RunFolder, describe_environment
 @click.option(
     "--judge",
     "judge_kind",
-    type=click.Choice(get_args(Kind)),
-    help="What says whether an answer is right. [default: as the suite says, else rules]",
+    metavar="NAME",
+    help=f"Who says whether an answer is right: {', '.join(JUDGES)}. [default: as the suite says, "
+    "else rules]",
 )
 @click.option(
     "--metric",
     metavar="NAME",
-    help=f"What scores answers: {', '.join(METRICS)}. [default: as the suite says, else auto]",
+    help=f"What scores answers: {', '.join(metric_names())}. [default: as the suite says, else "
+    "auto]",
 )
-@judge_server_options
+@judge_model_options
 @click.option("--resume", is_flag=True, help="Go on with RUN where it stopped.")
 @click.option("--retry-failed", is_flag=True, help="With --resume: ask failed samples again.")
 @click.option(
@@ -118,10 +120,11 @@ def command(
     alone: int,
     gallery: int,
     max_failures: int,
-    judge_kind: Kind | None,
+    judge_kind: str | None,
     metric: str | None,
     judge_url: str | None,
     judge_model: str | None,
+    judge_engine: str | None,
     resume: bool,
     retry_failed: bool,
     estimate: bool,
@@ -156,7 +159,7 @@ def command(
         max_failures=max_failures,
     )
     chosen = parse_policies(ESTIMATED if estimate else policies)
-    judging = with_judging(judge_kind, metric, judge_url, judge_model)
+    judging = with_judging(judge_kind, metric, judge_url, judge_model, judge_engine)
     loaded = load_suites(suites, sets=sets, limit=limit, seed=seed, judging=judging)
     for suite in loaded:
         if bad := suite.rows.bad:

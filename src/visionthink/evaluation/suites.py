@@ -13,17 +13,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from visionthink.core.errors import DataError, UsageError
 from visionthink.data.mini_rows import spread_families
 from visionthink.data.source import DataOptions, Rows, load_rows
-from visionthink.evaluation.metrics import METRICS, MetricName, Scorer, said_yes
-from visionthink.judges import JudgeOptions
-from visionthink.judges.options import Kind
-from visionthink.judges.options import Metric as RulesMetric
+from visionthink.evaluation.metrics import JUDGE, YES_NO, Scorer, check_metric, said_yes
+from visionthink.judges import JUDGES, JudgeOptions
+from visionthink.judges.rules import COMPARISONS
 from visionthink.mini.world import FAMILIES
 from visionthink.settings import YAML, apply_sets, checked, did_you_mean, read_yaml
 
@@ -40,26 +39,32 @@ class SuiteOptions(DataOptions, extra="forbid", frozen=True):
 
     Attributes:
         name: what results call it; default: the name of its file.
-        metric: what scores answers; default: judge where a judge is given, else auto.
-        judge: what the metric judge asks.
+        metric: what scores answers, see `metrics`; default: judge where a judge is given, else
+            auto.
+        judge: who decides where the metric is judge.
     """
 
     name: str | None = None
-    metric: MetricName | None = None
+    metric: str | None = None
     judge: JudgeOptions | None = None
+
+    @field_validator("metric")
+    @classmethod
+    def _is_a_metric(cls, metric: str | None) -> str | None:
+        return None if metric is None else check_metric(metric)
 
     @model_validator(mode="after")
     def _fits(self) -> SuiteOptions:
-        if self.judge is not None and self.metric not in (None, "judge"):
+        if self.judge is not None and self.metric not in (None, JUDGE):
             raise ValueError(
-                f"metric {self.metric} leaves a judge nothing to say: leave metric or judge out "
-                "(what a judge's rules compare by is judge.metric)"
+                f"metric {self.metric} does not ask the judge: leave metric or judge out "
+                "(judge.metric says what a judge's rules compare)"
             )
         return self
 
     @property
-    def scored_by(self) -> MetricName:
-        return self.metric or ("auto" if self.judge is None else "judge")
+    def scored_by(self) -> str:
+        return self.metric or ("auto" if self.judge is None else JUDGE)
 
 
 @dataclass(frozen=True)
@@ -73,26 +78,36 @@ class Suite:
 
 
 def with_judging(
-    kind: Kind | None, metric: str | None, url: str | None, model: str | None
+    kind: str | None,
+    metric: str | None,
+    url: str | None,
+    model: str | None,
+    engine: str | None = None,
 ) -> dict[str, Any]:
     """Options of suites that say how answers are scored, from those of the command line.
 
     Raises:
         UsageError: they do not go together.
     """
-    if metric is not None and metric not in METRICS:
-        raise UsageError(f"there is no metric {metric!r}{did_you_mean(metric, METRICS)}")
-    if kind in ("llm", "cascade"):
-        judge: dict[str, Any] = {"kind": kind, "base_url": url, "model": model}
-        if metric not in (None, "judge"):
-            if kind == "llm" or metric not in get_args(RulesMetric):
+    if metric is not None:
+        check_metric(metric)
+    if kind is not None and kind not in JUDGES:
+        raise UsageError(f"there is no judge {kind!r}{did_you_mean(kind, JUDGES)}")
+    if kind not in (None, "rules"):
+        judge = {"kind": kind, "base_url": url, "model": model}
+        if engine is not None:
+            judge["engine"] = engine
+        if metric not in (None, JUDGE):
+            if kind == "llm" or metric not in COMPARISONS:
                 raise UsageError(f"--metric {metric} does not go with --judge {kind}")
             judge["metric"] = metric
-        return {"metric": "judge", "judge": judge}
-    if url is not None or model is not None:
-        raise UsageError("--judge-url and --judge-model go with --judge llm or cascade")
-    if metric == "judge":
-        raise UsageError("--metric judge wants --judge llm or cascade")
+        return {"metric": JUDGE, "judge": judge}
+    if url is not None or model is not None or engine is not None:
+        raise UsageError(
+            "--judge-url, --judge-model and --judge-engine go with --judge llm or cascade"
+        )
+    if metric == JUDGE:
+        raise UsageError("--metric judge needs --judge llm or cascade")
     if kind is None and metric is None:
         return {}
     return {"metric": metric or "auto", "judge": None}
@@ -142,9 +157,6 @@ def _options(spec: str, seed: int) -> dict[str, Any]:
         if not path.exists():
             raise UsageError(f"there is no suite {spec!r}: no such file")
         options = read_yaml(path)
-        name = options.get("metric")
-        if isinstance(name, str) and name not in METRICS:
-            raise UsageError(f"{spec}: there is no metric {name!r}{did_you_mean(name, METRICS)}")
         return {"name": path.stem, **options}
     if not path.exists():
         raise UsageError(
@@ -211,7 +223,7 @@ def _load(spec: str, options: SuiteOptions) -> Suite:
         raise DataError(
             f"suite {name!r}: a family is called {ALL!r}, as the sum of all is; rename it"
         )
-    if options.scored_by == "yes_no":
+    if options.scored_by == YES_NO:
         odd = next((row for row in rows if all(said_yes(a) is None for a in row.answers)), None)
         if odd is not None:
             raise DataError(

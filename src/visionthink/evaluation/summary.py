@@ -29,7 +29,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from visionthink.core.means import mean, stderr
-from visionthink.evaluation.metrics import MetricName, said_yes
+from visionthink.evaluation.metrics import YES_NO, said_yes
 from visionthink.evaluation.policies import Derived, Policy
 from visionthink.evaluation.statistics import f1, paired_bootstrap
 from visionthink.evaluation.suites import ALL
@@ -99,7 +99,7 @@ def _known(spent: int | None, vanilla: int | None) -> tuple[int, int] | None:
 
 def summarise(
     samples: Iterable[Sample],
-    metrics: Mapping[str, MetricName],
+    metrics: Mapping[str, str],
     policies: Sequence[Policy | Derived],
     *,
     concurrency: int = 1,
@@ -134,7 +134,7 @@ def summarise(
                     row["vs_high"] = None
                     if policy != high:
                         row["vs_high"] = _versus(_scores(chosen, family), baseline, seed)
-                    if metrics[suite] == "yes_no":
+                    if metrics[suite] == YES_NO:
                         row["f1"] = _f1(chosen)
                     if family == ALL and families:
                         parts = [mean(list(_scores(chosen, each).values())) for each in families]

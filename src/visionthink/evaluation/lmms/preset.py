@@ -11,7 +11,6 @@ from typing import Any
 from pydantic import BaseModel
 
 from visionthink.core.errors import UsageError
-from visionthink.evaluation.metrics import MetricName
 from visionthink.settings import checked, did_you_mean, read_yaml
 
 PRESETS = Path(__file__).with_name("tasks.yaml")
@@ -46,7 +45,7 @@ class Preset(BaseModel, extra="forbid", frozen=True):
     printed: float = 100.0
     divisor: int | None = None
     judge: bool = False
-    ours: MetricName
+    ours: str
     traps: str = ""
 
     def result(self, results: Mapping[str, Any], n: int) -> float | None:
