@@ -150,8 +150,8 @@ def test_judging_that_is_refused(given: Any, message: str):
         ("mini:recipt", "there is no family 'recipt' in the embedded world; did you mean receipt?"),
         ("mini:receipt,", "there is no family '' in the embedded world"),
         ("mini:", "there is no family '' in the embedded world"),
-        ("mini:0", "suite 'mini:0' is not of the form mini, mini:FAMILY,…"),
-        ("mini:tag:tag:5", "suite 'mini:tag:tag:5' is not of the form"),
+        ("mini:0", "expected mini, mini:FAMILY,…, mini:500 or mini:FAMILY,…:500; got 'mini:0'"),
+        ("mini:tag:tag:5", "got 'mini:tag:tag:5'"),
     ],
 )
 def test_suites_that_are_not_there(spec: str, message: str):
@@ -169,8 +169,8 @@ def test_suites_that_are_not_there(spec: str, message: str):
         ([{"answer": " "}], "line 1: the answer is empty"),
         ([{"image": "none.png"}], "line 1: image 'none.png': "),
         ([{"image": "rows.jsonl"}], "line 1: image 'rows.jsonl': "),
-        ([{"id": "a"}, {"id": "b"}, {"id": "a"}], "the id 'a' stands in row 3 again"),
-        ([{"family": "all"}], "a family is called 'all', as the sum of all is; rename it"),
+        ([{"id": "a"}, {"id": "b"}, {"id": "a"}], "row 3 has the id 'a' of an earlier row"),
+        ([{"family": "all"}], "a family is called 'all', the name of all together; rename it"),
     ],
 )
 def test_data_that_cannot_be_used(tmp_path: Path, lines: list[dict[str, Any]], message: str):
@@ -204,7 +204,7 @@ def test_an_id_with_a_number_sign_is_no_repetition(tmp_path: Path):
         ),
         ("judge: {kind: llm}", "base"),
         ("families: [tag]", "families does not go with data of format 'jsonl'"),
-        ("metric: yes_no", "metric yes_no wants the answers yes and no; row '1' has 'tea'"),
+        ("metric: yes_no", "metric yes_no needs the answers yes and no; row '1' has 'tea'"),
         ("metric: [exact", "no valid YAML"),
     ],
 )
@@ -217,6 +217,8 @@ def test_yaml_files_that_cannot_be_used(tmp_path: Path, text: str, message: str)
     assert "\n" not in str(caught.value)
 
 
-def test_two_suites_of_one_name(tmp_path: Path):
-    with pytest.raises(UsageError, match="two suites are called 'mini:tag'; give one another name"):
+def test_two_suites_of_one_name_are_refused(tmp_path: Path):
+    with pytest.raises(
+        UsageError, match="two suites are called 'mini:tag'; rename one in a YAML file"
+    ):
         load_suites(["mini:tag", "mini:tag:5"])

@@ -1,6 +1,6 @@
 """Suites: what is asked. The embedded world, a YAML file, or a data set as it is.
 
-mini                the mix of weak and strong families, 70 : 30; the lucky one is left apart
+mini                the mix of weak and strong families, 70 : 30, without the lucky one
 mini:receipt,tag    these families, equally often; also mini:weak, mini:strong, mini:lucky
 mini:500            at least 500 questions of each family; likewise mini:receipt:500
 charts.yaml         options of a data set, and how answers are scored
@@ -30,12 +30,12 @@ MIX = {"weak": 0.7, "strong": 0.3}
 MINI = "mini"
 MINI_SIZE = 1000
 MINI_SEED = 1
-"""Seed 0 of the test drawings is what trainings look at while they go on."""
+"""Trainings evaluate on the test drawings of seed 0."""
 ALL = "all"
 
 
 class SuiteOptions(DataOptions, extra="forbid", frozen=True):
-    """A data set and how answers to it are scored; see `data.options` for the other options.
+    """A data set and how answers to it are scored; see `data.data_options` for the other options.
 
     Attributes:
         name: what results call it; default: the name of its file.
@@ -69,7 +69,7 @@ class SuiteOptions(DataOptions, extra="forbid", frozen=True):
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite as it is run: its rows have ids of their own."""
+    """A suite as it is run; the ids of its rows are unique."""
 
     name: str
     options: SuiteOptions
@@ -84,7 +84,7 @@ def with_judging(
     model: str | None,
     engine: str | None = None,
 ) -> dict[str, Any]:
-    """Options of suites that say how answers are scored, from those of the command line.
+    """The options of suites about scoring, from those of the command line.
 
     Raises:
         UsageError: they do not go together.
@@ -121,12 +121,12 @@ def load_suites(
     seed: int = 0,
     judging: Mapping[str, Any] | None = None,
 ) -> list[Suite]:
-    """Read the suites; what is given beside them counts for each, over what its file says.
+    """Read the suites; the arguments count for each of them, and override its file.
 
     Args:
         specs: see the module docstring.
-        sets: further options, `columns.answer=label`.
-        limit: the first so many rows of each suite.
+        sets: further options, as `columns.answer=label`.
+        limit: how many rows of each suite to read.
         seed: of the drawings of the embedded world.
         judging: see `with_judging`.
 
@@ -142,8 +142,7 @@ def load_suites(
         suite = _load(spec, checked(SuiteOptions, apply_sets(options, sets), spec))
         if suite.name in [other.name for other in suites]:
             raise UsageError(
-                f"two suites are called {suite.name!r}; give one another name by a YAML file with "
-                "name and path"
+                f"two suites are called {suite.name!r}; name one in a YAML file with name and path"
             )
         suites.append(suite)
     return suites
@@ -161,7 +160,7 @@ def _options(spec: str, seed: int) -> dict[str, Any]:
     if not path.exists():
         raise UsageError(
             f"there is no suite {spec!r}: neither {MINI} nor {MINI}:FAMILY, a YAML file, nor a "
-            "data set; one of the hub is named in a YAML file with format: hub"
+            "data set; for one of the hub write a YAML file with format: hub"
         )
     return {"name": path.stem if path.is_file() else path.resolve().name, "path": spec}
 
@@ -172,8 +171,7 @@ def _mini(spec: str) -> dict[str, Any]:
     each = int(parts.pop()) if parts and parts[-1].isdecimal() else None
     if len(parts) > 1 or each == 0:
         raise UsageError(
-            f"suite {spec!r} is not of the form {MINI}, {MINI}:FAMILY,…, {MINI}:500 or "
-            f"{MINI}:FAMILY,…:500"
+            f"expected {MINI}, {MINI}:FAMILY,…, {MINI}:500 or {MINI}:FAMILY,…:500; got {spec!r}"
         )
     if not parts:
         shares = {
@@ -208,26 +206,25 @@ def _size(weights: dict[str, float], each: int) -> int:
 
 def _load(spec: str, options: SuiteOptions) -> Suite:
     read = load_rows(options)
-    rows = Rows(tuple(read), read.source, read.bad)  # else those of mini are drawn at each look
+    rows = Rows(tuple(read), read.source, read.bad)  # rows of mini are drawn at each access
     name = options.name or Path(options.path or spec).stem
     ids = {row.id for row in rows}
     for row in rows:
         first, mark, number = row.id.rpartition("#")
         if mark and number.isdecimal() and first in ids:
             raise DataError(
-                f"suite {name!r}: the id {first!r} stands in row {number} again; results are told "
-                "by ids, so make them differ, or let rows be called by their numbers: "
-                "--set columns.id=none"
+                f"suite {name!r}: row {number} has the id {first!r} of an earlier row; make ids "
+                "unique, because results go by them, or number the rows: --set columns.id=none"
             )
     if any(row.metadata.get("family") == ALL for row in rows):
         raise DataError(
-            f"suite {name!r}: a family is called {ALL!r}, as the sum of all is; rename it"
+            f"suite {name!r}: a family is called {ALL!r}, the name of all together; rename it"
         )
     if options.scored_by == YES_NO:
         odd = next((row for row in rows if all(said_yes(a) is None for a in row.answers)), None)
         if odd is not None:
             raise DataError(
-                f"suite {name!r}: metric yes_no wants the answers yes and no; row {odd.id!r} has "
+                f"suite {name!r}: metric yes_no needs the answers yes and no; row {odd.id!r} has "
                 f"{odd.answer!r:.40}"
             )
     return Suite(name, options, rows, Scorer(options.scored_by, options.judge))
