@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from visionthink.core import protocol
-from visionthink.core.engine import Engine, Streams
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import UsageError
 from visionthink.core.format import format_valid
 from visionthink.core.images import Picture, Size, half_view
@@ -65,17 +65,18 @@ async def run_episode(
     """
     check_question(example, look, profile, max_turns)
     sampling = sampling or Sampling()
-    rules = protocol.profile_for(look, profile or engine.profile or DEFAULT_PROFILE)
-    if rules.tools and not getattr(engine, "takes_tools", False):
+    about = engine.about
+    rules = protocol.profile_for(look, profile or about.profile or DEFAULT_PROFILE)
+    if rules.tools and not about.takes_tools:
         raise UsageError(
-            f"profile {rules.name!r} uses the tool format of a server, which {engine.model!r} is "
+            f"profile {rules.name!r} uses the tool format of a server, which {about.model!r} is "
             "not asked through; use another profile or --base-url"
         )
     originals = example.images
     if look == "high":
         first = originals
     else:
-        first = tuple(half_view(picture, engine.grid) for picture in originals)
+        first = tuple(half_view(picture, about.grid) for picture in originals)
 
     messages = _opening(rules, example, first)
     shown: list[tuple[Picture, ...]] = [first]
@@ -88,8 +89,8 @@ async def run_episode(
         heard = None if watch is None else partial(watch, len(turns))
         completion = await _reply(engine, messages, budget, heard)
         reply = protocol.parse_reply(completion.text, rules)
-        turns.append(_turn(completion, reply, [_seen(picture, engine) for picture in shown[-1]]))
-        costs.append(_cost(completion, shown, engine))
+        turns.append(_turn(completion, reply, [_seen(picture, about) for picture in shown[-1]]))
+        costs.append(_cost(completion, shown, about))
         messages.append(protocol.said(rules, completion))
 
         stop = _stop_reason(reply, completion, last_turn, requested, rules)
@@ -116,7 +117,7 @@ async def run_episode(
         example=example,
         look=look,
         profile=rules.name,
-        model=engine.model,
+        model=about.model,
         answer=protocol.final_answer(reply),
         requested=requested,
         stop_reason=stop,
@@ -124,11 +125,11 @@ async def run_episode(
         messages=tuple(messages),
         turns=tuple(turns),
         ledger=episode_ledger(
-            first=_cells(first, engine),
-            requested=_cells(originals, engine) if requested else (),
-            vanilla=_cells(originals, engine),
+            first=_cells(first, about),
+            requested=_cells(originals, about) if requested else (),
+            vanilla=_cells(originals, about),
             turns=costs,
-            shape=engine.shape,
+            shape=about.shape,
         ),
     )
 
@@ -174,11 +175,15 @@ async def _reply(
 ) -> Completion:
     if heard is None:
         return await engine.generate(messages, sampling)
-    if isinstance(engine, Streams):
-        completion = await engine.stream(messages, sampling, heard)
-    else:
-        completion = await engine.generate(messages, sampling)
-    heard(completion.text)
+    last: list[str] = []
+
+    def hear(text: str) -> None:
+        last[:] = [text]
+        heard(text)
+
+    completion = await engine.stream(messages, sampling, hear)
+    if last != [completion.text]:  # calls that a server took out come at the end
+        heard(completion.text)
     return completion
 
 
@@ -219,13 +224,13 @@ def _stop_reason(
             return None if goes_on else StopReason.MALFORMED
 
 
-def _seen(picture: Picture, engine: Engine) -> Size:
+def _seen(picture: Picture, about: EngineInfo) -> Size:
     """The size at which the model sees a picture: its own, within the model's limit."""
     width, height = picture.size
     return (
         picture.size
-        if width * height <= engine.grid.max_pixels
-        else engine.grid.seen_size(picture.size)
+        if width * height <= about.grid.max_pixels
+        else about.grid.seen_size(picture.size)
     )
 
 
@@ -240,19 +245,21 @@ def _turn(completion: Completion, reply: Reply, seen: Sequence[Size]) -> Turn:
     )
 
 
-def _cost(completion: Completion, shown: Sequence[Sequence[Picture]], engine: Engine) -> TurnCost:
+def _cost(
+    completion: Completion, shown: Sequence[Sequence[Picture]], about: EngineInfo
+) -> TurnCost:
     usage = completion.usage
     return turn_cost(
-        images=_cells(shown[-1], engine),
-        earlier_images=[cells for pictures in shown[:-1] for cells in _cells(pictures, engine)],
+        images=_cells(shown[-1], about),
+        earlier_images=[cells for pictures in shown[:-1] for cells in _cells(pictures, about)],
         prompt_tokens=usage.prompt_tokens,
         cached_tokens=usage.cached_tokens,
         completion_tokens=usage.completion_tokens,
         seconds=usage.seconds,
-        shape=engine.shape,
+        shape=about.shape,
         pruned=usage.pruned,
     )
 
 
-def _cells(pictures: Sequence[Picture], engine: Engine) -> list[Cells]:
-    return [engine.grid.cells(picture.size) for picture in pictures]
+def _cells(pictures: Sequence[Picture], about: EngineInfo) -> list[Cells]:
+    return [about.grid.cells(picture.size) for picture in pictures]
