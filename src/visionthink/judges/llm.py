@@ -49,7 +49,7 @@ class LlmJudge:
     def __init__(self, engine: Engine, options: JudgeOptions) -> None:
         self._engine = engine
         self._options = options
-        self._model = options.model or engine.model
+        self._model = options.model or engine.about.model
         self._sampling = Sampling(max_tokens=options.max_tokens)
         self._cache = VerdictCache(options.cache)
         self._stats = JudgeStats()

@@ -184,7 +184,7 @@ class Asker:
 
     async def _without_image(self, question: str, sampling: Sampling) -> tuple[str, Usage]:
         """One reply: without an image there is nothing to request."""
-        name = self._policy.profile or self._engine.profile or DEFAULT_PROFILE
+        name = self._policy.profile or self._engine.about.profile or DEFAULT_PROFILE
         profile = protocol.profile_for("high", name)
         messages = protocol.opening(profile, (), question)
         completion = await self._engine.generate(messages, sampling)
