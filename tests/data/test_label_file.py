@@ -143,8 +143,8 @@ def test_another_config_is_refused_by_its_keys(tmp_path: Path, rows: Rows) -> No
     with pytest.raises(RunError) as caught:
         LabelFile(path, other, resume=True)
     assert str(caught.value) == (
-        f"cannot go on with {str(path)!r}: it was made with other options: data.limit (3 before), "
-        "n (8 before), seed (None before); give the same ones, or take another --out"
+        f"cannot resume {str(path)!r}: it was made with other options: data.limit (3 before), "
+        "n (8 before), seed (None before); give the same options, or choose another --out"
     )
     (tmp_path / "labels.config.json").unlink()
     with pytest.raises(RunError, match=r"labels.config.json beside it cannot be read"):
@@ -159,18 +159,18 @@ def test_other_data_are_refused(tmp_path: Path, rows: Rows) -> None:
         with pytest.raises(RunError, match=r"row 'b' of .* is not in the data"):
             file.unfinished([rows[0]])
         changed = type(rows[1])("b", rows[1].images, "Which?", "blue")
-        with pytest.raises(RunError, match=r"row 'b' of .* is another one in the data"):
+        with pytest.raises(RunError, match=r"row 'b' of .* differs from that of the data"):
             file.unfinished([changed])
 
 
 def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "labels.jsonl"
     path.write_text("mine\n")
-    with pytest.raises(UsageError, match="is there already; --resume goes on with it"):
+    with pytest.raises(UsageError, match="exists; add --resume to continue it"):
         LabelFile(path, CONFIG)
     with pytest.raises(UsageError, match="--retry-failed goes with --resume only"):
         LabelFile(tmp_path / "new.jsonl", CONFIG, retry_failed=True)
     (tmp_path / "labels.config.json").write_text(json.dumps({"version": 1, **CONFIG}))
-    with pytest.raises(RunError, match=r"line 1 of .* is no finished row"):
+    with pytest.raises(RunError, match=r"line 1 of .* is not a finished row"):
         LabelFile(path, CONFIG, resume=True)
     assert path.read_text() == "mine\n"

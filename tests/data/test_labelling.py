@@ -71,7 +71,7 @@ def test_the_rule_at_other_numbers_of_rollouts() -> None:
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ((0, 1, 1), "1 to 1000 rollouts a look are wanted; got 0"),
+        ((0, 1, 1), "n must be 1 to 1000 rollouts at each look; got 0"),
         ((8, 9, 6), "enough must be 1 to n = 8; got 9"),
         ((8, 0, 6), "enough must be 1 to n = 8; got 0"),
         ((8, 8, 0), "gap must be above n - enough = 0"),

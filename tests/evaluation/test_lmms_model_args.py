@@ -41,7 +41,10 @@ def test_a_server():
         ({"batch_size": 0}, "--model_args: batch_size: input should be greater than or equal to 1"),
         ({"batch_size": "auto"}, "--model_args: batch_size: input should be a valid integer"),
         ({"api_key": "x"}, "--model_args: api_key needs base_url"),
-        ({"base_url": "http://h/v1", "dtype": "float16"}, "--model_args: dtype goes without base"),
+        (
+            {"base_url": "http://h/v1", "dtype": "float16"},
+            "--model_args: dtype does not go with base_url",
+        ),
         ({"policy": "fast"}, "there is no policy 'fast'"),
         ({"policy": "oracle"}, "--model_args: policy oracle asks no model; run low and high"),
         (
