@@ -19,7 +19,7 @@ from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import profile_for
 from visionthink.core.rewards import FORMER_NAMES, RULES, RewardSettings
 from visionthink.data.source import DataOptions
-from visionthink.judges.options import JudgeOptions
+from visionthink.judges import JudgeOptions
 from visionthink.mini import CHECKPOINTS
 from visionthink.settings import apply_sets, checked, did_you_mean, read_yaml
 from visionthink.training.arguments import (
