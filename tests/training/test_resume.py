@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from trl.trainer.utils import RepeatSampler
 
 from checkpoints import save_qwen2_5_vl
 from training.schooling import config_of, quiet, weights
@@ -14,7 +15,7 @@ from visionthink.core.errors import TrainingError
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
 from visionthink.mini import CHECKPOINTS
 from visionthink.runs.folder import RunFolder
-from visionthink.training.resume import last_checkpoint, load_weights
+from visionthink.training.resume import EpochOrder, last_checkpoint, load_weights
 from visionthink.training.sft import train_sft, trainable
 
 
@@ -68,3 +69,29 @@ def test_weights_of_another_model_are_refused(tiny: Checkpoint, tmp_path: Path):
         load_weights(other, tmp_path)
     with pytest.raises(TrainingError, match="cannot resume from"):
         load_weights(other, tiny.name)
+
+
+# The order of rows
+
+
+OPTIONS = {
+    "data_source": range(7),
+    "mini_repeat_count": 2,
+    "batch_size": 3,
+    "repeat_count": 1,
+    "seed": 4,
+}
+
+
+def test_any_epoch_is_found_again():
+    """A fresh sampler that is asked for epoch 2 gives what TRL's gives as its third."""
+    theirs = RepeatSampler(**OPTIONS)
+    epochs = [list(theirs) for _ in range(3)]
+    assert epochs[0] != epochs[1] != epochs[2]
+    for epoch, expected in enumerate(epochs):
+        assert list(EpochOrder(lambda epoch=epoch: epoch, **OPTIONS)) == expected
+
+
+def test_without_shuffling_the_order_is_that_of_the_rows():
+    found = list(EpochOrder(lambda: 3, **{**OPTIONS, "shuffle": False}))
+    assert found == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]  # row 6 fills no batch of three

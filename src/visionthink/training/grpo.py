@@ -9,13 +9,12 @@ from visionthink.core.episode import DEFAULT_PROFILE
 from visionthink.core.errors import TrainingError, UsageError
 from visionthink.core.protocol import profile_for
 from visionthink.judges import open_judge
-from visionthink.training.callbacks import Evaluation, Interrupt, RunLog, Say
+from visionthink.training.callbacks import Evaluation, Interrupt, RunLog, Say, Watchdog
 from visionthink.training.config import TrainGrpo, batch_plan, grpo_arguments
 from visionthink.training.export import export_checkpoint
 from visionthink.training.rollout_types import RolloutSettings
 from visionthink.training.run import CHECKPOINTS, MODEL, begin, load_model, read_data, voice_of
 from visionthink.training.trainer import VisionThinkTrainer
-from visionthink.training.watchdog import Watchdog
 
 
 def train_grpo(config: TrainGrpo, out: Path, resume: bool = False, say: Say = print) -> Path:

@@ -7,8 +7,12 @@ Qwen-VL families are written under the hub's names: nothing matches, and it goes
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import torch
+from trl.trainer.utils import RepeatSampler
 
 from visionthink.core.errors import TrainingError
 
@@ -104,3 +108,26 @@ def _state(checkpoint: Path) -> dict[str, Any] | None:
         return json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+class EpochOrder(RepeatSampler):
+    """TRL's order of rows, found again in any epoch.
+
+    TRL's own sampler takes each epoch's permutation from where the last one left its generator: a
+    run resumed in the second epoch would go through the first one's order again.
+
+    Args:
+        epoch: tells which epoch begins, from 0.
+        options: of `RepeatSampler`.
+    """
+
+    def __init__(self, epoch: Callable[[], int], **options: Any) -> None:
+        super().__init__(**options)
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        if self.shuffle and self.seed is not None:
+            self.generator.manual_seed(self.seed)
+            for _ in range(self._epoch()):
+                torch.randperm(self.num_samples, generator=self.generator)
+        return super().__iter__()
