@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from transformers import TrainingArguments
 from trl.trainer.utils import RepeatSampler
 
 from visionthink.core.errors import TrainingError
@@ -26,6 +27,7 @@ class ResumesVisionModels:
     """
 
     model: Any
+    args: Any
     state: Any
     train: Any
     is_fsdp_enabled: bool
@@ -37,7 +39,7 @@ class ResumesVisionModels:
         `Trainer` would make one step more; of sharded weights it still does.
         """
         sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
-        if last is not None and is_finished(last) and not sharded:
+        if last is not None and is_finished(last, self.args) and not sharded:
             self._load_from_checkpoint(str(last))
         else:
             self.train(resume_from_checkpoint=str(last) if last else None)
@@ -93,10 +95,14 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(found)[1] if found else None
 
 
-def is_finished(checkpoint: Path) -> bool:
-    """Whether the run that left this whole checkpoint had no step to go."""
-    state = _state(checkpoint)
-    return state is not None and state["global_step"] >= state["max_steps"]
+def is_finished(checkpoint: Path, args: TrainingArguments) -> bool:
+    """Whether a run with these arguments has no step left after this whole checkpoint."""
+    state = _state(checkpoint) or {}
+    done = state.get("global_step", 0)
+    if args.max_steps > 0:
+        return done >= args.max_steps
+    epochs = state.get("num_train_epochs", 0)
+    return done >= state.get("max_steps", 0) and epochs >= args.num_train_epochs
 
 
 def _is_whole(checkpoint: Path) -> bool:
