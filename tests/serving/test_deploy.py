@@ -19,7 +19,7 @@ from serving.gateways import QUESTION, request, served, user
 from visionthink.cli.serve import command
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.engines.scripted import ScriptedEngine
-from visionthink.serving.options import ServeOptions
+from visionthink.serving.serve_options import ServeOptions
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -32,7 +32,7 @@ from visionthink.core.protocol import direct_reply
 from visionthink.engines.hf import HFEngine
 from visionthink.engines.scripted import ScriptedEngine
 from visionthink.mini import CHECKPOINTS
-from visionthink.serving.request import IGNORED, NEUTRAL, ChatRequest
+from visionthink.serving.chat_request import IGNORED, NEUTRAL, ChatRequest
 
 PNG = png(56, 56)
 

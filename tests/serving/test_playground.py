@@ -24,7 +24,7 @@ from visionthink.core.protocol import direct_reply, render_tool_call, request_re
 from visionthink.engines.scripted import ScriptedEngine
 from visionthink.mini import SAMPLES
 from visionthink.serving import server as process
-from visionthink.serving.playground import PAGE, page_routes
+from visionthink.serving.app import PAGE, page_routes
 
 DIRECT = direct_reply("I see.", "red")
 REQUEST = request_reply("Too small.")

@@ -24,8 +24,8 @@ from engines.chat_server import (
 from serving.gateways import RED, Served, image_part, png, request, served, upstream, user
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.engines.scripted import ScriptedEngine
+from visionthink.serving.api_error import ApiError
 from visionthink.serving.pool import SLACK, Backend, Pool
-from visionthink.serving.refusal import Refusal
 
 ANSWER, ASK = says(direct_reply("", "red")), says(request_reply(""))
 
@@ -62,7 +62,7 @@ def test_an_image_goes_where_it_was_unless_that_is_much_busier():
 
 
 def test_the_memory_of_homes_is_bounded(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("visionthink.serving.pool.MOST_HOMES", 2)
+    monkeypatch.setattr("visionthink.serving.pool.MAX_HOMES", 2)
     pool = Pool([backend("a"), backend("b")])
     for number in range(5):
         with pool.lease(bytes([number])):
@@ -76,7 +76,7 @@ def test_without_a_live_upstream_there_is_a_refusal():
 
     pool = Pool([backend("a", dead)], check_seconds=2.5)
     assert not pool.ready
-    with pytest.raises(Refusal) as caught, pool.lease(b"1"):
+    with pytest.raises(ApiError) as caught, pool.lease(b"1"):
         pass
     assert (caught.value.status, caught.value.retry_after) == (503, 3)
 

@@ -11,8 +11,8 @@ import yaml
 from serving.gateways import QUESTION, request, served
 from visionthink.core.protocol import direct_reply
 from visionthink.engines.scripted import ScriptedEngine
-from visionthink.serving.options import ServeOptions
-from visionthink.serving.request import IGNORED, NEUTRAL, ChatRequest
+from visionthink.serving.chat_request import IGNORED, NEUTRAL, ChatRequest
+from visionthink.serving.serve_options import ServeOptions
 
 PAGE = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
 

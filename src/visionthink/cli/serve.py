@@ -11,7 +11,7 @@ import click
 from visionthink.cli.ask import EMBEDDED_HINT
 from visionthink.core.profiles import PROFILES
 from visionthink.core.types import LOOK_MODES
-from visionthink.serving.options import GridName, ServeOptions
+from visionthink.serving.serve_options import GridName, ServeOptions
 from visionthink.settings import apply_sets, checked, read_yaml
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def command(config: Path | None, sets: tuple[str, ...], **given: Any) -> None:
 
 
 def _announce(gateway: Gateway, url: str) -> None:
-    model = gateway.pool.backends[0].engine.model
+    model = gateway.pool.model.model
     click.echo(f"serving {gateway.name} at {url}", err=True)
     if gateway.options.playground:
         click.echo(f"playground at {url.removesuffix('v1')}", err=True)

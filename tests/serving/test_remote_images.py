@@ -20,9 +20,9 @@ from PIL import Image
 from serving.gateways import image_part, png, request, served, user
 from visionthink.core.protocol import direct_reply
 from visionthink.engines.scripted import ScriptedEngine
-from visionthink.serving.options import RemoteImages
-from visionthink.serving.refusal import Refusal
-from visionthink.serving.remote import Fetcher, is_public
+from visionthink.serving.api_error import ApiError
+from visionthink.serving.remote_images import Fetcher, is_public
+from visionthink.serving.serve_options import RemoteImageOptions
 
 PNG = png()
 MOST = 100_000
@@ -60,7 +60,7 @@ class Site:
     def fetcher(self, *hosts: str, **options: Any) -> Fetcher:
         """One for which loopback is public, and every name is this site."""
         settings = {"hosts": hosts or (f"{HOST}:{self.port}",), **options}
-        chosen = RemoteImages.model_validate(settings)
+        chosen = RemoteImageOptions.model_validate(settings)
         return Fetcher(chosen, resolve=local, public=lambda _: True)
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ def fetch(fetcher: Fetcher, url: str, most: int = MOST) -> bytes:
 
 
 def refused(fetcher: Fetcher, url: str, most: int = MOST) -> str:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         fetch(fetcher, url, most)
     assert (caught.value.status, caught.value.param) == (400, "where")
     assert "127.0.0.1" not in caught.value.message
@@ -128,7 +128,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_asked(site: Site):
         asked.append(host)
         return ["127.0.0.1"] if len(asked) == 1 else ["169.254.169.254"]
 
-    options = RemoteImages(hosts=(f"{HOST}:{site.port}",))
+    options = RemoteImageOptions(hosts=(f"{HOST}:{site.port}",))
     assert fetch(Fetcher(options, resolve=resolve, public=lambda _: True), site.url("/a.png"))
     assert asked == [HOST]
 
@@ -187,7 +187,7 @@ def test_only_hosts_of_the_list(site: Site, allowed: str, host: str, ok: bool):
 
 
 def test_without_a_list_nothing_is_fetched(site: Site):
-    fetcher = Fetcher(RemoteImages(), resolve=local, public=lambda _: True)
+    fetcher = Fetcher(RemoteImageOptions(), resolve=local, public=lambda _: True)
     assert "not fetched from URLs here" in refused(fetcher, site.url("/a.png"))
     assert site.seen == []
 
@@ -212,7 +212,7 @@ def test_addresses_that_are_not_public(address: str, site: Site):
     async def resolve(host: str, port: int) -> list[str]:
         return ["93.184.216.34", address]
 
-    fetcher = Fetcher(RemoteImages(hosts=(f"{HOST}:{site.port}",)), resolve=resolve)
+    fetcher = Fetcher(RemoteImageOptions(hosts=(f"{HOST}:{site.port}",)), resolve=resolve)
     assert "not on the public internet" in refused(fetcher, site.url("/a.png"))
 
 
@@ -223,7 +223,9 @@ def test_addresses_that_are_public(address: str):
 
 def test_this_machine_is_refused_by_its_real_name(site: Site):
     """With the real resolver: localhost may be on the list, and still is not public."""
-    fetcher = Fetcher(RemoteImages(hosts=(f"localhost:{site.port}", f"127.0.0.1:{site.port}")))
+    fetcher = Fetcher(
+        RemoteImageOptions(hosts=(f"localhost:{site.port}", f"127.0.0.1:{site.port}"))
+    )
     for host in ("localhost", "127.0.0.1"):
         assert "not on the public internet" in refused(fetcher, site.url("/a.png", host))
     assert site.seen == []
@@ -252,7 +254,9 @@ def test_a_redirect_to_an_allowed_name_with_a_private_address(site: Site):
     site.pages["/away"] = sends(b"", 307, location=f"http://inner.example:{site.port}/")
     hosts = (f"{HOST}:{site.port}", f"inner.example:{site.port}")
     fetcher = Fetcher(
-        RemoteImages(hosts=hosts), resolve=resolve, public=lambda address: address == "127.0.0.1"
+        RemoteImageOptions(hosts=hosts),
+        resolve=resolve,
+        public=lambda address: address == "127.0.0.1",
     )
     assert "not on the public internet" in refused(fetcher, site.url("/away"))
 
@@ -273,7 +277,7 @@ def test_a_redirect_to_an_allowed_name_with_a_private_address(site: Site):
     ],
 )
 def test_urls_that_are_none(url: str):
-    fetcher = Fetcher(RemoteImages(hosts=("images.example",)), resolve=local)
+    fetcher = Fetcher(RemoteImageOptions(hosts=("images.example",)), resolve=local)
     assert "URL" in refused(fetcher, url)
 
 
@@ -313,7 +317,7 @@ def test_a_host_that_is_not_there():
     async def resolve(host: str, port: int) -> list[str]:
         raise OSError("no such host")
 
-    fetcher = Fetcher(RemoteImages(hosts=("images.example",)), resolve=resolve)
+    fetcher = Fetcher(RemoteImageOptions(hosts=("images.example",)), resolve=resolve)
     assert "the connection failed" in refused(fetcher, "http://images.example/")
 
 

@@ -9,9 +9,7 @@ from serving.gateways import KEY, Served, request, served
 from visionthink.core.errors import UsageError
 from visionthink.core.protocol import direct_reply
 from visionthink.engines.scripted import ScriptedEngine
-from visionthink.serving.app import HEADERS
-from visionthink.serving.hosts import is_loopback
-from visionthink.serving.keys import keys_in
+from visionthink.serving.guards import HEADERS, is_loopback, keys_in
 
 
 def scripted() -> ScriptedEngine:
@@ -26,7 +24,7 @@ def test_a_key_is_wanted_where_there_are_keys():
         for key in (KEY, "second"):
             assert server.client(key).chat.completions.create(**request()).choices
         for key in ("wrong", KEY[:-1], KEY + "x"):
-            with pytest.raises(openai.AuthenticationError, match="valid API key"):
+            with pytest.raises(openai.AuthenticationError, match="Missing or invalid API key"):
                 server.client(key).models.list()
 
 

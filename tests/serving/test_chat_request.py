@@ -138,8 +138,8 @@ def test_a_body_that_is_no_request(server: Served, body: bytes, said: str):
     [
         ("data:image/png;base64,AAAA", "invalid_image", "does not hold an image"),
         (DATA[:-400], "invalid_image", "damaged or cut short"),
-        (DATA + "!", "invalid_image_url", "no valid base64"),
-        ("data:image/png;base64," + "A" * 5, "invalid_image_url", "no valid base64"),
+        (DATA + "!", "invalid_image_url", "does not hold valid base64"),
+        ("data:image/png;base64," + "A" * 5, "invalid_image_url", "does not hold valid base64"),
         ("data:image/png,raw", "invalid_image_url", "must start with data:image/…;base64,"),
         ("data:text/html;base64,AAAA", "invalid_image_url", "must start with data:image/…;base64,"),
         ("data:", "invalid_image_url", "must be a data URL"),

@@ -152,7 +152,7 @@ def test_the_console_tells_no_content(caplog: pytest.LogCaptureFixture):
     answered, failed = (record.getMessage() for record in caplog.records)
     assert answered.startswith("200 auto, 9 of 36 visual tokens")
     assert failed.startswith("500 KeyError at ")
-    assert "test_figures.py" in failed
+    assert "test_telemetry.py" in failed
     assert "secret" not in caplog.text
 
 
