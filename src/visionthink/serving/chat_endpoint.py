@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -13,15 +13,15 @@ from typing import Any, TypeVar
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from visionthink.core.types import Episode
+from visionthink.core.types import Episode, Look
 from visionthink.serving.api_error import ApiError, api_error, send_error
 from visionthink.serving.chat_response import (
     ResponseHead,
     answer_of,
-    beginning,
     chunk,
     completion,
     details,
+    looks_with_pictures,
     so_far,
     usage_chunk,
 )
@@ -187,7 +187,7 @@ class _Exchange:
         profile = gateway.profile(request.look)
         reply = completion(request.head, episode, profile, request.stop, request.trace)
         if request.views:
-            reply["visionthink"]["views"] = await gateway.views(request)
+            reply["visionthink"]["looks"] = await self._pictured(request, episode.looks)
         await JSONResponse(reply)(self._scope, self._receive, self._send)
         return episode
 
@@ -196,13 +196,14 @@ class _Exchange:
         gateway, head = self._gateway, request.head
         profile = gateway.profile(request.look)
         turns: list[str] = []
+        looks: list[Sequence[Look]] = []
         news = asyncio.Event()
 
         def watch(turn: int, text: str) -> None:
             turns[turn:] = [text]
             news.set()
 
-        task = asyncio.ensure_future(gateway.answer(request, watch))
+        task = asyncio.ensure_future(gateway.answer(request, watch, looks.append))
         task.add_done_callback(lambda _: news.set())
         try:
             sent: dict[str, int] = {"reasoning_content": 0, "content": 0}
@@ -213,8 +214,8 @@ class _Exchange:
                 if turns:
                     await self._begin_events(head, request)  # the first words may take long
                 while request.views and begun < len(turns):
-                    views = [] if begun else await gateway.views(request)
-                    facts = beginning(turns[:begun], profile, views)
+                    pictured = await self._pictured(request, looks[begun])
+                    facts = {"turn": begun, "looks": pictured}
                     await self._send_delta(head, {}, request, visionthink=facts)
                     begun += 1
                 for name, text in so_far(turns, profile, request.stop).items():
@@ -235,6 +236,11 @@ class _Exchange:
             await self._send_event(usage_chunk(head, episode))
         await self._end_events()
         return episode
+
+    async def _pictured(
+        self, request: ParsedRequest, looks: Sequence[Look]
+    ) -> list[dict[str, Any]]:
+        return await asyncio.to_thread(looks_with_pictures, looks, request.example.images)
 
     async def _send_delta(
         self,

@@ -8,14 +8,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from visionthink.core.images import Picture
 from visionthink.core.partial import answer_so_far, thought_so_far
 from visionthink.core.profiles import Profile
-from visionthink.core.protocol import outcome, parse_reply
-from visionthink.core.types import Episode, StopReason
-
-MAX_TURNS = 2
-"""Of an episode: the first look, and the originals."""
-
+from visionthink.core.types import Episode, Look, StopReason
+from visionthink.runs.records import look_record
 
 @dataclass(frozen=True)
 class ResponseHead:
@@ -82,17 +79,21 @@ def so_far(turns: Sequence[str], profile: Profile, stop: Sequence[str]) -> dict[
     """
     answer = ""
     if turns and not stop:
-        answer = answer_so_far(turns[-1], profile, last=len(turns) == MAX_TURNS)
+        answer = answer_so_far(turns[-1], profile, last=len(turns) == profile.max_turns)
     return {"reasoning_content": reasoning(turns, profile), "content": answer}
 
 
-def beginning(turns: Sequence[str], profile: Profile, views: Sequence[str]) -> dict[str, Any]:
-    """What a stream sends when a turn begins after `turns`: whether it was requested, and the
-    `views` before the first.
-    """
-    if not turns:
-        return {"turn": 0, "views": [*views]}
-    return {"turn": len(turns), "requested": outcome(parse_reply(turns[-1], profile)) == "request"}
+def looks_with_pictures(
+    looks: Sequence[Look], originals: Sequence[Picture]
+) -> list[dict[str, Any]]:
+    """Looks with what the model was shown as data URLs; null: the client's own image. Blocks."""
+    return [
+        {
+            **look_record(look),
+            "picture": None if look.picture in originals else look.picture.data_url(),
+        }
+        for look in looks
+    ]
 
 
 def reasoning(turns: Sequence[str], profile: Profile) -> str:
@@ -124,11 +125,12 @@ def usage(episode: Episode) -> dict[str, Any]:
 
 
 def details(episode: Episode, trace: bool) -> dict[str, Any]:
-    """The field `visionthink`: how the episode ended; with `trace`, all turns word for word."""
+    """The field `visionthink`: looks and how it ended; with `trace`, all turns word for word."""
     facts: dict[str, Any] = {
         "look": episode.look,
         "stop_reason": episode.stop_reason.value,
         "format_valid": episode.format_valid,
+        "looks": [look_record(look) for look in episode.looks],
     }
     if trace:
         facts |= {
@@ -139,10 +141,12 @@ def details(episode: Episode, trace: bool) -> dict[str, Any]:
                     "text": turn.text,
                     "outcome": turn.outcome,
                     "note": turn.note,
-                    "saw": [list(size) for size in turn.saw],
+                    "saw": [list(look.size) for look in episode.looks_of(number)],
                     "cost": asdict(cost),
                 }
-                for turn, cost in zip(episode.turns, episode.ledger.turns, strict=True)
+                for number, (turn, cost) in enumerate(
+                    zip(episode.turns, episode.ledger.turns, strict=True)
+                )
             ],
         }
     return facts

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from visionthink.api import EMBEDDED
 from visionthink.core import protocol
-from visionthink.core.episode import DEFAULT_PROFILE, Watch, check_question, run_episode
+from visionthink.core.episode import DEFAULT_PROFILE, Shown, Watch, check_question, run_episode
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture, half_view
 from visionthink.core.profiles import Profile
@@ -27,7 +27,7 @@ from visionthink.serving.chat_request import (
     read_request,
     to_example,
 )
-from visionthink.serving.chat_response import MAX_TURNS, ResponseHead
+from visionthink.serving.chat_response import ResponseHead
 from visionthink.serving.limits import Admission, PixelBudget
 from visionthink.serving.pool import Pool
 from visionthink.serving.remote_images import Fetcher
@@ -140,7 +140,7 @@ class Gateway:
         example = to_example(request.messages, pictures)
         if not example.images:
             look = "high"  # there is nothing to look at twice
-        check_question(example, look, self.options.profile, MAX_TURNS)
+        check_question(example, look, self.options.profile, None)
         if example.images:
             self.metrics.images_prepared("open", time.perf_counter() - began)
         if look != "high" and self.pool.ready:
@@ -182,8 +182,10 @@ class Gateway:
                 left -= len(fetched[source.url])
         return fetched
 
-    async def answer(self, request: ParsedRequest, watch: Watch | None = None) -> Episode:
-        """Run the episode on a leased engine.
+    async def answer(
+        self, request: ParsedRequest, watch: Watch | None = None, shown: Shown | None = None
+    ) -> Episode:
+        """Run the episode on a leased engine; `watch` and `shown` follow it.
 
         Raises:
             ApiError, EngineError, UsageError, ImageError: see `api_error`.
@@ -194,16 +196,10 @@ class Gateway:
                 engine,
                 look=request.look,
                 profile=self.options.profile,
-                max_turns=MAX_TURNS,
                 sampling=request.sampling,
                 watch=watch,
+                shown=shown,
             )
-
-    async def views(self, request: ParsedRequest) -> list[str]:
-        """The first looks as the model gets them, as data URLs; none where it gets originals."""
-        grid = self.pool.model.grid
-        pictures = () if request.look == "high" else request.example.images
-        return await asyncio.to_thread(lambda: [half_view(p, grid).data_url() for p in pictures])
 
     def profile(self, look: LookMode) -> Profile:
         """The profile of episodes with this look."""

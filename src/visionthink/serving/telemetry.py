@@ -17,6 +17,7 @@ from prometheus_client.metrics_core import Metric
 
 from visionthink.core.errors import UsageError
 from visionthink.core.types import Episode
+from visionthink.runs.records import look_record
 from visionthink.serving.chat_response import usage
 from visionthink.serving.limits import Admission
 from visionthink.serving.pool import Pool
@@ -45,6 +46,7 @@ class RequestLog:
         line = dict(facts)
         if episode is not None:
             line |= {"stop_reason": episode.stop_reason.value, "usage": usage(episode)}
+            line["looks"] = [look_record(look) for look in episode.looks]
         if episode is not None and self._content:
             line |= {
                 "question": episode.example.question,
@@ -73,8 +75,9 @@ class RequestLog:
 def summary(episode: Episode) -> str:
     """An episode in a few words, without its texts."""
     ledger = episode.ledger
-    requested = ", original requested" if episode.requested else ""
-    return f"{episode.look}{requested}, {ledger.processed} of {ledger.vanilla} visual tokens"
+    actions = {look.turn: f", {look.action} requested" for look in episode.looks if look.action}
+    cost = f"{ledger.processed} of {ledger.vanilla} visual tokens"
+    return f"{episode.look}{''.join(actions.values())}, {cost}"
 
 
 def origin(error: BaseException) -> str:
