@@ -134,15 +134,32 @@ def test_a_trace_has_all_turns():
     told = (reply.model_extra or {})["visionthink"]
     assert [turn["text"] for turn in told["turns"]] == [REQUEST, DIRECT]
     assert [turn["saw"] for turn in told["turns"]] == [[[84, 84]], [[168, 168]]]
+    original = {"turn": 1, "action": "original", "size": [168, 168], "visual_tokens": 36}
+    assert told["looks"] == [HALF, HALF | original]
     assert (told["look"], told["stop_reason"], told["format_valid"]) == ("auto", "answered", True)
     assert told["profile"] == "agent"
     assert reply.choices[0].message.content == "red"
 
 
-def test_without_a_trace_only_how_it_ended_is_told():
+HALF = {
+    "turn": 0,
+    "image": 0,
+    "action": None,
+    "box": None,
+    "size": [84, 84],
+    "visual_tokens": 9,
+}
+
+
+def test_without_a_trace_the_reply_has_looks_and_how_it_ended():
     with served(script()) as server:
         told = (ask(server).model_extra or {})["visionthink"]
-    assert told == {"look": "auto", "stop_reason": "answered", "format_valid": True}
+    assert told == {
+        "look": "auto",
+        "stop_reason": "answered",
+        "format_valid": True,
+        "looks": [HALF],
+    }
 
 
 @pytest.mark.parametrize(

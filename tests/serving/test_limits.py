@@ -4,7 +4,10 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-from visionthink.serving.limits import PixelBudget
+import pytest
+
+from visionthink.serving.api_error import ApiError
+from visionthink.serving.limits import Admission, PixelBudget
 
 
 async def settle() -> None:
@@ -102,3 +105,66 @@ def test_who_gives_up_in_the_moment_of_its_turn_leaves_no_gap():
         assert room.free == 10
 
     run(story())
+
+
+# Retry-After
+
+
+class Clock:
+    """Stands still between the steps of a test."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def perf_counter(self) -> float:
+        return self.now
+
+
+async def retry_after(admission: Admission) -> int | None:
+    """What a request is told that finds no place."""
+    with pytest.raises(ApiError) as caught:
+        async with admission.place():
+            pass
+    assert (caught.value.status, caught.value.code) == (429, "server_busy")
+    return caught.value.retry_after
+
+
+def test_retry_after_follows_how_long_requests_run(monkeypatch: pytest.MonkeyPatch):
+    """One place, nobody may wait. A request is taken to run 1 s; each one that ends moves this by a
+    tenth of the difference: 41 s → 1 + 4 = 5, 55 s → 5 + 5 = 10, 2010 s → 10 + 200, at most 60.
+    """
+    clock = Clock()
+    monkeypatch.setattr("visionthink.serving.limits.time", clock)
+
+    async def story() -> list[int | None]:
+        admission = Admission(running=1, waiting=0)
+        found: list[int | None] = []
+        for seconds in (41, 55, 2010, 0):
+            async with admission.place():
+                found.append(await retry_after(admission))
+                clock.now += seconds
+        return found
+
+    assert asyncio.run(story()) == [1, 5, 10, 60]
+
+
+def test_retry_after_follows_how_many_wait():
+    """Two places, a request runs 1 s: half of 8 and one more are (4 + 1) / 2 rounds, 3 s up."""
+
+    async def story() -> int | None:
+        admission = Admission(running=2, waiting=8)
+        done = asyncio.Event()
+
+        async def stay() -> None:
+            async with admission.place():
+                await done.wait()
+
+        tasks = [asyncio.create_task(stay()) for _ in range(10)]
+        await settle()
+        assert (admission.running, admission.waiting) == (2, 8)
+        found = await retry_after(admission)
+        done.set()
+        await asyncio.gather(*tasks)
+        return found
+
+    assert asyncio.run(story()) == 3

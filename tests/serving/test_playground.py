@@ -227,7 +227,7 @@ def test_the_page_knows_the_embedded_model(model: str, embedded: bool):
         assert start(server)["embedded"] is embedded
 
 
-# First looks, where they are asked for
+# Pictures of the looks, where they are asked for
 
 VIEWS = {"views": True}
 
@@ -247,45 +247,57 @@ def decoded(url: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(data)))
 
 
-def test_first_looks_are_what_the_model_got():
+def test_the_first_look_has_the_pixels_that_the_model_got():
     data = pattern()
     engine = scripted(DIRECT)
     with served(engine) as server:
         reply = server.post(request(user("?", image_part(data)), visionthink=VIEWS))
-    (view,) = reply.json["visionthink"]["views"]
+    (look,) = reply.json["visionthink"]["looks"]
+    view = decoded(look["picture"])
     ((messages, _),) = engine.calls
     (given,) = messages[-1].images
     half = half_view(open_picture(data), QWEN2_5_VL)
-    assert decoded(view).size == (84, 84)
-    assert ImageChops.difference(decoded(view), given.image).getbbox() is None
-    assert ImageChops.difference(decoded(view), half.image).getbbox() is None
+    assert (view.size, look["size"], look["visual_tokens"]) == ((84, 84), [84, 84], 9)
+    assert ImageChops.difference(view, given.image).getbbox() is None
+    assert ImageChops.difference(view, half.image).getbbox() is None
 
 
-def test_first_looks_of_several_images_and_of_a_tiny_one():
+def test_an_original_that_was_requested_is_not_sent_back():
+    with served(scripted(REQUEST, DIRECT)) as server:
+        reply = server.post(request(visionthink=VIEWS))
+    first, second = reply.json["visionthink"]["looks"]
+    assert decoded(first["picture"]).size == (84, 84)
+    assert second == {
+        "turn": 1,
+        "image": 0,
+        "action": "original",
+        "box": None,
+        "size": [168, 168],
+        "visual_tokens": 36,
+        "picture": None,
+    }
+
+
+def test_looks_of_several_images_and_of_a_tiny_one():
     """An image of one cell has no smaller view: it is shown as it is."""
-    pictures = [png(168, 112), png(28, 28)]
-    asked = user("?", *(image_part(data) for data in pictures))
+    asked = user("?", image_part(png(168, 112)), image_part(png(28, 28)))
     with served(scripted(DIRECT)) as server:
-        views = server.post(request(asked, visionthink=VIEWS)).json["visionthink"]["views"]
-    assert [decoded(view).size for view in views] == [(84, 56), (28, 28)]
+        looks = server.post(request(asked, visionthink=VIEWS)).json["visionthink"]["looks"]
+    assert [(look["image"], look["size"]) for look in looks] == [(0, [84, 56]), (1, [28, 28])]
+    assert decoded(looks[0]["picture"]).size == (84, 56)
+    assert looks[1]["picture"] is None
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_ordinary_clients_get_no_views(stream: bool):
+def test_ordinary_clients_get_no_pictures(stream: bool):
     with served(scripted(REQUEST, DIRECT)) as server:
         reply = server.post(request(stream=stream, model="m:trace"))
     assert b"upstream_model" in reply.body
-    assert b"views" not in reply.body
-    assert b'"turn"' not in reply.body
+    assert b"picture" not in reply.body
+    assert reply.body.count(b'"looks"') == 1
 
 
-def test_there_is_no_first_look_where_the_original_comes_at_once():
-    with served(scripted(DIRECT)) as server:
-        reply = server.post(request(model="m:high", visionthink=VIEWS))
-    assert reply.json["visionthink"]["views"] == []
-
-
-def told(server: Served, **wishes: Any) -> list[dict[str, Any]]:
+def events(server: Served, **wishes: Any) -> list[dict[str, Any]]:
     """What the chunks of a stream say under `visionthink`, and the words between, in order."""
     body = server.post(request(stream=True, visionthink=VIEWS | wishes)).body.decode()
     chunks = [json.loads(row[6:]) for row in body.split("\n\n") if row.startswith("data: {")]
@@ -296,30 +308,29 @@ def told(server: Served, **wishes: Any) -> list[dict[str, Any]]:
     ]
 
 
-ENDED = {"look": "auto", "stop_reason": "answered", "format_valid": True}
-
-
-def test_a_stream_announces_its_turns():
+def test_a_stream_announces_its_turns_with_their_looks():
     with served(scripted(REQUEST, DIRECT)) as server:
-        first, *rest = told(server)
-    assert first["turn"] == 0
-    assert [decoded(view).size for view in first["views"]] == [(84, 84)]
+        first, *rest = events(server)
+    (look,) = first["looks"]
+    assert (first["turn"], look["action"], look["turn"]) == (0, None, 0)
+    assert decoded(look["picture"]).size == (84, 84)
     assert "".join(piece.pop("reasoning_content", "") for piece in rest) == "Too small.\n\nI see."
-    assert [piece for piece in rest if piece] == [
-        {"turn": 1, "requested": True},
-        {"content": "red"},
-        ENDED,
-    ]
+    second, answer, end = (piece for piece in rest if piece)
+    assert second["turn"] == 1
+    assert [(look["action"], look["picture"]) for look in second["looks"]] == [("original", None)]
+    assert answer == {"content": "red"}
+    assert (end["stop_reason"], len(end["looks"])) == ("answered", 2)
 
 
-def test_a_turn_after_a_failed_call_was_not_requested():
+def test_a_turn_after_a_failed_call_has_no_looks():
     failed = render_tool_call("zoom", "{}")
     with served(scripted(failed, DIRECT)) as server:
-        pieces = told(server)
-    assert {"turn": 1, "requested": False} in pieces
+        pieces = events(server)
+    assert {"turn": 1, "looks": []} in pieces
 
 
-def test_a_stream_that_starts_at_the_original():
+def test_a_stream_that_starts_at_the_original_sends_no_picture():
     with served(scripted(DIRECT)) as server:
-        first, *_ = told(server, look="high")
-    assert first == {"turn": 0, "views": []}
+        first, *_ = events(server, look="high")
+    (look,) = first["looks"]
+    assert (look["size"], look["action"], look["picture"]) == ([168, 168], None, None)

@@ -186,6 +186,37 @@ def test_only_hosts_of_the_list(site: Site, allowed: str, host: str, ok: bool):
         assert site.seen == []
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[fec0::1]", "10.0.0.1"])
+def test_an_address_in_the_url_is_checked_as_the_address_of_a_name_is(host: str, site: Site):
+    """A list cannot name IPv6 addresses; here it does, so that only the address is at fault."""
+    url = site.url("/a.png", host)
+    fetcher = Fetcher(
+        RemoteImageOptions.model_construct(hosts=(f"{host.strip('[]')}:{site.port}",))
+    )
+    assert "not on the public internet" in refused(fetcher, url)
+    assert site.seen == []
+
+
+def test_no_socket_is_made_for_an_address_that_is_not_public(site: Site):
+    """The last check, at the connection itself, whatever the resolver said a moment before."""
+    answers = iter([True, False])
+    options = RemoteImageOptions(hosts=(f"{HOST}:{site.port}",))
+    fetcher = Fetcher(options, resolve=local, public=lambda _: next(answers))
+    assert "not on the public internet" in refused(fetcher, site.url("/a.png"))
+    assert site.seen == []
+
+
+def test_a_second_address_is_tried_where_the_first_does_not_answer(site: Site):
+    """The site listens on 127.0.0.1 only."""
+
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["127.0.0.2", "127.0.0.1"]
+
+    options = RemoteImageOptions(hosts=(f"{HOST}:{site.port}",))
+    fetcher = Fetcher(options, resolve=resolve, public=lambda _: True)
+    assert fetch(fetcher, site.url("/a.png")) == PNG
+
+
 def test_without_a_list_nothing_is_fetched(site: Site):
     fetcher = Fetcher(RemoteImageOptions(), resolve=local, public=lambda _: True)
     assert "not fetched from URLs here" in refused(fetcher, site.url("/a.png"))
@@ -203,7 +234,8 @@ def test_other_ports_must_be_allowed_too(site: Site):
         *("169.254.169.254", "100.64.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1"),
         *("255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1"),
         *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1"),
-        *("64:ff9b:1::a00:1", "2001:0:7f00:1::", "2001:db8::1", "not an address", ""),
+        *("64:ff9b:1::a00:1", "2001:0:7f00:1::", "2001:db8::1", "::127.0.0.1", "fec0::1"),
+        *("feff::1", "2130706433", "0177.0.0.1", "not an address", ""),
     ],
 )
 def test_addresses_that_are_not_public(address: str, site: Site):

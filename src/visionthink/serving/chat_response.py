@@ -14,6 +14,7 @@ from visionthink.core.profiles import Profile
 from visionthink.core.types import Episode, Look, StopReason
 from visionthink.runs.records import look_record
 
+
 @dataclass(frozen=True)
 class ResponseHead:
     """What all chunks of one response share. `model` is the name in the request."""
