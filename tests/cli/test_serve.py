@@ -101,7 +101,7 @@ def test_the_embedded_model_in_one_command():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_request_under_way_is_answered_before_the_end(number: int):
+def test_a_request_in_progress_is_answered_before_the_exit(number: int):
     """The signal comes while the upstream thinks; new clients are turned away, this one is not."""
     with (
         ChatServer(says(direct_reply("", "red"), delay=2)) as vllm,

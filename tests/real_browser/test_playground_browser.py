@@ -104,7 +104,7 @@ def test_an_answer_from_the_original(chromium: Browser, mini: Served):
         assert equal(pixels(second), original.image)
 
 
-def test_what_is_folded_can_be_unfolded(chromium: Browser, mini: Served):
+def test_reasoning_and_turns_can_be_unfolded(chromium: Browser, mini: Served):
     with visit(chromium, mini) as page:
         choose_sample(page, TAG)
         press_ask(page)
@@ -214,7 +214,9 @@ def test_every_kind_of_image(kind: str, chromium: Browser):
     ],
     ids=["text", "svg", "empty", "half"],
 )
-def test_a_bad_file(name: str, data: bytes, said: str, chromium: Browser):
+def test_a_bad_file_shows_an_error_and_keeps_the_image_before(
+    name: str, data: bytes, said: str, chromium: Browser
+):
     """It is said; the image before stays chosen, and can be asked about."""
     with opened(chromium, scripted(DIRECT)) as page:
         choose_sample(page, TAG)
@@ -266,7 +268,7 @@ def test_an_image_dragged_from_another_page(chromium: Browser):
         expect(page.get_by_role("alert")).to_contain_text("save images of other pages first")
 
 
-def test_what_is_missing_is_said(chromium: Browser):
+def test_a_missing_image_or_question_shows_an_error(chromium: Browser):
     with opened(chromium, scripted()) as page:
         press_ask(page)
         expect(page.get_by_role("alert")).to_have_text("Choose an image first.")
@@ -280,7 +282,7 @@ def test_what_is_missing_is_said(chromium: Browser):
 # What models say
 
 
-def test_text_is_never_html(chromium: Browser):
+def test_model_output_and_file_names_are_shown_as_text(chromium: Browser):
     """In answers, thoughts, notes of turns, and names of files."""
     html = "<img src=x onerror=\"document.title='owned'\"><b>bold</b><script>alert(1)</script>"
     reply = direct_reply(f"I see {html}", html)
@@ -295,7 +297,7 @@ def test_text_is_never_html(chromium: Browser):
         expect(page).to_have_title("VisionThink playground")
 
 
-def test_an_error_of_an_upstream_is_text(chromium: Browser):
+def test_an_upstream_error_is_shown_as_text(chromium: Browser):
     with (
         ChatServer(status(400, "<b>no</b>")) as vllm,
         opened(chromium, upstream(vllm.url), failures=1) as page,
@@ -455,7 +457,7 @@ def test_cancel(chromium: Browser):
         assert server.metric('visionthink_requests_total{outcome="gone"}') == 1
 
 
-def test_a_server_that_went_down(chromium: Browser):
+def test_a_server_that_is_down_shows_an_error(chromium: Browser):
     with ExitStack() as stack, chromium.new_page() as page:
         server = stack.enter_context(served(scripted(DIRECT)))
         page.goto(f"http://127.0.0.1:{server.port}/", wait_until="networkidle")
@@ -493,7 +495,7 @@ def test_a_key_is_asked_for_and_kept_in_memory_only(chromium: Browser):
         assert KEY not in page.content()
 
 
-def test_a_busy_server_is_asked_again_when_it_said(chromium: Browser):
+def test_a_busy_server_can_be_asked_again_after_retry_after(chromium: Browser):
     """One runs and none may wait, so that the second is turned away with Retry-After."""
     with (
         ChatServer(hangs, says(DIRECT)) as vllm,
@@ -527,7 +529,7 @@ def test_a_busy_server_is_asked_again_when_it_said(chromium: Browser):
     ],
     ids=["page", "whole", "no json", "null", "odd", "no figures"],
 )
-def test_a_response_that_is_none_of_this_server(kind: str, body: bytes, chromium: Browser):
+def test_a_response_of_another_server_shows_an_error(kind: str, body: bytes, chromium: Browser):
     """As proxies send them."""
     with opened(chromium, scripted()) as page:
         page.route("**/v1/chat/completions", lambda r: r.fulfill(content_type=kind, body=body))
@@ -536,7 +538,7 @@ def test_a_response_that_is_none_of_this_server(kind: str, body: bytes, chromium
         expect(page.get_by_role("article")).to_have_count(0)
 
 
-def test_a_stream_that_breaks_off(chromium: Browser):
+def test_a_stream_that_breaks_off_shows_an_error(chromium: Browser):
     said = b'data: {"choices": [{"delta": {"content": "re"}}]}\n\n'
     with opened(chromium, scripted()) as page:
         page.route(
@@ -568,7 +570,7 @@ def test_another_model_since_the_page_was_opened(chromium: Browser):
         expect(card.locator(".said")).to_have_text("red")
 
 
-def test_without_the_page_there_is_nothing_to_see(chromium: Browser):
+def test_a_server_without_the_page_answers_404(chromium: Browser):
     with served(scripted(), playground=False) as server, chromium.new_page() as page:
         response = page.goto(f"http://127.0.0.1:{server.port}/")
         assert response is not None

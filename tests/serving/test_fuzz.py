@@ -254,7 +254,7 @@ def test_any_headers(server: Served, kind: str, others: dict[str, str]):
 
 @fuzzing
 @given(words)
-def test_no_guess_is_a_key(locked: Served, guess: str):
+def test_no_arbitrary_text_is_accepted_as_a_key(locked: Served, guess: str):
     reply = locked.post(request(), Authorization=guess)
     assert (reply.status, reply.error["code"]) == (401, "invalid_api_key")
 

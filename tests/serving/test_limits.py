@@ -41,7 +41,7 @@ def run(story: Coroutine[Any, Any, None]) -> None:
     asyncio.run(asyncio.wait_for(story, 10))
 
 
-def test_who_finds_no_room_waits_and_nobody_gets_past():
+def test_requests_wait_for_free_pixels_in_the_order_of_their_arrival():
     """Of 10: 6 and 3 are in, 1 is free; 5 waits, and 1 behind it although it would fit."""
 
     async def story() -> None:
@@ -60,7 +60,7 @@ def test_who_finds_no_room_waits_and_nobody_gets_past():
     run(story())
 
 
-def test_what_turns_out_not_to_be_needed_lets_the_next_in():
+def test_shrinking_a_share_lets_the_next_request_in():
     async def story() -> None:
         room = PixelBudget(10)
         first, second = Guest(room, 8, then=2), Guest(room, 8)
@@ -74,7 +74,7 @@ def test_what_turns_out_not_to_be_needed_lets_the_next_in():
     run(story())
 
 
-def test_who_leaves_the_line_holds_up_nobody():
+def test_a_cancelled_first_waiter_lets_the_next_one_in():
     """The first in line gives up; the one behind it fits."""
 
     async def story() -> None:
@@ -92,7 +92,7 @@ def test_who_leaves_the_line_holds_up_nobody():
     run(story())
 
 
-def test_who_gives_up_in_the_moment_of_its_turn_leaves_no_gap():
+def test_a_waiter_cancelled_as_it_is_woken_gives_its_pixels_back():
     async def story() -> None:
         room = PixelBudget(10)
         inside, next_one = Guest(room, 7), Guest(room, 9)

@@ -78,7 +78,7 @@ def test_the_page_loads_what_is_served_and_nothing_else():
     }
 
 
-def test_there_is_no_inline_script_or_style():
+def test_the_page_has_no_inline_script_or_style():
     """The policy would stop them; then the page would be broken."""
     assert TAGS.inline == ""
     for tag, attrs in TAGS.found:
@@ -87,19 +87,19 @@ def test_there_is_no_inline_script_or_style():
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
-def test_text_never_becomes_html(module: Path):
+def test_no_module_turns_text_into_html(module: Path):
     code = module.read_text(encoding="utf-8")
     ways = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\b|Function\("
     assert re.findall(ways, code) == []
 
 
-def test_nothing_is_named_on_other_hosts():
+def test_no_file_of_the_page_names_another_host():
     for path in PAGE.iterdir():
         found = re.findall(r"(?:https?:)?//[\w.]+\w", path.read_text(encoding="utf-8"))
         assert [name for name in found if "www.w3.org" not in name] == [], path.name
 
 
-def test_every_control_has_a_name():
+def test_every_form_field_has_a_label():
     """A label for each field; text or a name for each button is in its template."""
     labelled = {attrs.get("for") for tag, attrs in TAGS.found if tag == "label"}
     fields = [attrs for tag, attrs in TAGS.found if tag in ("input", "textarea")]
@@ -158,26 +158,28 @@ def test_the_api_keeps_its_stricter_policy():
         "/index.html",
     ],
 )
-def test_no_other_file_is_reached(path: str):
+def test_paths_beside_the_page_are_404(path: str):
     with served(scripted()) as server:
         reply = server.call("GET", path)
     assert (reply.status, reply.error["code"]) == (404, "unknown_url")
 
 
-def test_the_page_is_only_read():
+def test_the_page_accepts_only_get_and_head():
     with served(scripted()) as server:
         head = server.call("HEAD", "/")
         assert (head.status, head.body) == (200, b"")
         assert server.call("POST", "/", b"{}").status == 405
 
 
-def test_the_page_can_be_left_out():
+def test_the_page_can_be_turned_off():
     with served(scripted(DIRECT), playground=False) as server:
         assert {server.call("GET", path).status for path in PATHS} == {404}
         assert server.post(request()).status == 200
 
 
-def test_the_command_leaves_it_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_the_page_is_turned_off_by_option_or_config(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     """By its option or by the config file; the option wins."""
     told: list[bool] = []
     monkeypatch.setattr(process, "serve", lambda options, _: told.append(options.playground))
@@ -189,7 +191,7 @@ def test_the_command_leaves_it_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert told == [True, False, False, True]
 
 
-def test_the_page_wants_no_key_and_holds_none():
+def test_the_page_needs_no_key_and_contains_none():
     with served(scripted(), keys=[KEY]) as server:
         replies = [server.call("GET", path) for path in PATHS]
         assert server.call("GET", "/v1/models").status == 401
@@ -197,7 +199,7 @@ def test_the_page_wants_no_key_and_holds_none():
     assert not any(KEY.encode() in reply.body for reply in replies)
 
 
-def test_the_page_is_not_for_strange_names():
+def test_the_page_is_refused_under_a_foreign_host_name():
     with served(scripted()) as server:
         assert server.call("GET", "/", headers={"Host": "evil.example"}).status == 403
 

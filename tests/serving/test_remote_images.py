@@ -120,7 +120,7 @@ def test_a_redirect_is_followed(site: Site):
     assert fetch(site.fetcher(), site.url("/old")) == PNG
 
 
-def test_the_address_that_was_checked_is_the_one_that_is_asked(site: Site):
+def test_a_name_is_resolved_once_for_each_connection(site: Site):
     """A name is resolved once for each request: it cannot be another address the second time."""
     asked: list[str] = []
 
@@ -133,7 +133,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_asked(site: Site):
     assert asked == [HOST]
 
 
-def test_through_the_server(site: Site):
+def test_the_server_fetches_each_url_once_and_refuses_other_hosts(site: Site):
     engine = ScriptedEngine([direct_reply("", "red")], profile="agent")
     with served(engine, fetcher=site.fetcher()) as server:
         url = site.url("/a.png")
@@ -145,7 +145,7 @@ def test_through_the_server(site: Site):
         assert "not on this server's list" in bad.error["message"]
 
 
-def test_all_images_of_a_request_share_its_limit(site: Site):
+def test_all_fetched_images_of_a_request_share_its_byte_limit(site: Site):
     """Two PNGs of a kilobyte or more, and 500 bytes more than one of them."""
     noise = io.BytesIO()
     Image.effect_noise((56, 56), 100).save(noise, "PNG")
@@ -253,7 +253,7 @@ def test_addresses_that_are_public(address: str):
     assert is_public(address)
 
 
-def test_this_machine_is_refused_by_its_real_name(site: Site):
+def test_localhost_is_refused_with_the_real_resolver(site: Site):
     """With the real resolver: localhost may be on the list, and still is not public."""
     fetcher = Fetcher(
         RemoteImageOptions(hosts=(f"localhost:{site.port}", f"127.0.0.1:{site.port}"))
@@ -308,7 +308,7 @@ def test_a_redirect_to_an_allowed_name_with_a_private_address(site: Site):
         "http://images.example/\x00",
     ],
 )
-def test_urls_that_are_none(url: str):
+def test_invalid_urls_are_refused(url: str):
     fetcher = Fetcher(RemoteImageOptions(hosts=("images.example",)), resolve=local)
     assert "URL" in refused(fetcher, url)
 
@@ -325,12 +325,12 @@ def test_urls_that_are_none(url: str):
         (lambda handler: None, "the connection failed"),
     ],
 )
-def test_what_is_no_image_in_time(site: Site, page: Callable[[Any], None], said: str):
+def test_bad_responses_are_refused(site: Site, page: Callable[[Any], None], said: str):
     site.pages["/x"] = page
     assert said in refused(site.fetcher(), site.url("/x"))
 
 
-def test_a_site_that_drips_is_given_up(site: Site):
+def test_a_site_that_sends_for_ever_is_given_up(site: Site):
     stopped = threading.Event()
 
     def drips(handler: BaseHTTPRequestHandler) -> None:
@@ -345,7 +345,7 @@ def test_a_site_that_drips_is_given_up(site: Site):
     stopped.set()
 
 
-def test_a_host_that_is_not_there():
+def test_a_host_that_does_not_resolve():
     async def resolve(host: str, port: int) -> list[str]:
         raise OSError("no such host")
 

@@ -73,7 +73,9 @@ def scripted() -> ScriptedEngine:
         ),
     ],
 )
-def test_what_is_too_much(limits: dict[str, int], messages: list[Any], code: str, said: str):
+def test_limits_on_images_characters_bytes_and_pixels(
+    limits: dict[str, int], messages: list[Any], code: str, said: str
+):
     """168 x 168 = 28,224 pixels; all images of a request share the limit."""
     with served(scripted(), limits=limits) as server:
         error = server.post(request(*messages)).error
@@ -144,7 +146,7 @@ def ask_all(server: Served, pool: ThreadPoolExecutor, count: int) -> list[Any]:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_a_place_is_free_when_its_client_has_the_answer(stream: bool):
+def test_a_place_is_free_before_its_client_has_the_end_of_the_answer(stream: bool):
     """A client that asks again and again takes the only place each time, and every ask counts."""
     with served(scripted(), limits={"running": 1, "waiting": 0}) as server:
         body = json.dumps(request(stream=stream)).encode()
@@ -159,7 +161,7 @@ def test_a_place_is_free_when_its_client_has_the_answer(stream: bool):
         connection.close()
 
 
-def test_who_finds_no_room_for_pixels_waits():
+def test_a_request_waits_until_enough_pixels_are_free():
     """Room for 60,000, at most 30,000 a request; images of 168 x 168 = 28,224.
 
     Two of them leave 3,552, so the third waits, until one is answered and leaves 31,776. An image
@@ -178,12 +180,12 @@ def test_who_finds_no_room_for_pixels_waits():
         assert budget.free == 60_000
 
 
-def test_room_for_less_than_one_request_is_refused():
+def test_a_pixel_budget_below_that_of_one_request_is_an_error():
     with pytest.raises(ValueError, match="all_pixels must be at least pixels; got 5 and 64000000"):
         ServeLimits(all_pixels=5)
 
 
-def test_so_many_run_so_many_wait_and_the_rest_is_turned_away():
+def test_requests_beyond_running_and_waiting_get_429():
     engine = Gate()
     with (
         served(engine, limits={"running": 2, "waiting": 3}) as server,
@@ -207,7 +209,7 @@ def test_so_many_run_so_many_wait_and_the_rest_is_turned_away():
         assert (admission.running, admission.waiting) == (0, 0)
 
 
-def test_a_large_request_that_is_turned_away_can_read_why():
+def test_a_large_request_beyond_the_queue_receives_the_429():
     engine = Gate()
     with (
         served(engine, limits={"running": 1, "waiting": 0}) as server,
@@ -220,7 +222,7 @@ def test_a_large_request_that_is_turned_away_can_read_why():
         assert first.result().status == 200
 
 
-def test_each_of_many_gets_the_answer_to_its_own_image():
+def test_each_of_100_requests_gets_the_answer_to_its_own_image():
     """The scripted model answers with the colour of the first pixel it is shown."""
 
     def colour(messages: Sequence[Message]) -> str:
@@ -277,7 +279,7 @@ def test_a_client_that_leaves_closes_the_connection_to_the_upstream():
         assert server.post(request()).status == 200
 
 
-def test_a_client_that_leaves_while_it_sends():
+def test_a_client_that_leaves_during_its_upload_frees_its_place():
     with served(scripted(), limits={"running": 1}) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             client.sendall(HALF)

@@ -77,7 +77,7 @@ def test_metrics():
     }
 
 
-def test_encoding_half_views_is_timed_where_they_are_sent():
+def test_encoding_half_views_for_an_upstream_is_timed():
     with ChatServer(says(DIRECT)) as vllm, served(upstream(vllm.url)) as server:
         assert server.post(request()).status == 200
         assert values(server)["visionthink_image_seconds_count encode"] == 1
@@ -173,7 +173,7 @@ def test_a_log_line_that_was_cut_short_does_not_spoil_the_next(tmp_path: Path):
     assert path.read_text() == '{"id": 1}\n{"id\n{"id": 4}\n'
 
 
-def test_the_console_tells_no_content(caplog: pytest.LogCaptureFixture):
+def test_the_console_shows_no_content(caplog: pytest.LogCaptureFixture):
     """Neither of answers nor of failures, whatever an unexpected error says."""
 
     def fails(_: object) -> str:
@@ -194,7 +194,7 @@ def test_the_console_tells_no_content(caplog: pytest.LogCaptureFixture):
     assert "secret" not in caplog.text
 
 
-def test_a_question_is_in_no_log_of_the_process(capfd: pytest.CaptureFixture[str]):
+def test_a_question_appears_in_no_output_of_the_process(capfd: pytest.CaptureFixture[str]):
     with served(ScriptedEngine([DIRECT], profile="agent")) as server:
         assert server.post(request(SECRET)).status == 200
         assert server.post(request(QUESTION, n=2)).status == 400
