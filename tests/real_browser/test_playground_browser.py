@@ -98,7 +98,7 @@ def test_an_answer_from_the_original(chromium: Browser, mini: Served):
         expect(card.locator(".size")).to_have_text(sizes)
         expect(card.locator(".share")).to_have_text("40 of 32, 25 % more")
         original = open_picture(SAMPLES / "tag.png")
-        small = half_view(original, open_engine().grid)
+        small = half_view(original, open_engine().about.grid)
         first, second = card.locator("figure img").all()
         assert equal(pixels(first), small.image)
         assert equal(pixels(second), original.image)

@@ -91,7 +91,7 @@ class Gateway:
         self.pixel_budget = PixelBudget(options.limits.all_pixels)
         self.metrics = Metrics(pool, self.admission)
         tools = self.profile(options.look).tools
-        if tools and not all(getattr(b.engine, "takes_tools", False) for b in pool.backends):
+        if tools and pool.local is not None and not pool.local.takes_tools:
             raise UsageError(
                 "profile 'native' uses the tool format of a server; name one by --upstream"
             )
@@ -104,7 +104,7 @@ class Gateway:
     @property
     def embedded(self) -> bool:
         """Whether the model is a shipped one, in this process."""
-        return self.pool.in_process and self.pool.model.model in EMBEDDED
+        return self.pool.local is not None and self.pool.local.model in EMBEDDED
 
     async def parse(self, body: bytes) -> ParsedRequest:
         """The request in `body`, with its images opened.
@@ -163,10 +163,11 @@ class Gateway:
     def _make_views(self, pictures: Sequence[Picture]) -> None:
         """Halve, and encode for upstreams, so that run_episode and the engine find it done."""
         began = time.perf_counter()
-        views = [half_view(picture, self.pool.model.grid) for picture in pictures]
+        grid = self.pool.about.grid
+        views = [half_view(picture, grid) for picture in pictures]
         halved = time.perf_counter()
         self.metrics.images_prepared("halve", halved - began)
-        if not self.pool.in_process:
+        if self.pool.local is None:
             for view in views:
                 view.encoded()
             self.metrics.images_prepared("encode", time.perf_counter() - halved)
@@ -203,7 +204,8 @@ class Gateway:
 
     def profile(self, look: LookMode) -> Profile:
         """The profile of episodes with this look."""
-        known = self.options.profile or self.pool.model.profile or DEFAULT_PROFILE
+        local = self.pool.local
+        known = self.options.profile or (local and local.profile) or DEFAULT_PROFILE
         return protocol.profile_for(look, known)
 
     def _check_model(self, model: str) -> None:

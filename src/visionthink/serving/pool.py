@@ -16,10 +16,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import ceil
 
-from visionthink.core.engine import Engine, Streams
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import EngineError, ServerError, UsageError
-from visionthink.core.images import Grid
-from visionthink.core.ledger import ModelShape
 from visionthink.core.types import Completion, Message, Sampling
 from visionthink.serving.api_error import ApiError
 
@@ -68,14 +66,14 @@ class Pool:
             backend.alive = backend.check is None
 
     @property
-    def model(self) -> Engine:
-        """The facts of the model, which all backends share."""
-        return self.backends[0].engine
+    def about(self) -> EngineInfo:
+        """The model, which all backends share. May block and raise while an upstream is down."""
+        return self.backends[0].engine.about
 
     @property
-    def in_process(self) -> bool:
-        """Whether the model is in this process."""
-        return self.backends[0].check is None
+    def local(self) -> EngineInfo | None:
+        """The model in this process; None with upstreams, which need not be reachable yet."""
+        return self.about if self.backends[0].check is None else None
 
     @property
     def ready(self) -> bool:
@@ -156,7 +154,7 @@ class Pool:
             console.warning("upstream %s: %s", backend.name, backend.problem or "reachable again")
 
 
-class Lease:
+class Lease(Engine):
     """The engine of one episode: a backend, or the one that took over from it."""
 
     def __init__(self, pool: Pool, backend: Backend) -> None:
@@ -168,24 +166,8 @@ class Lease:
         self._backend.running -= 1
 
     @property
-    def takes_tools(self) -> bool:
-        return getattr(self._backend.engine, "takes_tools", False)
-
-    @property
-    def model(self) -> str:
-        return self._backend.engine.model
-
-    @property
-    def grid(self) -> Grid:
-        return self._backend.engine.grid
-
-    @property
-    def shape(self) -> ModelShape | None:
-        return self._backend.engine.shape
-
-    @property
-    def profile(self) -> str | None:
-        return self._backend.engine.profile
+    def about(self) -> EngineInfo:
+        return self._backend.engine.about
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         return await self._try(lambda engine: engine.generate(messages, sampling), lambda: True)
@@ -193,7 +175,7 @@ class Lease:
     async def stream(
         self, messages: Sequence[Message], sampling: Sampling, heard: Heard
     ) -> Completion:
-        """As `generate`; `heard` gets the reply as it grows, where the backend can tell."""
+        """As `generate`; once some of the reply was passed on, it is not asked for again."""
         passed_on = False
 
         def pass_on(text: str) -> None:
@@ -201,12 +183,9 @@ class Lease:
             passed_on = passed_on or bool(text)
             heard(text)
 
-        def ask(engine: Engine) -> Awaitable[Completion]:
-            if isinstance(engine, Streams):
-                return engine.stream(messages, sampling, pass_on)
-            return engine.generate(messages, sampling)
-
-        return await self._try(ask, lambda: not passed_on)
+        return await self._try(
+            lambda engine: engine.stream(messages, sampling, pass_on), lambda: not passed_on
+        )
 
     async def close(self) -> None:
         """The pool closes its engines."""
