@@ -60,7 +60,7 @@ TORCH_FILES = {"cli/doctor.py"}  # it reports which device torch finds
 
 HEAVY = {
     *("torch", "transformers", "openai", "sklearn", "pydantic", "datasets", "trl", "matplotlib"),
-    *("fastapi", "starlette", "uvicorn", "prometheus_client", "h11"),
+    *("fastapi", "starlette", "uvicorn", "prometheus_client", "aiohttp"),
 }
 
 TAG_FILES = {"core/protocol.py", "mini/tokenizer.py"}
