@@ -1,7 +1,7 @@
-"""The server beside a bare client that does the same episodes directly: `python bench/gateway.py`.
+"""The server beside a bare client that runs the same episodes itself: `python bench/gateway.py`.
 
 Both ask the same vLLM server (on the CPU, the embedded checkpoint) about the same drawings, half of
-which need the original. They take turns, round by round, and vLLM forgets its caches in between.
+which need the original. They take turns, round by round, and vLLM clears its caches in between.
 The bare client is what a careful engineer writes with httpx and Pillow alone.
 """
 
@@ -47,7 +47,7 @@ SIZES = ((1120, 1120), (2240, 1680))
 
 @dataclass(frozen=True)
 class Question:
-    """An image file, what is asked about it, and the answer."""
+    """An image file, a question about it, and the answer."""
 
     file: bytes
     text: str
@@ -55,7 +55,7 @@ class Question:
 
 
 def questions(count: int, first: int) -> list[Question]:
-    """Drawings of weak and strong families in turn; those of other `first`s are others."""
+    """Drawings of weak and strong families in turn; each `first` gives different ones."""
     families = [family for pair in zip(WEAK, STRONG, strict=True) for family in pair]
     found: list[Question] = []
     for number in range(count):
@@ -70,7 +70,7 @@ Ask = Callable[[bytes, str], Awaitable[Answered]]
 
 
 async def all_at(clients: int, ask: Ask, asked: Sequence[Question]) -> tuple[float, list[Answered]]:
-    """Seconds for all questions from so many clients, and what they got."""
+    """Seconds for all questions from `clients` clients, and their results."""
     answers: list[Answered | None] = [None] * len(asked)
 
     async def one(number: int) -> None:
@@ -83,7 +83,7 @@ async def all_at(clients: int, ask: Ask, asked: Sequence[Question]) -> tuple[flo
 
 @contextmanager
 def cores_apart(upstream: vllm_server.Server, server: Gateway) -> Generator[None]:
-    """vLLM on one half of the cores, clients and server on the other: as where it has a GPU."""
+    """vLLM on one half of the cores, clients and server on the other, as if vLLM had a GPU."""
     cores = sorted(os.sched_getaffinity(0))
     half = len(cores) // 2
     sides = {os.getpid(): cores[half:], server.process.pid: cores[half:]}
@@ -99,7 +99,7 @@ def cores_apart(upstream: vllm_server.Server, server: Gateway) -> Generator[None
 
 def pin(process: int, cores: Sequence[int]) -> None:
     for thread in os.listdir(f"/proc/{process}/task"):
-        with suppress(ProcessLookupError):  # ended meanwhile
+        with suppress(ProcessLookupError):  # it has ended
             os.sched_setaffinity(int(thread), cores)
 
 
@@ -117,13 +117,13 @@ class Match:
         self.hits: list[bool] = []
 
     async def forget(self) -> None:
-        """Neither side is to find what the other one computed."""
+        """Clear vLLM's caches, so that neither side finds what the other computed."""
         root = self.upstream.removesuffix("/v1")
         for cache in ("prefix", "mm", "encoder"):
             (await self.http.post(f"{root}/reset_{cache}_cache")).raise_for_status()
 
     async def throughput(self, clients: int, rounds: int, count: int, cores: str) -> Ratio:
-        """Seconds of the bare client over those of the server's."""
+        """Seconds of the bare client over seconds of the server."""
         values: list[float] = []
         rates: dict[str, list[float]] = {side: [] for side in self.sides}
         busy: list[float] = []
@@ -162,7 +162,7 @@ class Match:
         )
 
     async def latency(self, asked: Sequence[Question], what: str, *, forget: bool) -> Ratio:
-        """Milliseconds that the server adds at one client, without the images' on either side."""
+        """Milliseconds that the server adds at one client, image work excluded on both sides."""
         added: list[float] = []
         images: list[float] = []
         for number, question in enumerate(asked):
@@ -189,7 +189,7 @@ class Match:
 
 
 def compare(asked: Sequence[Question], said: dict[str, list[Answered]]) -> None:
-    """The sides must have had the same to do, and done it."""
+    """Check that both sides did the same work."""
     facts = {side: [(a.text, a.requested, a.tokens) for a in of] for side, of in said.items()}
     assert facts["bare"] == facts["server"], "not the same episodes"
     right = sum(answer.text == q.answer for answer, q in zip(said["server"], asked, strict=True))
@@ -210,7 +210,7 @@ def photo(width: int, height: int, kind: str) -> bytes:
 
 
 def image_ratios(rounds: int) -> list[Ratio]:
-    """Decoding and halving: the time of bare Pillow over ours."""
+    """Decoding and halving: the time of bare Pillow over our time."""
 
     def ours(data: bytes) -> None:
         half_view(open_picture(data), QWEN2_5_VL)
@@ -252,7 +252,7 @@ async def vllm_ratios(
 
 
 async def instant_ratios(upstream: str, server: Gateway, count: int) -> list[Ratio]:
-    """What the server adds to photographs, with nothing behind it."""
+    """Time that the server adds for photographs, with nothing behind it."""
     match = Match(upstream, gateway_upstream.MODEL, server)
     ratios: list[Ratio] = []
     async with match.http:
@@ -284,7 +284,7 @@ def main() -> None:
     options = parser.parse_args()
     ratios = image_ratios(2 * options.rounds) + against_instant(options.episodes)
     if vllm_server.is_installed():
-        os.environ["VLLM_SERVER_DEV_MODE"] = "1"  # has it forget its caches on request
+        os.environ["VLLM_SERVER_DEV_MODE"] = "1"  # lets us clear its caches
         with (
             tempfile.TemporaryDirectory() as scratch,
             vllm_server.serve(CHECKPOINTS / MODEL, MODEL, Path(scratch)) as upstream,
@@ -292,7 +292,7 @@ def main() -> None:
         ):
             ratios += asyncio.run(vllm_ratios(upstream, server, options))
     else:
-        print("there is no vLLM to measure the server with: bash scripts/vllm_env.sh builds one")
+        print("no vLLM to measure the server with; build one with: bash scripts/vllm_env.sh")
     show(ratios)
     save(ratios, options.out)
 

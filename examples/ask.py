@@ -2,8 +2,8 @@
 
     python examples/ask.py src/visionthink/mini/samples/tag.png "What code is on the tag?"
 
-Where it is not at http://127.0.0.1:8000/v1 or wants a key, say so by OPENAI_BASE_URL and
-OPENAI_API_KEY. Nothing here is special but the last three lines: they read what was saved.
+Set OPENAI_BASE_URL if the server is not at http://127.0.0.1:8000/v1, and OPENAI_API_KEY if it
+needs a key. Only the last three lines are special: they read what was saved.
 """
 
 import base64
