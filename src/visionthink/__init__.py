@@ -33,11 +33,12 @@ if TYPE_CHECKING:  # for type checkers and editors; a test keeps it equal to _HO
     from visionthink.core.images import Picture as Picture
     from visionthink.core.images import open_picture as open_picture
     from visionthink.core.rewards import Member as Member
-    from visionthink.core.rewards import RewardRule as RewardRule
+    from visionthink.core.rewards import RewardSettings as RewardSettings
     from visionthink.core.rewards import score_group as score_group
     from visionthink.core.types import Completion as Completion
     from visionthink.core.types import Episode as Episode
     from visionthink.core.types import Example as Example
+    from visionthink.core.types import Look as Look
     from visionthink.core.types import Message as Message
     from visionthink.core.types import Sampling as Sampling
     from visionthink.core.types import StopReason as StopReason
@@ -59,8 +60,8 @@ _HOMES = {
     "core.errors": "CheckpointError DataError EngineError ImageError JudgeError MissingExtraError "
     "PromptError RunError ServerError TrainingError UsageError VisionThinkError",
     "core.images": "Limits Picture open_picture",
-    "core.rewards": "Member RewardRule score_group",
-    "core.types": "Completion Episode Example Message Sampling StopReason Turn Usage",
+    "core.rewards": "Member RewardSettings score_group",
+    "core.types": "Completion Episode Example Look Message Sampling StopReason Turn Usage",
     "data.options": "DataOptions",
     "data.source": "load_rows",
     "engines.scripted": "ScriptedEngine",

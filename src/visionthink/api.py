@@ -103,7 +103,7 @@ def ask(
     model: str | os.PathLike[str] | None = None,
     look: LookMode = "auto",
     profile: str | None = None,
-    max_turns: int = 2,
+    max_turns: int | None = None,
     sampling: Sampling | None = None,
     limits: Limits | None = None,
 ) -> Episode:
@@ -139,7 +139,7 @@ def ask_many(
     return_errors: Literal[False] = ...,
     look: LookMode = ...,
     profile: str | None = ...,
-    max_turns: int = ...,
+    max_turns: int | None = ...,
     sampling: Sampling | None = ...,
     limits: Limits | None = ...,
 ) -> list[Episode]: ...
@@ -153,7 +153,7 @@ def ask_many(
     return_errors: bool,
     look: LookMode = ...,
     profile: str | None = ...,
-    max_turns: int = ...,
+    max_turns: int | None = ...,
     sampling: Sampling | None = ...,
     limits: Limits | None = ...,
 ) -> list[Episode | VisionThinkError]: ...
@@ -166,7 +166,7 @@ def ask_many(
     return_errors: bool = False,
     look: LookMode = "auto",
     profile: str | None = None,
-    max_turns: int = 2,
+    max_turns: int | None = None,
     sampling: Sampling | None = None,
     limits: Limits | None = None,
 ) -> Sequence[Episode | VisionThinkError]:
