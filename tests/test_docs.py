@@ -6,16 +6,21 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import visionthink
+from visionthink.core.actions import ACTIONS
+from visionthink.core.profiles import PROFILES
+from visionthink.core.rewards import RULES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 GENERATED = {"cli.md"}
 FOLDERS = ("src", "tests", "docs", "bench", "recipes", "scripts", "examples", "deploy")
 MOST_COLUMNS = 120
+TABLES: tuple[dict[str, Any], ...] = (ACTIONS, PROFILES, RULES)
 
 
 def name_of(page: Path) -> str:
@@ -42,7 +47,7 @@ def expected(line: str) -> object:
 
 def run_page(page: Path) -> dict[str, object]:
     """Run all Python of a page in one namespace; `expression  # literal` must be equal."""
-    names: dict[str, object] = {"__name__": page.stem}
+    names: dict[str, object] = {"__name__": "__main__"}
     for start, code in python_blocks(page):
         lines = code.splitlines()
         for node in ast.parse(code).body:
@@ -63,8 +68,18 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.usefixtures("workplace")
-@pytest.mark.parametrize("page", ["README.md", "docs/api.md"])
+@pytest.fixture
+def tables() -> Iterator[None]:
+    """Rows that the examples add are removed again."""
+    before = [(table, dict(table)) for table in TABLES]
+    yield
+    for table, rows in before:
+        table.clear()
+        table.update(rows)
+
+
+@pytest.mark.usefixtures("workplace", "tables")
+@pytest.mark.parametrize("page", ["README.md", "docs/api.md", "docs/extending.md"])
 def test_the_python_of_a_page_runs_and_gives_what_it_says(page: str) -> None:
     run_page(ROOT / page)
 
