@@ -102,7 +102,7 @@ def test_the_api_page_names_everything_that_the_package_offers() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_paths_and_make_targets_that_a_page_names_exist(page: Path) -> None:
+def test_paths_tests_and_make_targets_that_a_page_names_exist(page: Path) -> None:
     """Paths are relative to the root or to the package; braces list several names."""
     text = page.read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
@@ -111,12 +111,15 @@ def test_paths_and_make_targets_that_a_page_names_exist(page: Path) -> None:
     rooms = [path.name for path in (ROOT / "src" / "visionthink").iterdir() if path.is_dir()]
     heads = "|".join([*FOLDERS, *rooms])
     for path in re.findall(rf"`((?:{heads})/[\w./*{{}},-]*)", text):
-        if path.startswith("runs/") and not path.endswith(".py"):
-            continue  # where a command writes to, not our package
+        if "NAME" in path or (path.startswith("runs/") and not path.endswith(".py")):
+            continue  # a file to be written, or where a command writes
         for one in spelled_out(path):
             places = (ROOT, ROOT / "src" / "visionthink")
             if not any(place.joinpath(one).exists() or [*place.glob(one)] for place in places):
                 missing.append(one)
+    for path, test in re.findall(r"`(tests/[\w/.]+\.py)::(\w+)`", text):
+        if f"def {test}(" not in (ROOT / path).read_text(encoding="utf-8"):
+            missing.append(f"{path}::{test}")
     assert missing == []
 
 
