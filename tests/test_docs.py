@@ -102,31 +102,41 @@ def test_the_api_page_names_everything_that_the_package_offers() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_paths_tests_and_make_targets_that_a_page_names_exist(page: Path) -> None:
-    """Paths are relative to the root or to the package; braces list several names."""
-    text = page.read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
-    assert set(re.findall(r"`make ([a-z-]+)", text)) <= targets
-    missing = []
+def test_files_and_names_in_them_that_a_page_mentions_exist(page: Path) -> None:
+    """As in `core/images.py` `half_view`, `tests/test_api.py::test_name`, `pruning/{a,b}.py`."""
+    text = " ".join(page.read_text(encoding="utf-8").split())
     rooms = [path.name for path in (ROOT / "src" / "visionthink").iterdir() if path.is_dir()]
     heads = "|".join([*FOLDERS, *rooms])
-    for path in re.findall(rf"`((?:{heads})/[\w./*{{}},-]*)", text):
+    mentions = rf"`((?:{heads})/[\w./*{{}},-]*)(?:::(\w+))?`((?:,? `[\w.]+`)*)"
+    missing: list[str] = []
+    for path, test, names in re.findall(mentions, text):
         if "NAME" in path or (path.startswith("runs/") and not path.endswith(".py")):
             continue  # a file to be written, or where a command writes
-        for one in spelled_out(path):
-            places = (ROOT, ROOT / "src" / "visionthink")
-            if not any(place.joinpath(one).exists() or [*place.glob(one)] for place in places):
-                missing.append(one)
-    for path, test in re.findall(r"`(tests/[\w/.]+\.py)::(\w+)`", text):
-        if f"def {test}(" not in (ROOT / path).read_text(encoding="utf-8"):
-            missing.append(f"{path}::{test}")
+        files = [file for one in spelled_out(path) for file in found(one)]
+        missing += [one for one in spelled_out(path) if not found(one)]
+        code = "".join(file.read_text("utf-8") for file in files if file.suffix == ".py")
+        words = [test, *(name.split(".")[-1] for name in re.findall(r"`([\w.]+)`", names))]
+        missing += [f"{path} {word}" for word in words if code and word and word not in code]
     assert missing == []
 
 
 def spelled_out(path: str) -> list[str]:
     """`a/{b,c}.py` as `a/b.py` and `a/c.py`."""
-    found = re.match(r"(.*)\{(.*)\}(.*)", path)
-    return [f"{found[1]}{each}{found[3]}" for each in found[2].split(",")] if found else [path]
+    parts = re.match(r"(.*)\{(.*)\}(.*)", path)
+    return [f"{parts[1]}{each}{parts[3]}" for each in parts[2].split(",")] if parts else [path]
+
+
+def found(path: str) -> list[Path]:
+    """What a path stands for, relative to the root or to the package; `*` is a wildcard."""
+    places = (ROOT, ROOT / "src" / "visionthink")
+    return [file for place in places for file in place.glob(path.rstrip("/"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_make_targets_that_a_page_mentions_exist(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    mentioned = re.findall(r"(?:`|^)make ([a-z-]+)", page.read_text("utf-8"), re.MULTILINE)
+    assert set(mentioned) <= targets
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
