@@ -52,8 +52,8 @@ def test_embedded_models_go_by_their_names_and_not_by_where_they_are_installed(
 ) -> None:
     save_qwen2_5_vl(tmp_path / "mini")
     monkeypatch.setattr("visionthink.api.CHECKPOINTS", tmp_path)
-    assert open_engine(device="cpu").model == "mini"
-    assert open_engine(tmp_path / "mini", device="cpu").model == str(tmp_path / "mini")
+    assert open_engine(device="cpu").about.model == "mini"
+    assert open_engine(tmp_path / "mini", device="cpu").about.model == str(tmp_path / "mini")
 
 
 def test_a_bad_question_is_refused_before_a_model_is_loaded(

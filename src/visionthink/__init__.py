@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test keeps it equal to _HO
     from visionthink.api import ask_many as ask_many
     from visionthink.api import open_engine as open_engine
     from visionthink.core.engine import Engine as Engine
+    from visionthink.core.engine import EngineInfo as EngineInfo
     from visionthink.core.episode import run_episode as run_episode
     from visionthink.core.errors import CheckpointError as CheckpointError
     from visionthink.core.errors import DataError as DataError
@@ -55,7 +56,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "api": "ask ask_many open_engine",
-    "core.engine": "Engine",
+    "core.engine": "Engine EngineInfo",
     "core.episode": "run_episode",
     "core.errors": "CheckpointError DataError EngineError ImageError JudgeError MissingExtraError "
     "PromptError RunError ServerError TrainingError UsageError VisionThinkError",

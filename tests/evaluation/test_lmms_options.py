@@ -20,7 +20,7 @@ def test_nothing_said_is_the_embedded_model():
     options = ModelArgs.of({"batch_size": 1})
     assert (options.asked.name, options.asked.look, options.at_once) == ("auto", "auto", 1)
     engine = options.open()
-    assert options.config(engine.model)["model"] == "mini"
+    assert options.config(engine.about.model)["model"] == "mini"
 
 
 def test_a_server():
@@ -28,7 +28,8 @@ def test_a_server():
     given = {"pretrained": 7, "run": 2026, "base_url": "http://127.0.0.1:1/v1", "batch_size": 1}
     options = ModelArgs.of({**given, "grid": "qwen3-vl", "look": "low", "profile": "general"})
     engine = options.open()
-    assert (engine.model, engine.grid, options.run, options.at_once) == ("7", QWEN3_VL, "2026", 16)
+    about = engine.about
+    assert (about.model, about.grid, options.run, options.at_once) == ("7", QWEN3_VL, "2026", 16)
     assert (options.asked.look, options.asked.profile) == ("low", "general")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from evaluation.answering import engine, say, work, write_rows
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import EngineError, JudgeError, RunError, UsageError
 from visionthink.core.types import Message, Sampling
 from visionthink.evaluation.metrics import Scorer
@@ -295,12 +296,12 @@ def test_a_bug_in_the_engine_is_no_error_of_a_sample(tmp_path: Path):
 def test_concurrency_bounds_the_episodes_at_once(tmp_path: Path):
     open_now = most = 0
 
-    class Slow:
-        def __init__(self) -> None:
-            self.inner = engine()
+    class Slow(Engine):
+        inner = engine()
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.inner, name)
+        @property
+        def about(self) -> EngineInfo:
+            return self.inner.about
 
         async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Any:
             nonlocal open_now, most
@@ -311,7 +312,7 @@ def test_concurrency_bounds_the_episodes_at_once(tmp_path: Path):
             return await self.inner.generate(messages, sampling)
 
     todo = work(tmp_path / "run", write_rows(tmp_path, NAMES), ["low"])
-    asyncio.run(evaluate(todo, Slow(), Settings(concurrency=3)))  # pyright: ignore[reportArgumentType] -- it has all of an engine by __getattr__
+    asyncio.run(evaluate(todo, Slow(), Settings(concurrency=3)))
     assert most == 3
 
 

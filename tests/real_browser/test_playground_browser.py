@@ -98,7 +98,7 @@ def test_an_answer_from_the_original(chromium: Browser, mini: Served):
         expect(card.locator(".second .size")).to_have_text(f"224 {TIMES} 112 px, 32 tokens")
         expect(card.locator(".share")).to_have_text("40 of 32, 25 % more")
         original = open_picture(SAMPLES / "tag.png")
-        small = half_view(original, open_engine().grid)
+        small = half_view(original, open_engine().about.grid)
         assert equal(pixels(card.locator(".first img")), small.image)
         assert equal(pixels(card.locator(".second img")), original.image)
 

@@ -133,7 +133,7 @@ def served(
 
 def backend(engine: Engine) -> Backend:
     check = engine.look_up if isinstance(engine, OpenAIEngine) else None
-    return Backend(engine.model, engine, check)
+    return Backend(engine.about.model, engine, check)
 
 
 def upstream(url: str, **options: Any) -> Backend:

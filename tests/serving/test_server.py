@@ -39,7 +39,7 @@ def test_upstreams_are_asked_as_the_options_say():
     assert [backend.alive for backend in gateway.pool.backends] == [False, False]
     assert gateway.pool.retries == 5
     for backend in gateway.pool.backends:
-        assert (backend.engine.grid, backend.engine.profile) == (QWEN3_VL, "native")
+        assert (backend.engine.about.grid, backend.engine.about.profile) == (QWEN3_VL, "native")
 
 
 def test_a_listening_socket_sends_at_once():

@@ -217,8 +217,8 @@ def _config(
             for suite in suites
         },
         "policies": [policy.name for policy in policies],
-        "model": model.model,
-        "profile": model.profile,
+        "model": model.about.model,
+        "profile": model.about.profile,
         **{key: engine[key] for key in given if engine[key] is not None},
         **limits,
     }

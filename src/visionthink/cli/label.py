@@ -119,12 +119,13 @@ def command(
     options = _data_options(data, **{name: others.pop(name) for name in names})
     rows = load_rows(options)
     engine = engine_from(**others)
+    about = engine.about
     for look in LABEL_LOOKS:
-        profile_for(look, profile or engine.profile or next(iter(PROFILES)))
+        profile_for(look, profile or about.profile or next(iter(PROFILES)))
     config = {
         "data": options.model_dump(mode="json", exclude_defaults=True),
-        "model": engine.model,
-        "profile": profile or engine.profile,
+        "model": about.model,
+        "profile": profile or about.profile,
         "n": n,
         "enough": rule.enough,
         "gap": rule.gap,

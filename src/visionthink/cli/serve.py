@@ -103,9 +103,9 @@ def command(config: Path | None, sets: tuple[str, ...], **given: Any) -> None:
 
 
 def _announce(gateway: Gateway, url: str) -> None:
-    model = gateway.pool.backends[0].engine.model
     click.echo(f"serving {gateway.name} at {url}", err=True)
     if gateway.options.playground:
         click.echo(f"playground at {url.removesuffix('v1')}", err=True)
     if gateway.embedded:
+        model = gateway.pool.backends[0].engine.about.model
         click.echo(f"{model}: {EMBEDDED_HINT.replace('--base-url', '--upstream')}", err=True)

@@ -14,7 +14,7 @@ from typing import cast
 
 from visionthink.core import protocol
 from visionthink.core.actions import Problem, View
-from visionthink.core.engine import Engine, Streams
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import UsageError
 from visionthink.core.format import format_valid
 from visionthink.core.images import Picture, Size, half_view, visual_tokens
@@ -69,20 +69,21 @@ async def run_episode(
     """
     check_question(example, look, profile, max_turns)
     sampling = sampling or Sampling()
-    rules = protocol.profile_for(look, profile or engine.profile or DEFAULT_PROFILE)
-    if rules.tools and not getattr(engine, "takes_tools", False):
+    about = engine.about
+    rules = protocol.profile_for(look, profile or about.profile or DEFAULT_PROFILE)
+    if rules.tools and not about.takes_tools:
         raise UsageError(
-            f"profile {rules.name!r} uses the tool format of a server, which {engine.model!r} is "
+            f"profile {rules.name!r} uses the tool format of a server, which {about.model!r} is "
             "not asked through; use another profile or --base-url"
         )
-    originals, grid = example.images, engine.grid
+    originals, grid = example.images, about.grid
     limit = max_turns or rules.max_turns
     first = originals
     if look != "high":
         first = tuple(half_view(picture, grid) for picture in originals)
 
     messages = _opening(rules, example, first)
-    looks = _looks(0, None, [View(image, picture) for image, picture in enumerate(first)], engine)
+    looks = _looks(0, None, [View(image, picture) for image, picture in enumerate(first)], about)
     turns: list[Turn] = []
     costs: list[TurnCost] = []
     while True:
@@ -91,7 +92,7 @@ async def run_episode(
         heard = None if watch is None else partial(watch, len(turns))
         completion = await _reply(engine, messages, budget, heard)
         reply = protocol.parse_reply(completion.text, rules)
-        costs.append(_cost(completion, looks, len(turns), engine))
+        costs.append(_cost(completion, looks, len(turns), about))
         turns.append(_turn(completion, reply))
         messages.append(protocol.said(rules, completion))
 
@@ -107,7 +108,7 @@ async def run_episode(
             break
         call_id = next((call.id for call in messages[-1].calls), "")
         if isinstance(reply, Request) and isinstance(views, tuple):
-            looks += _looks(len(turns), reply.action.name, views, engine)
+            looks += _looks(len(turns), reply.action.name, views, about)
             shown = [view.picture for view in views]
             messages.append(protocol.tool_response(rules, shown, call_id))
         else:
@@ -121,7 +122,7 @@ async def run_episode(
         example=example,
         look=look,
         profile=rules.name,
-        model=engine.model,
+        model=about.model,
         answer=protocol.final_answer(reply),
         stop_reason=stop,
         format_valid=format_valid([turn.text for turn in turns], rules),
@@ -129,10 +130,10 @@ async def run_episode(
         turns=tuple(turns),
         looks=tuple(looks),
         ledger=episode_ledger(
-            first=_cells(first, engine),
-            vanilla=_cells(originals, engine),
+            first=_cells(first, about),
+            vanilla=_cells(originals, about),
             turns=costs,
-            shape=engine.shape,
+            shape=about.shape,
         ),
     )
 
@@ -180,11 +181,15 @@ async def _reply(
 ) -> Completion:
     if heard is None:
         return await engine.generate(messages, sampling)
-    if isinstance(engine, Streams):
-        completion = await engine.stream(messages, sampling, heard)
-    else:
-        completion = await engine.generate(messages, sampling)
-    heard(completion.text)
+    last: list[str] = []
+
+    def hear(text: str) -> None:
+        last[:] = [text]
+        heard(text)
+
+    completion = await engine.stream(messages, sampling, hear)
+    if last != [completion.text]:  # calls that a server took out come at the end
+        heard(completion.text)
     return completion
 
 
@@ -225,7 +230,7 @@ def _stop_reason(
             return None if retries else StopReason.MALFORMED
 
 
-def _looks(turn: int, action: str | None, views: Sequence[View], engine: Engine) -> list[Look]:
+def _looks(turn: int, action: str | None, views: Sequence[View], about: EngineInfo) -> list[Look]:
     """The facts of what is shown before reply number `turn`."""
     return [
         Look(
@@ -233,19 +238,19 @@ def _looks(turn: int, action: str | None, views: Sequence[View], engine: Engine)
             image=view.image,
             action=action,
             box=view.box,
-            size=_seen_size(view.picture, engine),
-            visual_tokens=visual_tokens(view.picture.size, engine.grid),
+            size=_seen_size(view.picture, about),
+            visual_tokens=visual_tokens(view.picture.size, about.grid),
             picture=view.picture,
         )
         for view in views
     ]
 
 
-def _seen_size(picture: Picture, engine: Engine) -> Size:
+def _seen_size(picture: Picture, about: EngineInfo) -> Size:
     """The size at which the model sees a picture: its own, within the model's limit."""
-    if math.prod(picture.size) <= engine.grid.max_pixels:
+    if math.prod(picture.size) <= about.grid.max_pixels:
         return picture.size
-    return engine.grid.seen_size(picture.size)
+    return about.grid.seen_size(picture.size)
 
 
 def _turn(completion: Completion, reply: Reply) -> Turn:
@@ -258,20 +263,20 @@ def _turn(completion: Completion, reply: Reply) -> Turn:
     )
 
 
-def _cost(completion: Completion, looks: Sequence[Look], turn: int, engine: Engine) -> TurnCost:
+def _cost(completion: Completion, looks: Sequence[Look], turn: int, about: EngineInfo) -> TurnCost:
     """Cost of reply number `turn`, the last so far."""
     usage = completion.usage
     return turn_cost(
-        images=_cells([look.picture for look in looks if look.turn == turn], engine),
-        earlier_images=_cells([look.picture for look in looks if look.turn < turn], engine),
+        images=_cells([look.picture for look in looks if look.turn == turn], about),
+        earlier_images=_cells([look.picture for look in looks if look.turn < turn], about),
         prompt_tokens=usage.prompt_tokens,
         cached_tokens=usage.cached_tokens,
         completion_tokens=usage.completion_tokens,
         seconds=usage.seconds,
-        shape=engine.shape,
+        shape=about.shape,
         pruned=usage.pruned,
     )
 
 
-def _cells(pictures: Sequence[Picture], engine: Engine) -> list[Cells]:
-    return [engine.grid.cells(picture.size) for picture in pictures]
+def _cells(pictures: Sequence[Picture], about: EngineInfo) -> list[Cells]:
+    return [about.grid.cells(picture.size) for picture in pictures]

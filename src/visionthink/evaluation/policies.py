@@ -53,7 +53,7 @@ class Policy:
 
     def check(self, engine: Engine) -> None:
         """Raise UsageError if its prompts do not go with its look, or the engine cannot prune."""
-        profile_for(self.look, self.profile or engine.profile or DEFAULT_PROFILE)
+        profile_for(self.look, self.profile or engine.about.profile or DEFAULT_PROFILE)
         self.engine(engine)
 
     def engine(self, engine: Engine) -> Engine:

@@ -92,7 +92,7 @@ class Gateway:
         self.room = Room(options.limits.all_pixels)
         self.metrics = Metrics(pool, self.admission)
         tools = self.profile(options.look).tools
-        if tools and not all(getattr(b.engine, "takes_tools", False) for b in pool.backends):
+        if tools and pool.local is not None and not pool.local.takes_tools:
             raise UsageError(
                 "profile 'native' uses the tool format of a server; name one by --upstream"
             )
@@ -105,8 +105,7 @@ class Gateway:
     @property
     def embedded(self) -> bool:
         """Whether the model is a shipped one, in this process."""
-        backend = self.pool.backends[0]
-        return backend.check is None and backend.engine.model in EMBEDDED
+        return self.pool.local is not None and self.pool.local.model in EMBEDDED
 
     async def understand(self, body: bytes) -> ParsedRequest:
         """What is asked in `body`, its images opened.
@@ -166,7 +165,7 @@ class Gateway:
         """Halve, and encode for upstreams: run_episode and the engine find it done."""
         backend = self.pool.backends[0]
         began = time.perf_counter()
-        views = [half_view(picture, backend.engine.grid) for picture in pictures]
+        views = [half_view(picture, backend.engine.about.grid) for picture in pictures]
         halved = time.perf_counter()
         self.metrics.prepared("halve", halved - began)
         if backend.check is not None:
@@ -203,13 +202,14 @@ class Gateway:
 
     async def views(self, asked: ParsedRequest) -> list[str]:
         """The first looks as the model gets them, as data URLs; none where it gets originals."""
-        grid = self.pool.backends[0].engine.grid
+        grid = self.pool.backends[0].engine.about.grid
         pictures = () if asked.look == "high" else asked.example.images
         return await asyncio.to_thread(lambda: [half_view(p, grid).data_url() for p in pictures])
 
     def profile(self, look: LookMode) -> Profile:
         """The profile that episodes of a look are held with."""
-        known = self.options.profile or self.pool.backends[0].engine.profile or DEFAULT_PROFILE
+        local = self.pool.local
+        known = self.options.profile or (local and local.profile) or DEFAULT_PROFILE
         return protocol.profile_for(look, known)
 
     def _check_model(self, model: str) -> None:

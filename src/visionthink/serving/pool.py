@@ -15,10 +15,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import ceil
 
-from visionthink.core.engine import Engine, Streams
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import EngineError, ServerError, UsageError
-from visionthink.core.images import Grid
-from visionthink.core.ledger import ModelShape
 from visionthink.core.types import Completion, Message, Sampling
 from visionthink.serving.log import console
 from visionthink.serving.refusal import Refusal
@@ -61,6 +59,12 @@ class Pool:
         self._doubt = asyncio.Event()
         for backend in self.backends:
             backend.alive = backend.check is None
+
+    @property
+    def local(self) -> EngineInfo | None:
+        """The model in this process; None with upstreams, which need not be there yet."""
+        backend = self.backends[0]
+        return backend.engine.about if backend.check is None else None
 
     @property
     def ready(self) -> bool:
@@ -141,7 +145,7 @@ class Pool:
             console.warning("upstream %s: %s", backend.name, backend.problem or "there again")
 
 
-class Lease:
+class Lease(Engine):
     """The engine of one episode: a backend, or the one that took over from it."""
 
     def __init__(self, pool: Pool, backend: Backend) -> None:
@@ -153,24 +157,8 @@ class Lease:
         self._backend.running -= 1
 
     @property
-    def takes_tools(self) -> bool:
-        return getattr(self._backend.engine, "takes_tools", False)
-
-    @property
-    def model(self) -> str:
-        return self._backend.engine.model
-
-    @property
-    def grid(self) -> Grid:
-        return self._backend.engine.grid
-
-    @property
-    def shape(self) -> ModelShape | None:
-        return self._backend.engine.shape
-
-    @property
-    def profile(self) -> str | None:
-        return self._backend.engine.profile
+    def about(self) -> EngineInfo:
+        return self._backend.engine.about
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         return await self._try(lambda engine: engine.generate(messages, sampling), lambda: True)
@@ -178,7 +166,7 @@ class Lease:
     async def stream(
         self, messages: Sequence[Message], sampling: Sampling, heard: Heard
     ) -> Completion:
-        """As `generate`, followed as it grows where the backend can."""
+        """As `generate`; a reply of which something was passed on is not asked for again."""
         told = False
 
         def pass_on(text: str) -> None:
@@ -186,12 +174,9 @@ class Lease:
             told = told or bool(text)
             heard(text)
 
-        def ask(engine: Engine) -> Awaitable[Completion]:
-            if isinstance(engine, Streams):
-                return engine.stream(messages, sampling, pass_on)
-            return engine.generate(messages, sampling)
-
-        return await self._try(ask, lambda: not told)
+        return await self._try(
+            lambda engine: engine.stream(messages, sampling, pass_on), lambda: not told
+        )
 
     async def close(self) -> None:
         """The pool closes its engines."""

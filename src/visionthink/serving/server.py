@@ -35,7 +35,9 @@ def open_gateway(options: ServeOptions) -> Gateway:
             retries=upstream.retries,
             check_seconds=upstream.check_seconds,
         )
-    return Gateway(pool, options.name or _name(pool.backends[0].engine.model), options)
+    model = upstream.model if upstream.urls else None
+    name = options.name or _name(model or pool.backends[0].engine.about.model)
+    return Gateway(pool, name, options)
 
 
 def _name(model: str) -> str:

@@ -187,7 +187,7 @@ class Asker:
 
     async def _without_image(self, question: str, sampling: Sampling) -> tuple[str, Usage]:
         """Without an image there is nothing to look at twice: one reply, no request offered."""
-        name = self._policy.profile or self._engine.profile or DEFAULT_PROFILE
+        name = self._policy.profile or self._engine.about.profile or DEFAULT_PROFILE
         profile = protocol.profile_for("high", name)
         messages = protocol.opening(profile, (), question)
         completion = await self._engine.generate(messages, sampling)

@@ -42,7 +42,7 @@ class _VisionThink(lmms):
         self._engine = self._options.open()
         run = None
         if self._options.run is not None:
-            config = self._options.config(self._engine.model)
+            config = self._options.config(self._engine.about.model)
             described = describe_environment(lmms_eval=version("lmms-eval"))
             run = RunFolder.create(self._options.run, config, environment=described, resume=True)
         self._asker = Asker(self._engine, self._options, run)
@@ -55,7 +55,7 @@ class _VisionThink(lmms):
         self._tell(said, time.perf_counter() - began)
         for request, each in zip(requests, said, strict=True):
             log_usage(
-                self._engine.model,
+                self._engine.about.model,
                 request.task_name,
                 each.tokens("prompt_tokens"),
                 each.tokens("completion_tokens"),
