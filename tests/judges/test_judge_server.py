@@ -106,7 +106,14 @@ def test_a_passing_failure_is_tried_again(bad):
     assert server.chats[0].body == server.chats[1].body
 
 
-@pytest.mark.parametrize("code", [400, 401, 404])
+def test_a_refusal_names_the_variable_of_the_key(monkeypatch):
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    with ChatServer(status(401, "no")) as server:
+        said = fail(llm(server.url, api_key_env="JUDGE_KEY"))
+    assert "refused the API key (401); the key is that of JUDGE_KEY; set JUDGE_KEY or" in said
+
+
+@pytest.mark.parametrize("code", [400, 404])
 def test_a_refusal_is_not_tried_again(code):
     with ChatServer(status(code, "no")) as server:
         assert f"{code}" in fail(llm(server.url))

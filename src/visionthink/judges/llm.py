@@ -220,7 +220,7 @@ def _open_engine(options: JudgeOptions) -> Engine:
     return OpenAIEngine(
         options.base_url or "",
         options.model,
-        api_key=os.environ.get(options.api_key_env, ""),
+        api_key_env=options.api_key_env,
         timeout=options.timeout,
         max_retries=options.retries,
         max_concurrency=options.concurrency,

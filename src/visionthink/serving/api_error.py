@@ -1,4 +1,4 @@
-"""How a request ends that gets no answer: an HTTP status, and an error in OpenAI's form."""
+"""Requests that fail: an HTTP status, and an error in OpenAI's form."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from visionthink.core.errors import EngineError, ImageError, PromptError, Server
 
 DISCARD_BYTES = 64 * 2**20
 DISCARD_SECONDS = 5.0
-"""How much of the body of a request that is refused unread is taken in, so that the client gets to
-read the refusal: closing on it would look like a broken connection.
+"""How much of an unread body is read and dropped before an error is sent. A server that closes the
+connection without reading looks broken to the client, which then never sees the error.
 """
 
 
-class Refusal(Exception):
+class ApiError(Exception):
     """The request gets this status and error instead of an answer.
 
     Attributes:
-        param: the part of the request that is to blame, as `messages[0].content`.
-        code: a word for programs.
-        retry_after: seconds after which trying again makes sense.
+        param: the part of the request that is at fault, such as `messages[0].content`.
+        code: a stable identifier for programs.
+        retry_after: seconds to wait before another try.
     """
 
     def __init__(
@@ -52,48 +52,52 @@ class Refusal(Exception):
         return {"error": error}
 
     @property
-    def headers(self) -> dict[str, str]:
+    def response(self) -> JSONResponse:
         headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
-        return headers | ({"WWW-Authenticate": "Bearer"} if self.status == 401 else {})
+        headers |= {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
+        return JSONResponse(self.body, self.status, headers)
 
 
 _TYPES = {401: "authentication_error", 429: "rate_limit_error", 504: "timeout_error"}
 
 
-def refusal_for(error: Exception) -> Refusal:
-    """What a client is told of an error; nothing of this machine, its files or its network."""
+def api_error(error: BaseException) -> ApiError:
+    """What a client may know of an error: nothing of this machine, its files or its network."""
     match error:
-        case Refusal():
+        case ApiError():
             return error
+        case asyncio.CancelledError():
+            message = "the server is shutting down; try again later"
+            return ApiError(503, message, code="shutting_down", retry_after=5)
         case TimeoutError():
-            return Refusal(504, "the answer took too long", code="request_timeout")
+            return ApiError(504, "the answer took too long", code="request_timeout")
         case ImageError() | UsageError() | PromptError():
-            return Refusal(400, str(error))
+            return ApiError(400, str(error))
         case ServerError(reason="timeout"):
-            return Refusal(504, "the model did not reply in time", code="upstream_timeout")
+            return ApiError(504, "the model did not reply in time", code="upstream_timeout")
         case ServerError(reason="refused", status=429):
             message = "the model's server is at its limit; try again later"
-            return Refusal(429, message, code="upstream_busy", retry_after=5)
+            return ApiError(429, message, code="upstream_busy", retry_after=5)
         case ServerError(reason="refused", status=400 | 413 | 422):
             said = f": {error.said}" if error.said else ""
-            return Refusal(
+            return ApiError(
                 400, f"the model's server refused the request{said}", code="upstream_refused"
             )
         case ServerError(reason="unreachable"):
             message = "the model's server cannot be reached; try again later"
-            return Refusal(503, message, code="upstream_unreachable", retry_after=5)
+            return ApiError(503, message, code="upstream_unreachable", retry_after=5)
         case ServerError():
-            return Refusal(502, "the model's server failed", code="upstream_failed")
+            return ApiError(502, "the model's server failed", code="upstream_failed")
         case EngineError():
-            return Refusal(500, str(error), code="model_failed")
+            return ApiError(500, str(error), code="model_failed")
         case _:
-            return Refusal(500, "the server failed", code="internal_error")
+            return ApiError(500, "the server failed", code="internal_error")
 
 
-async def send_refusal(
-    refusal: Refusal, scope: Scope, receive: Receive, send: Send, *, unread: bool = True
+async def send_error(
+    error: ApiError, scope: Scope, receive: Receive, send: Send, *, unread: bool = True
 ) -> None:
-    """Refuse; where the body is `unread`, take it in and drop it first."""
+    """Send an error; where the body is `unread`, read and drop it first."""
     left = DISCARD_BYTES if unread else 0
     with suppress(TimeoutError):
         async with asyncio.timeout(DISCARD_SECONDS):
@@ -101,5 +105,4 @@ async def send_refusal(
                 message = await receive()
                 more = message["type"] == "http.request" and message.get("more_body", False)
                 left = left - len(message.get("body", b"")) if more else 0
-    response = JSONResponse(refusal.body, refusal.status, refusal.headers)
-    await response(scope, receive, send)
+    await error.response(scope, receive, send)

@@ -1,4 +1,4 @@
-"""What a server is told: the model or its upstreams, who may ask what, and how much at once."""
+"""Options of a server: the model or its upstreams, access, and limits."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ class _Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Limits(_Options):
-    """How much one request may bring, and how much is taken on at once.
+class ServeLimits(_Options):
+    """Limits of one request, and of all requests together.
 
     Attributes:
         body: bytes of a request.
         images, image_bytes, pixels: images of a request; encoded bytes of one; pixels of all.
-        all_pixels: decoded pixels of all requests together, 4 bytes each; who finds no room for
-            `pixels` waits.
+        all_pixels: decoded pixels of all requests together, 4 bytes each; a request waits until
+            `pixels` of them are free.
         characters: text of a request.
-        tokens: the most that an episode may generate; clients that ask for more get this.
+        tokens: upper bound of what an episode may generate, whatever the client asks for.
         default_tokens: where the client names no number.
         reasoning_tokens: added to a client's `max_tokens`, which is meant for the answer.
-        running: requests that are worked on at once.
-        waiting: requests that wait; more are turned away with 429.
-        request_seconds: from a place to the last byte; then 504.
-        upload_seconds: that a request's body may take; then 408.
+        running: requests that are processed at once.
+        waiting: requests that may wait; further ones get 429.
+        request_seconds: from the start of processing to the last byte; then 504.
+        upload_seconds: for the body of a request; then 408.
     """
 
     body: Count = 32 * 2**20
@@ -52,7 +52,7 @@ class Limits(_Options):
     upload_seconds: Seconds = 60.0
 
     @model_validator(mode="after")
-    def _fit(self) -> Limits:
+    def _check_pixels(self) -> ServeLimits:
         if self.all_pixels < self.pixels:
             raise ValueError(
                 f"all_pixels must be at least pixels; got {self.all_pixels} and {self.pixels}"
@@ -61,15 +61,15 @@ class Limits(_Options):
 
 
 class UpstreamOptions(_Options):
-    """OpenAI-compatible servers of one and the same model.
+    """OpenAI-compatible servers that all serve the same model.
 
     Attributes:
-        urls: their base URLs, usually ending in /v1; none: the model runs in this process.
-        model: the name it is served under; default: the only one there.
-        key_env: environment variable of the key that they want.
+        urls: their base URLs, usually ending in /v1; empty: the model runs in this process.
+        model: the name they serve it under; default: the only model there.
+        key_env: environment variable with the API key for them.
         timeout: seconds that an upstream may be silent, or take for a reply that is not streamed.
-        retries: tries after one that failed before anything of the reply was passed on.
-        check_seconds: between two looks at whether an upstream is there.
+        retries: further tries after a reply that failed before any of it was passed on.
+        check_seconds: interval of the health checks.
     """
 
     urls: tuple[str, ...] = ()
@@ -80,9 +80,9 @@ class UpstreamOptions(_Options):
     check_seconds: Seconds = 5.0
 
 
-class RemoteImages(_Options):
-    """Images that are fetched by URL: only from `hosts` (`images.example.com`, `*.example.com`,
-    either with `:port`), and from public addresses.
+class RemoteImageOptions(_Options):
+    """Images by URL are fetched only from `hosts` (`images.example.com`, `*.example.com`, either
+    with `:port`), and only from public addresses.
     """
 
     hosts: tuple[str, ...] = ()
@@ -91,28 +91,28 @@ class RemoteImages(_Options):
 
     @field_validator("hosts")
     @classmethod
-    def _are_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
         for host in hosts:
             if not re.fullmatch(r"(\*\.)?[A-Za-z0-9._-]+(:\d+)?", host):
-                raise ValueError(f"a host is wanted, such as images.example.com; got {host!r}")
+                raise ValueError(f"expected a host such as images.example.com, got {host!r}")
         return hosts
 
 
 class ServeOptions(_Options):
-    """Everything that `visionthink serve` can be told.
+    """All options of `visionthink serve`.
 
     Attributes:
-        host, port: where to listen.
-        name: what the model is called here; default: its own name.
+        host, port: the address to listen on.
+        name: the model's name in this API; default: its own name.
         look, temperature: of requests that name none.
         profile: prompts; default: what the checkpoint names, else agent.
         grid: how the model cuts images; default: by the checkpoint, or the upstream's name.
         model, device, dtype, max_pixels: of a model in this process; as for `ask`.
-        api_key_env: environment variable with the keys that clients may use, one or several with
-            commas between; none: everybody may ask.
-        playground: a page at / to try the model in a browser.
-        drain_seconds: that requests under way get after SIGTERM.
-        hosts: names by which a server on loopback may be asked, beside localhost and addresses.
+        api_key_env: environment variable with the keys of clients, comma-separated; default: no
+            key is required.
+        playground: serve a page at / to try the model in a browser.
+        drain_seconds: for requests in progress after SIGTERM.
+        hosts: host names accepted by a server on loopback, beside localhost and addresses.
         log: file that gets a JSON line for each request, without its images, texts and answers.
         log_content: put question, turns and answer into the log too.
     """
@@ -130,8 +130,8 @@ class ServeOptions(_Options):
     max_pixels: Count | None = None
     upstream: UpstreamOptions = UpstreamOptions()
     api_key_env: str | None = None
-    remote_images: RemoteImages = RemoteImages()
-    limits: Limits = Limits()
+    remote_images: RemoteImageOptions = RemoteImageOptions()
+    limits: ServeLimits = ServeLimits()
     hosts: tuple[str, ...] = ()
     playground: bool = True
     drain_seconds: Seconds = 30.0
@@ -139,12 +139,12 @@ class ServeOptions(_Options):
     log_content: bool = False
 
     @model_validator(mode="after")
-    def _fit(self) -> ServeOptions:
+    def _check_combination(self) -> ServeOptions:
         if self.profile is not None:
             profile_for(self.look, self.profile)
         local = ("model", "device", "dtype", "max_pixels")
         if self.upstream.urls and any(getattr(self, name) is not None for name in local):
             raise ValueError(f"{', '.join(local)} are for a model in this process, not upstreams")
         if self.name is not None and not self.name.strip():
-            raise ValueError("name must be some text")
+            raise ValueError("name must not be blank")
         return self

@@ -8,24 +8,23 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from visionthink.core.images import Picture
 from visionthink.core.partial import answer_so_far, thought_so_far
 from visionthink.core.profiles import Profile
-from visionthink.core.protocol import outcome, parse_reply
-from visionthink.core.types import Episode, StopReason
-
-"""Of an episode: the first look, and the originals."""
+from visionthink.core.types import Episode, Look, StopReason
+from visionthink.runs.records import look_record
 
 
 @dataclass(frozen=True)
-class Head:
-    """What all chunks of one answer share. `model` is the name that was asked."""
+class ResponseHead:
+    """What all chunks of one response share. `model` is the name in the request."""
 
     id: str
     created: int
     model: str
 
     @classmethod
-    def new(cls, model: str) -> Head:
+    def new(cls, model: str) -> ResponseHead:
         return cls(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), model)
 
     def json(self, kind: str) -> dict[str, Any]:
@@ -33,9 +32,9 @@ class Head:
 
 
 def completion(
-    head: Head, episode: Episode, profile: Profile, stop: Sequence[str], trace: bool
+    head: ResponseHead, episode: Episode, profile: Profile, stop: Sequence[str], trace: bool
 ) -> dict[str, Any]:
-    """The answer to a request that is not streamed."""
+    """The response to a request that does not stream."""
     answer, finish = answer_of(episode, stop)
     message = {
         "role": "assistant",
@@ -48,25 +47,25 @@ def completion(
         **head.json("chat.completion"),
         "choices": [choice],
         "usage": usage(episode),
-        "visionthink": story(episode, trace),
+        "visionthink": details(episode, trace),
     }
 
 
 def chunk(
-    head: Head, delta: dict[str, Any], finish: str | None = None, **more: Any
+    head: ResponseHead, delta: dict[str, Any], finish: str | None = None, **more: Any
 ) -> dict[str, Any]:
-    """A piece of a streamed answer."""
+    """A piece of a streamed response."""
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
     return {**head.json("chat.completion.chunk"), "choices": [choice], **more}
 
 
-def usage_chunk(head: Head, episode: Episode) -> dict[str, Any]:
-    """The last piece where the client wants the usage: it has no choice."""
+def usage_chunk(head: ResponseHead, episode: Episode) -> dict[str, Any]:
+    """The last chunk where the client asked for the usage; it has no choice."""
     return {**head.json("chat.completion.chunk"), "choices": [], "usage": usage(episode)}
 
 
 def answer_of(episode: Episode, stop: Sequence[str]) -> tuple[str, str]:
-    """The bare answer, ended before the first stop sequence, and the finish reason."""
+    """The bare answer up to the first stop sequence, and the finish reason."""
     answer = episode.answer
     ends = [place for text in stop if (place := answer.find(text)) >= 0]
     answer = answer[: min(ends, default=len(answer))]
@@ -75,9 +74,9 @@ def answer_of(episode: Episode, stop: Sequence[str]) -> tuple[str, str]:
 
 
 def so_far(turns: Sequence[str], profile: Profile, stop: Sequence[str]) -> dict[str, str]:
-    """What a stream may tell while the last of `turns` grows; every text grows only at its end.
+    """What a stream may send while the last of `turns` grows; each text only grows at its end.
 
-    Without stop sequences: of an answer that one may end, nothing is certain.
+    With stop sequences no answer is sent early: one of them may still cut it.
     """
     answer = ""
     if turns and not stop:
@@ -85,23 +84,27 @@ def so_far(turns: Sequence[str], profile: Profile, stop: Sequence[str]) -> dict[
     return {"reasoning_content": reasoning(turns, profile), "content": answer}
 
 
-def beginning(turns: Sequence[str], profile: Profile, views: Sequence[str]) -> dict[str, Any]:
-    """What a stream tells when a turn begins after `turns`: whether it was requested, and the
-    `views` before the first.
-    """
-    if not turns:
-        return {"turn": 0, "views": [*views]}
-    return {"turn": len(turns), "requested": outcome(parse_reply(turns[-1], profile)) == "request"}
+def looks_with_pictures(
+    looks: Sequence[Look], originals: Sequence[Picture]
+) -> list[dict[str, Any]]:
+    """Looks with what the model was shown as data URLs; null: the client's own image. Blocks."""
+    return [
+        {
+            **look_record(look),
+            "picture": None if look.picture in originals else look.picture.data_url(),
+        }
+        for look in looks
+    ]
 
 
 def reasoning(turns: Sequence[str], profile: Profile) -> str:
-    """The thoughts of the turns, as certain as they are; grows only at its end as turns do."""
+    """The thoughts of the turns, as far as they cannot change any more."""
     thoughts = [thought_so_far(text, profile) for text in turns]
     return "\n\n".join(thought for thought in thoughts if thought)
 
 
 def usage(episode: Episode) -> dict[str, Any]:
-    """True sums over all turns: a request's second prompt holds its first one again."""
+    """Sums over all turns: each later prompt contains the earlier ones again."""
     ledger = episode.ledger
     prompt, generated = ledger.prompt_tokens, ledger.completion_tokens
     return {
@@ -122,15 +125,16 @@ def usage(episode: Episode) -> dict[str, Any]:
     }
 
 
-def story(episode: Episode, trace: bool) -> dict[str, Any]:
-    """How the answer came about; `trace` adds what was said in each turn."""
-    told: dict[str, Any] = {
+def details(episode: Episode, trace: bool) -> dict[str, Any]:
+    """The field `visionthink`: looks and how it ended; with `trace`, all turns word for word."""
+    facts: dict[str, Any] = {
         "look": episode.look,
         "stop_reason": episode.stop_reason.value,
         "format_valid": episode.format_valid,
+        "looks": [look_record(look) for look in episode.looks],
     }
     if trace:
-        told |= {
+        facts |= {
             "profile": episode.profile,
             "upstream_model": episode.model,
             "turns": [
@@ -146,4 +150,4 @@ def story(episode: Episode, trace: bool) -> dict[str, Any]:
                 )
             ],
         }
-    return told
+    return facts

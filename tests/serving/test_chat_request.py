@@ -45,7 +45,7 @@ def server() -> Generator[Served]:
         {"stream_options": {"include_usage": True, "include_obfuscation": False}},
     ],
 )
-def test_what_is_taken(server: Served, fields: dict[str, Any]):
+def test_fields_that_are_accepted(server: Served, fields: dict[str, Any]):
     reply = server.post(request(**fields))
     assert (reply.status, reply.json["choices"][0]["message"]["content"]) == (200, "red")
 
@@ -108,7 +108,9 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
 
 
 @pytest.mark.parametrize(("fields", "param", "said"), REFUSED)
-def test_what_is_refused(server: Served, fields: dict[str, Any], param: str | None, said: str):
+def test_fields_that_are_refused_by_name(
+    server: Served, fields: dict[str, Any], param: str | None, said: str
+):
     reply = server.post(request(**fields) | fields)
     error = reply.error
     assert reply.status == 400
@@ -127,7 +129,7 @@ def test_what_is_refused(server: Served, fields: dict[str, Any], param: str | No
         (b'{"model": "\\ud800"}', "not valid JSON"),
     ],
 )
-def test_a_body_that_is_no_request(server: Served, body: bytes, said: str):
+def test_a_body_that_is_not_a_request_is_refused(server: Served, body: bytes, said: str):
     reply = server.post(body)
     assert reply.status == 400
     assert said in reply.error["message"]
@@ -138,8 +140,8 @@ def test_a_body_that_is_no_request(server: Served, body: bytes, said: str):
     [
         ("data:image/png;base64,AAAA", "invalid_image", "does not hold an image"),
         (DATA[:-400], "invalid_image", "damaged or cut short"),
-        (DATA + "!", "invalid_image_url", "no valid base64"),
-        ("data:image/png;base64," + "A" * 5, "invalid_image_url", "no valid base64"),
+        (DATA + "!", "invalid_image_url", "does not hold valid base64"),
+        ("data:image/png;base64," + "A" * 5, "invalid_image_url", "does not hold valid base64"),
         ("data:image/png,raw", "invalid_image_url", "must start with data:image/…;base64,"),
         ("data:text/html;base64,AAAA", "invalid_image_url", "must start with data:image/…;base64,"),
         ("data:", "invalid_image_url", "must be a data URL"),
@@ -152,7 +154,7 @@ def test_a_body_that_is_no_request(server: Served, body: bytes, said: str):
         (data_url(png(5000, 2)), "invalid_image", "a longer strip than 200:1"),
     ],
 )
-def test_an_image_that_is_none(server: Served, url: str, code: str, said: str):
+def test_an_image_url_without_an_image_is_refused(server: Served, url: str, code: str, said: str):
     reply = server.post(request(user("What?", image_part(url))))
     error = reply.error
     assert reply.status == 400
@@ -160,7 +162,7 @@ def test_an_image_that_is_none(server: Served, url: str, code: str, said: str):
     assert said in error["message"]
 
 
-def test_a_request_never_names_a_file(server: Served, monkeypatch: pytest.MonkeyPatch):
+def test_a_path_in_place_of_an_image_opens_no_file(server: Served, monkeypatch: pytest.MonkeyPatch):
     """Paths in the place of images open nothing: no `open` or `stat` of them happens."""
     touched: list[str] = []
     real = __import__("os").stat
@@ -177,7 +179,7 @@ def test_a_request_never_names_a_file(server: Served, monkeypatch: pytest.Monkey
     assert touched == []
 
 
-def test_an_error_never_quotes_what_was_asked(server: Served):
+def test_an_error_never_quotes_the_question(server: Served):
     asked = "What is my diagnosis?"
     for messages in (
         [message(asked, "tool")],
@@ -196,13 +198,13 @@ def test_other_paths_and_methods(server: Served):
 
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
-def test_only_json_is_taken(server: Served, kind: str):
+def test_only_json_bodies_are_accepted(server: Served, kind: str):
     """What a page of another site can send without asking first is not."""
     reply = server.call("POST", "/v1/chat/completions", b"{}", {"Content-Type": kind})
     assert reply.status == 415
     assert "Content-Type: application/json" in reply.error["message"]
 
 
-def test_text_parts_alone(server: Served):
+def test_a_message_of_several_text_parts_is_accepted(server: Served):
     messages = [message([text_part("Why?"), text_part("How?")])]
     assert server.post(request() | {"messages": messages}).status == 200

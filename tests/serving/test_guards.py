@@ -9,9 +9,7 @@ from serving.gateways import KEY, Served, request, served
 from visionthink.core.errors import UsageError
 from visionthink.core.protocol import direct_reply
 from visionthink.engines.scripted import ScriptedEngine
-from visionthink.serving.app import HEADERS
-from visionthink.serving.hosts import is_loopback
-from visionthink.serving.keys import keys_in
+from visionthink.serving.guards import HEADERS, is_loopback, keys_in
 
 
 def scripted() -> ScriptedEngine:
@@ -21,12 +19,12 @@ def scripted() -> ScriptedEngine:
 # Keys
 
 
-def test_a_key_is_wanted_where_there_are_keys():
+def test_a_key_is_required_where_keys_are_configured():
     with served(scripted(), keys=[KEY, "second"]) as server:
         for key in (KEY, "second"):
             assert server.client(key).chat.completions.create(**request()).choices
         for key in ("wrong", KEY[:-1], KEY + "x"):
-            with pytest.raises(openai.AuthenticationError, match="valid API key"):
+            with pytest.raises(openai.AuthenticationError, match="Missing or invalid API key"):
                 server.client(key).models.list()
 
 
@@ -41,12 +39,12 @@ def test_other_credentials_are_refused(header: str):
         assert server.call("GET", "/v1/nothing").status == 401
 
 
-def test_a_large_request_without_a_key_can_read_why():
+def test_a_large_request_without_a_key_receives_the_401():
     with served(scripted(), keys=[KEY]) as server:
         assert server.post(b" " * 10_000_000).status == 401
 
 
-def test_health_and_metrics_want_no_key():
+def test_health_and_metrics_need_no_key():
     with served(scripted(), keys=[KEY]) as server:
         assert server.call("GET", "/health").json == {"status": "ok"}
         assert server.call("GET", "/ready").json == {"status": "ready", "alive": 1, "of": 1}
@@ -60,7 +58,7 @@ def test_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.mark.parametrize("value", [None, "", " , "])
-def test_a_server_that_should_want_a_key_does_not_start_without(
+def test_a_configured_variable_without_keys_is_an_error(
     value: str | None, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delenv("KEYS", raising=False)
@@ -70,7 +68,7 @@ def test_a_server_that_should_want_a_key_does_not_start_without(
         keys_in("KEYS")
 
 
-def test_a_key_that_no_client_can_send(monkeypatch: pytest.MonkeyPatch):
+def test_a_key_with_characters_outside_ascii_is_an_error(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("KEYS", "sk-é")
     with pytest.raises(UsageError, match="characters that no key has"):
         keys_in("KEYS")
@@ -98,13 +96,13 @@ def ask_as(server: Served, name: str) -> int:
         ("", 403),
     ],
 )
-def test_a_server_on_loopback_knows_its_names(name: str, status: int):
+def test_a_server_on_loopback_accepts_only_its_own_host_names(name: str, status: int):
     """A page whose name was made to resolve to 127.0.0.1 sends that name."""
     with served(scripted(), hosts=["Gateway.internal"]) as server:
         assert ask_as(server, name) == status
 
 
-def test_a_server_for_others_is_found_by_any_name():
+def test_a_server_on_another_address_accepts_any_host_name():
     with served(scripted(), host="0.0.0.0") as server:  # noqa: S104 -- it listens on 127.0.0.1
         assert ask_as(server, "visionthink.example") == 200
 
@@ -122,7 +120,7 @@ def test_a_server_for_others_is_found_by_any_name():
         ("box.example", False),
     ],
 )
-def test_what_is_loopback(host: str, loopback: bool):
+def test_is_loopback(host: str, loopback: bool):
     assert is_loopback(host) == loopback
 
 
@@ -147,7 +145,7 @@ def test_every_response_has_the_security_headers():
         assert "access-control-allow-origin" not in reply.headers
 
 
-def test_a_page_of_another_site_gets_no_leave_to_ask():
+def test_cors_preflight_requests_are_refused():
     with served(scripted()) as server:
         asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "POST"}
         reply = server.call("OPTIONS", "/v1/chat/completions", headers=asked)

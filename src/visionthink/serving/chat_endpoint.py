@@ -5,46 +5,48 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from starlette.responses import JSONResponse
 from starlette.types import Message, Receive, Scope, Send
 
-from visionthink.core.types import Episode
-from visionthink.serving.gateway import Gateway, ParsedRequest
-from visionthink.serving.log import console, figures, places
-from visionthink.serving.refusal import Refusal, refusal_for, send_refusal
-from visionthink.serving.reply import (
-    Head,
+from visionthink.core.types import Episode, Look
+from visionthink.serving.api_error import ApiError, api_error, send_error
+from visionthink.serving.chat_response import (
+    ResponseHead,
     answer_of,
-    beginning,
     chunk,
     completion,
+    details,
+    looks_with_pictures,
     so_far,
-    story,
     usage_chunk,
 )
+from visionthink.serving.gateway import Gateway, ParsedRequest
+from visionthink.serving.telemetry import console, origin, summary
 
 T = TypeVar("T")
 
-MOST_KEPT = 2**16
-"""Bytes that a connection takes without waiting for the client to fetch them."""
+BUFFERED = 2**16
+"""Bytes that a connection accepts without waiting for the client to read them."""
 
 
 class _ClientGone(Exception):
-    """Nobody waits for the answer any more."""
+    """The client left."""
 
 
 class ChatEndpoint:
-    """An ASGI application; it holds `receive` itself, so that a client that leaves is noticed."""
+    """An ASGI application; it holds `receive` itself, so that it notices when a client leaves."""
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        await _Exchange(self._gateway, scope, receive, send).run()
+        with suppress(asyncio.CancelledError):  # else uvicorn prints a traceback
+            await _Exchange(self._gateway, scope, receive, send).run()
 
 
 class _Exchange:
@@ -55,9 +57,9 @@ class _Exchange:
         self._limits = gateway.options.limits
         self._scope = scope
         self._receive = receive
-        self._pass_on = send
-        self._last: Message | None = None
-        self._asked: ParsedRequest | None = None
+        self._send_now = send
+        self._end: Message | None = None
+        self._request: ParsedRequest | None = None
         self._read = False
         self._streaming = False
 
@@ -66,84 +68,83 @@ class _Exchange:
         outcome, status, words = "gone", 499, "the client left"
         episode = None
         try:
-            episode = await self._answered()
-            outcome, status, words = episode.stop_reason.value, 200, figures(episode)
+            episode = await self._answer()
+            outcome, status, words = episode.stop_reason.value, 200, summary(episode)
         except _ClientGone:
             pass
-        except Exception as error:
-            refusal = refusal_for(error)
-            status, words = refusal.status, refusal.code or "invalid"
-            if refusal.code == "internal_error":
-                words = places(error)
+        except (Exception, asyncio.CancelledError) as error:  # cancelled: draining took too long
+            refused = api_error(error)
+            status, words = refused.status, refused.code or "invalid"
+            if refused.code == "internal_error":
+                words = origin(error)
             outcome = "failed" if status >= 500 else "busy" if status == 429 else "refused"
-            await self._refuse(refusal)
+            await self._refuse(refused)
         finally:
             seconds = time.perf_counter() - began
-            self._gateway.metrics.ended(outcome, seconds)
+            self._gateway.metrics.request_ended(outcome, seconds)
             console.info("%d %s, %.2f s", status, words, seconds)
-            self._write_down(outcome, status, seconds, episode)
-            if self._last is not None:
-                await self._pass_on(self._last)
+            self._log(outcome, status, seconds, episode)
+            if self._end is not None:
+                await self._send_now(self._end)
 
     async def _send(self, message: Message) -> None:
-        """Send, but keep the end back until the request is counted and its place is free.
+        """Send, but hold the end back until the request is counted and its place is free.
 
-        Who has it may ask again at once, and would be turned away by a place not yet free. A large
-        end goes out at once: one that nobody fetches must keep its place, or they would pile up.
+        A client that has the end may ask again at once, and must not be turned away because of its
+        own place. A large end is sent at once: one that the client never reads must keep its place,
+        or such requests would pile up.
         """
         last = message["type"] == "http.response.body" and not message.get("more_body", False)
-        if last and len(message.get("body", b"")) <= MOST_KEPT:
-            self._last = message
+        if last and len(message.get("body", b"")) <= BUFFERED:
+            self._end = message
         else:
-            await self._pass_on(message)
+            await self._send_now(message)
 
-    def _write_down(
-        self, outcome: str, status: int, seconds: float, episode: Episode | None
-    ) -> None:
+    def _log(self, outcome: str, status: int, seconds: float, episode: Episode | None) -> None:
         if self._gateway.log is None:
             return
-        told: dict[str, Any] = {
+        facts: dict[str, Any] = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "status": status,
             "outcome": outcome,
             "seconds": round(seconds, 4),
         }
-        if (asked := self._asked) is not None:
-            told |= {"id": asked.head.id, "model": asked.head.model, "look": asked.look}
-            told["stream"] = asked.stream
-        self._gateway.log.write(told, episode)
+        if (request := self._request) is not None:
+            facts |= {"id": request.head.id, "model": request.head.model, "look": request.look}
+            facts["stream"] = request.stream
+        self._gateway.log.write(facts, episode)
 
-    async def _answered(self) -> Episode:
-        self._check_head()
+    async def _answer(self) -> Episode:
+        self._check_headers()
         async with (
             self._gateway.admission.place(),
             asyncio.timeout(self._limits.request_seconds),
         ):
             body = await self._body()
-            async with self._gateway.room.share(self._limits.pixels) as share:
-                asked = self._asked = await self._gateway.understand(body)
-                share.shrink(asked.pixels)
-                del body  # the images are held decoded; once is enough
-                work = self._stream(asked) if asked.stream else self._whole(asked)
+            async with self._gateway.pixel_budget.share(self._limits.pixels) as share:
+                request = self._request = await self._gateway.parse(body)
+                share.shrink(request.pixels)
+                del body  # the decoded images are enough
+                work = self._stream(request) if request.stream else self._whole(request)
                 return await self._unless_gone(work)
 
-    def _check_head(self) -> None:
-        """Refuse by the headers alone."""
+    def _check_headers(self) -> None:
         headers = {name.lower(): value for name, value in self._scope["headers"]}
         kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
         if kind != b"application/json":
-            # Browsers ask before they send this type to another site: no page can use the server.
+            # Browsers ask for permission before they send this type to another site, so no web
+            # page can use the server.
             message = "the body must be JSON, sent with the header Content-Type: application/json"
-            raise Refusal(415, message)
+            raise ApiError(415, message)
         length = headers.get(b"content-length", b"0")
         if not length.isdigit() or int(length) > self._limits.body:
             raise self._too_large()
 
-    def _too_large(self) -> Refusal:
+    def _too_large(self) -> ApiError:
         message = (
             f"the body has more than {self._limits.body:,} bytes; send fewer or smaller images"
         )
-        return Refusal(413, message, code="body_too_large")
+        return ApiError(413, message, code="body_too_large")
 
     async def _body(self) -> bytes:
         body = bytearray()
@@ -155,7 +156,7 @@ class _Exchange:
                         raise self._too_large()
         except TimeoutError:
             message = f"the body took longer than {self._limits.upload_seconds:g} s"
-            raise Refusal(408, message) from None
+            raise ApiError(408, message) from None
         return bytes(body)
 
     async def _next_part(self) -> bytes:
@@ -179,29 +180,30 @@ class _Exchange:
             gone.cancel()
             await asyncio.gather(task, gone, return_exceptions=True)
 
-    async def _whole(self, asked: ParsedRequest) -> Episode:
+    async def _whole(self, request: ParsedRequest) -> Episode:
         gateway = self._gateway
-        episode = await gateway.answer(asked)
-        gateway.metrics.finished(episode)
-        profile = gateway.profile(asked.look)
-        reply = completion(asked.head, episode, profile, asked.stop, asked.trace)
-        if asked.views:
-            reply["visionthink"]["views"] = await gateway.views(asked)
+        episode = await gateway.answer(request)
+        gateway.metrics.episode_finished(episode)
+        profile = gateway.profile(request.look)
+        reply = completion(request.head, episode, profile, request.stop, request.trace)
+        if request.views:
+            reply["visionthink"]["looks"] = await self._pictured(request, episode.looks)
         await JSONResponse(reply)(self._scope, self._receive, self._send)
         return episode
 
-    async def _stream(self, asked: ParsedRequest) -> Episode:
+    async def _stream(self, request: ParsedRequest) -> Episode:
         """Send thoughts as they come, then the answer, which no later turn can change."""
-        gateway, head = self._gateway, asked.head
-        profile = gateway.profile(asked.look)
+        gateway, head = self._gateway, request.head
+        profile = gateway.profile(request.look)
         turns: list[str] = []
+        looks: list[Sequence[Look]] = []
         news = asyncio.Event()
 
         def watch(turn: int, text: str) -> None:
             turns[turn:] = [text]
             news.set()
 
-        task = asyncio.ensure_future(gateway.answer(asked, watch))
+        task = asyncio.ensure_future(gateway.answer(request, watch, looks.append))
         task.add_done_callback(lambda _: news.set())
         try:
             sent: dict[str, int] = {"reasoning_content": 0, "content": 0}
@@ -210,49 +212,55 @@ class _Exchange:
                 await news.wait()
                 news.clear()
                 if turns:
-                    await self._begin_events(head, asked)  # the first words may be long in coming
-                while asked.views and begun < len(turns):
-                    views = [] if begun else await gateway.views(asked)
-                    told = beginning(turns[:begun], profile, views)
-                    await self._send_delta(head, {}, asked, visionthink=told)
+                    await self._begin_events(head, request)  # the first words may take long
+                while request.views and begun < len(turns):
+                    pictured = await self._pictured(request, looks[begun])
+                    facts = {"turn": begun, "looks": pictured}
+                    await self._send_delta(head, {}, request, visionthink=facts)
                     begun += 1
-                for name, text in so_far(turns, profile, asked.stop).items():
+                for name, text in so_far(turns, profile, request.stop).items():
                     if len(text) > sent[name]:
-                        await self._send_delta(head, {name: text[sent[name] :]}, asked)
+                        await self._send_delta(head, {name: text[sent[name] :]}, request)
                         sent[name] = len(text)
             episode = await task
         finally:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        gateway.metrics.finished(episode)
-        answer, finish = answer_of(episode, asked.stop)
+        gateway.metrics.episode_finished(episode)
+        answer, finish = answer_of(episode, request.stop)
         if rest := answer[sent["content"] :]:
-            await self._send_delta(head, {"content": rest}, asked)
-        await self._send_delta(head, {}, asked, finish, visionthink=story(episode, asked.trace))
-        if asked.usage:
+            await self._send_delta(head, {"content": rest}, request)
+        facts = details(episode, request.trace)
+        await self._send_delta(head, {}, request, finish, visionthink=facts)
+        if request.usage:
             await self._send_event(usage_chunk(head, episode))
         await self._end_events()
         return episode
 
+    async def _pictured(
+        self, request: ParsedRequest, looks: Sequence[Look]
+    ) -> list[dict[str, Any]]:
+        return await asyncio.to_thread(looks_with_pictures, looks, request.example.images)
+
     async def _send_delta(
         self,
-        head: Head,
+        head: ResponseHead,
         delta: dict[str, Any],
-        asked: ParsedRequest,
+        request: ParsedRequest,
         finish: str | None = None,
         **more: Any,
     ) -> None:
-        await self._begin_events(head, asked)
-        usage = {"usage": None} if asked.usage else {}
+        await self._begin_events(head, request)
+        usage = {"usage": None} if request.usage else {}
         await self._send_event(chunk(head, delta, finish, **usage, **more))
 
-    async def _begin_events(self, head: Head, asked: ParsedRequest) -> None:
+    async def _begin_events(self, head: ResponseHead, request: ParsedRequest) -> None:
         if self._streaming:
             return
         self._streaming = True
         await self._send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
         role = {"role": "assistant", "content": "", "refusal": None}
-        await self._send_event(chunk(head, role, **({"usage": None} if asked.usage else {})))
+        await self._send_event(chunk(head, role, **({"usage": None} if request.usage else {})))
 
     async def _send_event(self, value: dict[str, Any]) -> None:
         data = json.dumps(value, separators=(",", ":"))
@@ -264,12 +272,13 @@ class _Exchange:
     async def _send_part(self, body: bytes, *, more: bool = True) -> None:
         await self._send({"type": "http.response.body", "body": body, "more_body": more})
 
-    async def _refuse(self, refusal: Refusal) -> None:
+    async def _refuse(self, error: ApiError) -> None:
         if self._streaming:  # the status is out already
-            await self._send_event(refusal.body)
+            await self._send_event(error.body)
             await self._end_events()
             return
-        await send_refusal(refusal, self._scope, self._receive, self._send, unread=not self._read)
+        unread = not self._read and error.code != "shutting_down"  # then there is no time for it
+        await send_error(error, self._scope, self._receive, self._send, unread=unread)
 
 
 _EVENTS = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import resource
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from serving.gateways import QUESTION, RED, Served, request, served, upstream, u
 from visionthink.core.errors import UsageError
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.engines.scripted import ScriptedEngine
+from visionthink.serving.telemetry import RequestLog
 
 DIRECT = direct_reply("I see.", "secret answer")
 REQUEST = request_reply("Too small.")
@@ -75,7 +77,7 @@ def test_metrics():
     }
 
 
-def test_encoding_half_views_is_timed_where_they_are_sent():
+def test_encoding_half_views_for_an_upstream_is_timed():
     with ChatServer(says(DIRECT)) as vllm, served(upstream(vllm.url)) as server:
         assert server.post(request()).status == 200
         assert values(server)["visionthink_image_seconds_count encode"] == 1
@@ -109,6 +111,7 @@ def test_a_log_has_figures_and_no_content(tmp_path: Path):
         "look": "auto",
         "stream": False,
         "stop_reason": "answered",
+        "looks": reply.json["visionthink"]["looks"],
         "usage": reply.json["usage"],
     }
     assert refused == {"status": 400, "outcome": "refused"}
@@ -135,7 +138,42 @@ def test_a_log_that_cannot_be_written(tmp_path: Path):
         pass
 
 
-def test_the_console_tells_no_content(caplog: pytest.LogCaptureFixture):
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is full")
+def test_a_full_log_disk_costs_no_answer_and_prints_no_traceback(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+):
+    engine = ScriptedEngine([DIRECT, DIRECT], profile="agent")
+    with (
+        caplog.at_level(logging.ERROR, "visionthink"),
+        served(engine, log="/dev/full") as server,
+    ):
+        assert [server.post(request(SECRET)).status for _ in range(2)] == [200, 200]
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["the log cannot be written: No space left on device"]
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_log_line_that_was_cut_short_does_not_spoil_the_next(tmp_path: Path):
+    """`{"id": 1}` and its line end have 10 bytes; files may grow to 14, so the second line gets 4.
+
+    When there is room again, the third stands on a line of its own.
+    """
+    path = tmp_path / "requests.jsonl"
+    log = RequestLog(path, content=False)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (14, hard))
+        log.write({"id": 1}, None)
+        log.write({"id": 2}, None)
+        log.write({"id": 3}, None)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    log.write({"id": 4}, None)
+    log.close()
+    assert path.read_text() == '{"id": 1}\n{"id\n{"id": 4}\n'
+
+
+def test_the_console_shows_no_content(caplog: pytest.LogCaptureFixture):
     """Neither of answers nor of failures, whatever an unexpected error says."""
 
     def fails(_: object) -> str:
@@ -152,11 +190,11 @@ def test_the_console_tells_no_content(caplog: pytest.LogCaptureFixture):
     answered, failed = (record.getMessage() for record in caplog.records)
     assert answered.startswith("200 auto, 9 of 36 visual tokens")
     assert failed.startswith("500 KeyError at ")
-    assert "test_figures.py" in failed
+    assert "test_telemetry.py" in failed
     assert "secret" not in caplog.text
 
 
-def test_a_question_is_in_no_log_of_the_process(capfd: pytest.CaptureFixture[str]):
+def test_a_question_appears_in_no_output_of_the_process(capfd: pytest.CaptureFixture[str]):
     with served(ScriptedEngine([DIRECT], profile="agent")) as server:
         assert server.post(request(SECRET)).status == 200
         assert server.post(request(QUESTION, n=2)).status == 400

@@ -20,9 +20,9 @@ from PIL import Image
 from serving.gateways import image_part, png, request, served, user
 from visionthink.core.protocol import direct_reply
 from visionthink.engines.scripted import ScriptedEngine
-from visionthink.serving.options import RemoteImages
-from visionthink.serving.refusal import Refusal
-from visionthink.serving.remote import Fetcher, is_public
+from visionthink.serving.api_error import ApiError
+from visionthink.serving.remote_images import Fetcher, is_public
+from visionthink.serving.serve_options import RemoteImageOptions
 
 PNG = png()
 MOST = 100_000
@@ -60,7 +60,7 @@ class Site:
     def fetcher(self, *hosts: str, **options: Any) -> Fetcher:
         """One for which loopback is public, and every name is this site."""
         settings = {"hosts": hosts or (f"{HOST}:{self.port}",), **options}
-        chosen = RemoteImages.model_validate(settings)
+        chosen = RemoteImageOptions.model_validate(settings)
         return Fetcher(chosen, resolve=local, public=lambda _: True)
 
     def close(self) -> None:
@@ -97,7 +97,7 @@ def fetch(fetcher: Fetcher, url: str, most: int = MOST) -> bytes:
 
 
 def refused(fetcher: Fetcher, url: str, most: int = MOST) -> str:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(ApiError) as caught:
         fetch(fetcher, url, most)
     assert (caught.value.status, caught.value.param) == (400, "where")
     assert "127.0.0.1" not in caught.value.message
@@ -120,7 +120,7 @@ def test_a_redirect_is_followed(site: Site):
     assert fetch(site.fetcher(), site.url("/old")) == PNG
 
 
-def test_the_address_that_was_checked_is_the_one_that_is_asked(site: Site):
+def test_a_name_is_resolved_once_for_each_connection(site: Site):
     """A name is resolved once for each request: it cannot be another address the second time."""
     asked: list[str] = []
 
@@ -128,12 +128,12 @@ def test_the_address_that_was_checked_is_the_one_that_is_asked(site: Site):
         asked.append(host)
         return ["127.0.0.1"] if len(asked) == 1 else ["169.254.169.254"]
 
-    options = RemoteImages(hosts=(f"{HOST}:{site.port}",))
+    options = RemoteImageOptions(hosts=(f"{HOST}:{site.port}",))
     assert fetch(Fetcher(options, resolve=resolve, public=lambda _: True), site.url("/a.png"))
     assert asked == [HOST]
 
 
-def test_through_the_server(site: Site):
+def test_the_server_fetches_each_url_once_and_refuses_other_hosts(site: Site):
     engine = ScriptedEngine([direct_reply("", "red")], profile="agent")
     with served(engine, fetcher=site.fetcher()) as server:
         url = site.url("/a.png")
@@ -145,7 +145,7 @@ def test_through_the_server(site: Site):
         assert "not on this server's list" in bad.error["message"]
 
 
-def test_all_images_of_a_request_share_its_limit(site: Site):
+def test_all_fetched_images_of_a_request_share_its_byte_limit(site: Site):
     """Two PNGs of a kilobyte or more, and 500 bytes more than one of them."""
     noise = io.BytesIO()
     Image.effect_noise((56, 56), 100).save(noise, "PNG")
@@ -186,8 +186,39 @@ def test_only_hosts_of_the_list(site: Site, allowed: str, host: str, ok: bool):
         assert site.seen == []
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[fec0::1]", "10.0.0.1"])
+def test_an_address_in_the_url_is_checked_as_the_address_of_a_name_is(host: str, site: Site):
+    """A list cannot name IPv6 addresses; here it does, so that only the address is at fault."""
+    url = site.url("/a.png", host)
+    fetcher = Fetcher(
+        RemoteImageOptions.model_construct(hosts=(f"{host.strip('[]')}:{site.port}",))
+    )
+    assert "not on the public internet" in refused(fetcher, url)
+    assert site.seen == []
+
+
+def test_no_socket_is_made_for_an_address_that_is_not_public(site: Site):
+    """The last check, at the connection itself, whatever the resolver said a moment before."""
+    answers = iter([True, False])
+    options = RemoteImageOptions(hosts=(f"{HOST}:{site.port}",))
+    fetcher = Fetcher(options, resolve=local, public=lambda _: next(answers))
+    assert "not on the public internet" in refused(fetcher, site.url("/a.png"))
+    assert site.seen == []
+
+
+def test_a_second_address_is_tried_where_the_first_does_not_answer(site: Site):
+    """The site listens on 127.0.0.1 only."""
+
+    async def resolve(host: str, port: int) -> list[str]:
+        return ["127.0.0.2", "127.0.0.1"]
+
+    options = RemoteImageOptions(hosts=(f"{HOST}:{site.port}",))
+    fetcher = Fetcher(options, resolve=resolve, public=lambda _: True)
+    assert fetch(fetcher, site.url("/a.png")) == PNG
+
+
 def test_without_a_list_nothing_is_fetched(site: Site):
-    fetcher = Fetcher(RemoteImages(), resolve=local, public=lambda _: True)
+    fetcher = Fetcher(RemoteImageOptions(), resolve=local, public=lambda _: True)
     assert "not fetched from URLs here" in refused(fetcher, site.url("/a.png"))
     assert site.seen == []
 
@@ -203,7 +234,8 @@ def test_other_ports_must_be_allowed_too(site: Site):
         *("169.254.169.254", "100.64.0.1", "192.0.2.1", "198.18.0.1", "224.0.0.1", "240.0.0.1"),
         *("255.255.255.255", "::1", "::", "fe80::1", "fe80::1%eth0", "fc00::1", "ff02::1"),
         *("::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:7f00:1::", "64:ff9b::7f00:1"),
-        *("64:ff9b:1::a00:1", "2001:0:7f00:1::", "2001:db8::1", "not an address", ""),
+        *("64:ff9b:1::a00:1", "2001:0:7f00:1::", "2001:db8::1", "::127.0.0.1", "fec0::1"),
+        *("feff::1", "2130706433", "0177.0.0.1", "not an address", ""),
     ],
 )
 def test_addresses_that_are_not_public(address: str, site: Site):
@@ -212,7 +244,7 @@ def test_addresses_that_are_not_public(address: str, site: Site):
     async def resolve(host: str, port: int) -> list[str]:
         return ["93.184.216.34", address]
 
-    fetcher = Fetcher(RemoteImages(hosts=(f"{HOST}:{site.port}",)), resolve=resolve)
+    fetcher = Fetcher(RemoteImageOptions(hosts=(f"{HOST}:{site.port}",)), resolve=resolve)
     assert "not on the public internet" in refused(fetcher, site.url("/a.png"))
 
 
@@ -221,9 +253,11 @@ def test_addresses_that_are_public(address: str):
     assert is_public(address)
 
 
-def test_this_machine_is_refused_by_its_real_name(site: Site):
+def test_localhost_is_refused_with_the_real_resolver(site: Site):
     """With the real resolver: localhost may be on the list, and still is not public."""
-    fetcher = Fetcher(RemoteImages(hosts=(f"localhost:{site.port}", f"127.0.0.1:{site.port}")))
+    fetcher = Fetcher(
+        RemoteImageOptions(hosts=(f"localhost:{site.port}", f"127.0.0.1:{site.port}"))
+    )
     for host in ("localhost", "127.0.0.1"):
         assert "not on the public internet" in refused(fetcher, site.url("/a.png", host))
     assert site.seen == []
@@ -252,7 +286,9 @@ def test_a_redirect_to_an_allowed_name_with_a_private_address(site: Site):
     site.pages["/away"] = sends(b"", 307, location=f"http://inner.example:{site.port}/")
     hosts = (f"{HOST}:{site.port}", f"inner.example:{site.port}")
     fetcher = Fetcher(
-        RemoteImages(hosts=hosts), resolve=resolve, public=lambda address: address == "127.0.0.1"
+        RemoteImageOptions(hosts=hosts),
+        resolve=resolve,
+        public=lambda address: address == "127.0.0.1",
     )
     assert "not on the public internet" in refused(fetcher, site.url("/away"))
 
@@ -272,8 +308,8 @@ def test_a_redirect_to_an_allowed_name_with_a_private_address(site: Site):
         "http://images.example/\x00",
     ],
 )
-def test_urls_that_are_none(url: str):
-    fetcher = Fetcher(RemoteImages(hosts=("images.example",)), resolve=local)
+def test_invalid_urls_are_refused(url: str):
+    fetcher = Fetcher(RemoteImageOptions(hosts=("images.example",)), resolve=local)
     assert "URL" in refused(fetcher, url)
 
 
@@ -289,12 +325,12 @@ def test_urls_that_are_none(url: str):
         (lambda handler: None, "the connection failed"),
     ],
 )
-def test_what_is_no_image_in_time(site: Site, page: Callable[[Any], None], said: str):
+def test_bad_responses_are_refused(site: Site, page: Callable[[Any], None], said: str):
     site.pages["/x"] = page
     assert said in refused(site.fetcher(), site.url("/x"))
 
 
-def test_a_site_that_drips_is_given_up(site: Site):
+def test_a_site_that_sends_for_ever_is_given_up(site: Site):
     stopped = threading.Event()
 
     def drips(handler: BaseHTTPRequestHandler) -> None:
@@ -309,11 +345,11 @@ def test_a_site_that_drips_is_given_up(site: Site):
     stopped.set()
 
 
-def test_a_host_that_is_not_there():
+def test_a_host_that_does_not_resolve():
     async def resolve(host: str, port: int) -> list[str]:
         raise OSError("no such host")
 
-    fetcher = Fetcher(RemoteImages(hosts=("images.example",)), resolve=resolve)
+    fetcher = Fetcher(RemoteImageOptions(hosts=("images.example",)), resolve=resolve)
     assert "the connection failed" in refused(fetcher, "http://images.example/")
 
 
