@@ -105,7 +105,7 @@ def test_if_every_row_fails_so_does_the_command(data: Path, tmp_path: Path, run:
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT], ids=lambda s: s.name)
-def test_stopped_and_gone_on_with(data: Path, tmp_path: Path, run: Run, stop: Any) -> None:
+def test_an_interrupted_run_is_resumed(data: Path, tmp_path: Path, run: Run, stop: Any) -> None:
     """A reply takes 20 ms. The command is stopped once 3 rows are finished; what it left, whatever
     that is, and what is done afterwards make every row exactly once.
     """

@@ -119,7 +119,7 @@ def test_many_bad_rows_are_counted(folder: Path) -> None:
     )
 
 
-def test_nothing_left_is_an_error_even_if_bad_rows_may_be_skipped(folder: Path) -> None:
+def test_no_row_left_is_an_error_even_with_skip_bad(folder: Path) -> None:
     path = write(folder, row(answer=""))
     with pytest.raises(DataError, match=r"1 of 1 rows .* the answer is empty; no row is left"):
         load_rows(DataOptions(path=path, skip_bad=True))
@@ -133,14 +133,14 @@ def test_outside_paths_are_allowed_on_request(folder: Path) -> None:
     assert [r.open().images[0].size for r in rows] == [(40, 30), (40, 30)]
 
 
-def test_a_link_to_the_folder_itself_is_no_way_out(folder: Path) -> None:
+def test_a_link_to_the_folder_itself_counts_as_inside(folder: Path) -> None:
     write(folder, row())
     (folder.parent / "link").symlink_to(folder)
     rows = load_rows(DataOptions(path=str(folder.parent / "link" / "rows.jsonl")))
     assert rows[0].open().images[0].size == (40, 30)
 
 
-def test_a_broken_body_shows_when_it_is_opened(folder: Path) -> None:
+def test_a_broken_image_body_is_found_when_the_row_is_opened(folder: Path) -> None:
     """Noise, so that the pixels take kilobytes; the header of the half that is left is whole."""
     noise = Image.frombytes("RGB", (64, 64), random.Random(0).randbytes(64 * 64 * 3))
     buffer = io.BytesIO()

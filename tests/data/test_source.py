@@ -119,14 +119,14 @@ def test_metadata_keeps_what_is_small(folder: Path) -> None:
     assert load_rows(DataOptions(path=path))[0].metadata == {"counts": counts, "page": 4}
 
 
-def test_the_kind_of_the_options_is_for_rows_that_do_not_say_it(folder: Path) -> None:
+def test_the_kind_in_the_options_is_for_rows_without_one(folder: Path) -> None:
     path = write_jsonl(
         folder / "rows.jsonl", row("images/red.png"), row("images/red.png", kind="lucky")
     )
     assert [r.kind for r in load_rows(DataOptions(path=path, kind="weak"))] == ["weak", "lucky"]
 
 
-def test_a_repeated_id_gets_its_line(folder: Path) -> None:
+def test_a_repeated_id_gets_its_line_number_appended(folder: Path) -> None:
     same = row("images/red.png", id="a")
     path = write_jsonl(folder / "rows.jsonl", same, same, same)
     assert [r.id for r in load_rows(DataOptions(path=path))] == ["a", "a#2", "a#3"]

@@ -120,7 +120,7 @@ def test_saved_data_set_with_splits(tmp_path: Path) -> None:
     assert colours(load_rows(DataOptions(path=str(tmp_path / "saved")))) == [[RED]]
 
 
-def test_a_missing_column_is_said_once(tmp_path: Path) -> None:
+def test_a_missing_column_is_reported_once(tmp_path: Path) -> None:
     simple(cell(RED)).rename_column("answer", "label").save_to_disk(tmp_path / "saved")
     path = str(tmp_path / "saved")
     with pytest.raises(

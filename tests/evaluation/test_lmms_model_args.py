@@ -16,14 +16,14 @@ from visionthink.core.images import QWEN3_VL
 from visionthink.evaluation.lmms.model_args import ModelArgs
 
 
-def test_nothing_said_is_the_embedded_model():
+def test_the_default_is_the_embedded_model():
     options = ModelArgs.of({"batch_size": 1})
     assert (options.asked.name, options.asked.look, options.at_once) == ("auto", "auto", 1)
     engine = options.open()
     assert options.config(engine.about.model)["model"] == "mini"
 
 
-def test_a_server():
+def test_options_of_a_server():
     """Names and folders that look like numbers came as numbers."""
     given = {"pretrained": 7, "run": 2026, "base_url": "http://127.0.0.1:1/v1", "batch_size": 1}
     options = ModelArgs.of({**given, "grid": "qwen3-vl", "look": "low", "profile": "general"})
@@ -53,7 +53,7 @@ def test_a_server():
         ),
     ],
 )
-def test_wrong_options(given: dict[str, Any], said: str):
+def test_wrong_options_are_refused(given: dict[str, Any], said: str):
     with pytest.raises(UsageError) as caught:
         opened(given)
     assert str(caught.value).startswith(said)
