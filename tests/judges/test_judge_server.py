@@ -23,6 +23,7 @@ from judges.judging import (  # noqa: F401  (alone acts by itself)
 from visionthink.core.errors import JudgeError, UsageError
 from visionthink.judges import JudgeOptions, JudgeStats, Verdict, open_judge
 from visionthink.judges.llm_prompt import judge_messages
+from visionthink.mini import CHECKPOINTS
 
 USAGE = {"prompt_tokens": 300, "completion_tokens": 4}
 ONE, ZERO = says("Score: 1", usage=USAGE), says("Score: 0", usage=USAGE)
@@ -173,12 +174,10 @@ def test_the_key_is_neither_in_errors_nor_logs_nor_the_cache(bad, monkeypatch, c
     assert KEY[:-1] not in repr(judge.stats)
 
 
-def test_a_local_model_can_judge(monkeypatch):
+def test_a_local_model_can_judge():
     """The embedded one never says "Score:"; that it replied is enough here."""
-    from visionthink.mini import CHECKPOINTS
-
-    options = {"kind": "llm", "engine": "hf", "model": str(CHECKPOINTS / "mini")}
-    judge = open_judge(JudgeOptions(**options, retries=0, max_tokens=4))
+    model = str(CHECKPOINTS / "mini")
+    judge = open_judge(JudgeOptions(kind="llm", engine="hf", model=model, retries=0, max_tokens=4))
 
     async def run() -> str:
         try:
@@ -190,7 +189,7 @@ def test_a_local_model_can_judge(monkeypatch):
         return ""
 
     said = asyncio.run(run())
-    assert said.startswith(f"the judge {options['model']:.60} gave no verdict: its reply")
+    assert said.startswith(f"the judge {model:.60} gave no verdict: its reply")
     assert (judge.stats.calls, judge.stats.unreadable) == (1, 1)
     assert 1 <= judge.stats.completion_tokens <= 4
 

@@ -117,7 +117,7 @@ def command(
     judging = {"kind": judge_kind, "metric": metric, "base_url": judge_url, "model": judge_model}
     if judge_engine is not None:
         judging["engine"] = judge_engine
-    judge = open_judge(checked(JudgeOptions, judging, "--judge"))
+    judge = open_judge(checked(JudgeOptions, judging, "judge"))
     names = ("format", "split", "limit", "skip_bad", "sets")
     options = _data_options(data, **{name: others.pop(name) for name in names})
     rows = load_rows(options)
