@@ -290,7 +290,7 @@ def test_a_judge_may_decide(data: Path, tmp_path: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["mini"], 2, "--out RUN is missing: the folder that the run leaves its files in"),
+        (["mini"], 2, "--out RUN is missing: the folder for the files of the run"),
         (["mini", "--estimate", "--resume"], 2, "--out RUN is missing"),
         (["mini", "--estimate", "--policy", "low"], 2, "--estimate chooses its own policies"),
         (["mini", "--out", "OUT", "--retry-failed"], 2, "--retry-failed goes with --resume"),
