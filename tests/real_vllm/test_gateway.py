@@ -21,8 +21,7 @@ from serving.gateway_process import Gateway, gateway, wait_for
 from serving.gateways import image_part, request, user
 from visionthink.core.episode import run_episode
 from visionthink.core.types import Episode, Example, LookMode
-from visionthink.mini.shipped import load_samples
-from visionthink.mini.world import make_example
+from visionthink.mini.world import load_samples, make_example
 
 pytestmark = [
     pytest.mark.vllm,

@@ -13,7 +13,7 @@ import pytest
 import visionthink
 from visionthink.core.errors import UsageError
 from visionthink.core.images import QWEN3_VL
-from visionthink.evaluation.lmms.options import ModelArgs
+from visionthink.evaluation.lmms.model_args import ModelArgs
 
 
 def test_nothing_said_is_the_embedded_model():
@@ -44,7 +44,10 @@ def test_a_server():
         ({"base_url": "http://h/v1", "dtype": "float16"}, "--model_args: dtype goes without base"),
         ({"policy": "fast"}, "there is no policy 'fast'"),
         ({"policy": "oracle"}, "--model_args: policy oracle asks no model; run low and high"),
-        ({"policy": "low", "look": "low"}, "--model_args: a policy says its look and profile"),
+        (
+            {"policy": "low", "look": "low"},
+            "--model_args: give policy, or look and profile, not both",
+        ),
     ],
 )
 def test_wrong_options(given: dict[str, Any], said: str):

@@ -1,4 +1,4 @@
-"""Judging a file of predictions: read all rows, judge them, write all of them or nothing."""
+"""Judging a file of predictions: read all rows, judge them, write all or nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIELDS = ("id", "question", "answer", "prediction")
 
 @dataclass(frozen=True)
 class Judged:
-    """A row, and its verdict or why there is none."""
+    """A row with its verdict, or with the reason why there is no verdict."""
 
     row: dict[str, Any]
     verdict: Verdict | None
@@ -36,7 +36,8 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
     """The rows of a JSONL file; blank lines are skipped.
 
     Raises:
-        DataError: it cannot be read, holds no row, or a row is not as FIELDS want it.
+        DataError: it cannot be read, holds no row, or a row has no value of the right type in one
+            of `FIELDS`.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
@@ -51,42 +52,42 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
             row, problem = _row(line)
             rows.append(row)
             if problem:
-                problems.append(f"row {number} {problem}")
+                problems.append(f"row {number}: {problem}")
     if problems:
         more = f" (and {len(problems) - 1} more rows)" if len(problems) > 1 else ""
         raise DataError(f"{path}: {problems[0]}{more}; rows need {', '.join(FIELDS)}")
     if not rows:
-        raise DataError(f"{path} holds no rows; one JSON object a line is wanted")
+        raise DataError(f"{path} holds no rows; expected one JSON object a line")
     return rows
 
 
 def _row(line: str) -> tuple[dict[str, Any], str]:
-    """The object on a line, and what is wrong with it, if anything."""
+    """The object on a line, and what is wrong with it ("" if nothing)."""
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
-        return {}, "is not JSON"
+        return {}, "this is not JSON"
     if not isinstance(value, dict):
-        return {}, f"is not an object but {type(value).__name__}"
+        return {}, f"expected a JSON object, got {type(value).__name__}"
     row = cast(dict[str, Any], value)
     if missing := [name for name in FIELDS if name not in row]:
-        return row, f"has no {missing[0]}"
+        return row, f"{missing[0]} is missing"
     answers = row["answer"] if isinstance(row["answer"], list) else [row["answer"]]
     for name, values in {**row, "answer": answers}.items():
         if name == "id" and type(values) not in (str, int):
-            return row, f"has an id that is neither text nor a whole number: {values!r:.40}"
+            return row, f"id must be text or a whole number; got {values!r:.40}"
         texts = values if name == "answer" else [values]
         if name in FIELDS[1:] and not all(isinstance(text, str) for text in texts):
-            return row, f"has a {name} that is not text: {row[name]!r:.40}"
+            return row, f"{name} must be text; got {row[name]!r:.40}"
     if not any(answer.strip() for answer in answers):
-        return row, "has an empty answer"
+        return row, "answer is empty"
     return row, ""
 
 
 async def judge_rows(
     judge: Judge, rows: Sequence[dict[str, Any]], *, workers: int, done: Callable[[], None]
 ) -> list[Judged]:
-    """Judge all rows, `workers` at a time; `done` is called after each. Same order as given."""
+    """Judge all rows in the order given, `workers` at a time; `done` is called after each."""
     judged: list[Judged | None] = [None] * len(rows)
 
     async def work(item: tuple[int, dict[str, Any]]) -> None:
@@ -106,28 +107,28 @@ async def judge_rows(
 
 
 class Output:
-    """A JSONL file that appears whole or not at all, in place of one that was there.
+    """A JSONL file that is written whole or not at all; it replaces a file of that name.
 
-    Opened before the work starts, so that a path that cannot be written costs no verdict.
+    Opened before the work starts, so that no verdict is lost to a path that cannot be written.
 
     Raises:
-        UsageError: it is no file.
-        RunError: it cannot be written.
+        UsageError: the path is not that of a regular file.
+        RunError: the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path.resolve()  # what a link points to is replaced, not the link
         self._part = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
         if path.exists() and not path.is_file():  # root could replace a device such as /dev/full
-            what = "a folder" if path.is_dir() else "no regular file"
-            raise UsageError(f"{path} is {what}; name a file to write")
+            what = "a folder" if path.is_dir() else "not a regular file"
+            raise UsageError(f"{path} is {what}; expected a file to write")
         try:
             self._part.touch()
         except OSError as error:
             raise RunError(f"{path} cannot be written: {error.strerror}") from error
 
     def write(self, records: Sequence[dict[str, Any]]) -> None:
-        """Write all records and put the file in its place. Raises RunError."""
+        """Write all records and put the file in place. Raises RunError."""
         try:
             with self._part.open("w", encoding="utf-8") as file:
                 for record in records:

@@ -11,7 +11,8 @@ from typing import Any
 
 from visionthink.core.errors import DataError, ImageError
 from visionthink.core.images import Limits
-from visionthink.data.images import (
+from visionthink.data.data_options import DataOptions
+from visionthink.data.image_refs import (
     DATA_URL,
     FileImage,
     ImageRef,
@@ -20,7 +21,6 @@ from visionthink.data.images import (
     data_url_bytes,
     file_problem,
 )
-from visionthink.data.options import DataOptions
 from visionthink.data.rows import Row, Rows
 from visionthink.data.validate import Gatherer, Refusal, image_path, image_refusal, make_row
 

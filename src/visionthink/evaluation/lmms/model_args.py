@@ -1,4 +1,4 @@
-"""What `--model_args` may say, and how a task's generation settings are read."""
+"""The options in `--model_args`, and how a task's generation settings are read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from visionthink.settings import checked
 class ModelArgs(
     BaseModel, extra="forbid", frozen=True, coerce_numbers_to_str=True, protected_namespaces=()
 ):
-    """The options in `--model_args`, and those that lmms-eval adds by itself.
+    """The options in `--model_args`, and those that lmms-eval adds itself.
 
     Attributes:
         pretrained: folder or hub id of a checkpoint, or the name that a server serves; default:
@@ -28,16 +28,16 @@ class ModelArgs(
         grid: how a served model cuts images; default: by its name.
         look: auto, low or high.
         profile: prompts; default: those that the checkpoint names, else agent.
-        policy: in place of both, one of `evaluation.policies` that asks the model: fastv:..., say.
-        max_turns: replies of an episode.
+        policy: in place of both, one of `evaluation.policies` that asks the model, as fastv:0.5.
+        max_turns: replies of an episode; default: as many as the profile says.
         seed: of sampling, where a task samples.
-        thought_tokens: length of a reply beyond the task's max_new_tokens, which is meant for the
+        thought_tokens: tokens of a reply beyond the task's max_new_tokens, which are meant for the
             answer alone and would cut off the thoughts before it. 0: the task's limit as it is.
-        run: folder that keeps every episode; a run that broke off goes on with it.
-        gallery: of the first so many samples of each task the images are kept there.
-        num_concurrent: episodes at once where a server replies.
-        max_failures: so many failures in a row end the run; 0: none do.
-        batch_size: episodes at once where transformers reply (lmms-eval's --batch_size).
+        run: folder that keeps every episode; an interrupted run continues with it.
+        gallery: of how many first samples of each task the images are kept there.
+        num_concurrent: episodes at once with a server.
+        max_failures: how many failures in a row end the run; 0: never.
+        batch_size: episodes at once with transformers (lmms-eval's --batch_size).
         max_batch_size: not used.
         device, dtype, max_pixels, trust_remote_code: see `engines.hf`.
     """
@@ -70,17 +70,17 @@ class ModelArgs(
 
     @property
     def asked(self) -> Policy:
-        """Who answers; auto unless said otherwise.
+        """Who answers; default: auto.
 
         Raises:
-            UsageError: there is no such policy, or it asks nobody.
+            UsageError: there is no such policy, or it asks no model.
         """
         if self.policy is None:
             look = self.look or "auto"
             name = look if self.profile is None else f"{look}:{self.profile}"
             return Policy(name, look, self.profile)
         if self.look or self.profile:
-            raise UsageError("--model_args: a policy says its look and profile: give it or these")
+            raise UsageError("--model_args: give policy, or look and profile, not both")
         policy = parse_policy(self.policy)
         if not isinstance(policy, Policy):
             raise UsageError(f"--model_args: policy {policy.name} asks no model; run low and high")
@@ -88,7 +88,7 @@ class ModelArgs(
 
     @property
     def at_once(self) -> int:
-        """How many episodes run together."""
+        """How many episodes run at once."""
         return self.batch_size if self.base_url is None else self.num_concurrent
 
     def open(self) -> Engine:
@@ -107,8 +107,8 @@ class ModelArgs(
         served = self.base_url is not None
         for name, value in (for_hf if served else for_server).items():
             if value is not None:
-                wanted = "goes without base_url" if served else "needs base_url"
-                raise UsageError(f"--model_args: {name} {wanted}")
+                problem = "does not go with base_url" if served else "needs base_url"
+                raise UsageError(f"--model_args: {name} {problem}")
         options: dict[str, Any] = for_server if served else {**for_hf, "device": self.device}
         given = {name: value for name, value in options.items() if value is not None}
         if not served:
@@ -116,7 +116,7 @@ class ModelArgs(
         return open_engine(self.pretrained, base_url=self.base_url, **given)
 
     def config(self, model: str) -> dict[str, Any]:
-        """What a run folder is for; another run must agree in it to go on there."""
+        """The config of the run folder, which a resumed run must share."""
         return {
             "lmms_eval": True,
             "model": model,
@@ -127,10 +127,10 @@ class ModelArgs(
         }
 
     def sampling(self, generation: Mapping[str, Any], sample: str) -> Sampling:
-        """How replies about a sample are drawn, by the task's `generation_kwargs`.
+        """How replies about a sample are sampled, by the task's `generation_kwargs`.
 
-        `until` is not looked at: a reply ends where the model ends it, and the blank line that
-        tasks stop at by default may stand between thoughts. Each sample has a seed of its own.
+        `until` is ignored: a reply ends where the model ends it, and the blank line at which tasks
+        stop by default may stand between thoughts. Each sample has a seed of its own.
         """
         greedy = generation.get("do_sample") is False
         return Sampling(
