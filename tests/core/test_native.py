@@ -8,6 +8,7 @@ import json
 import pytest
 from PIL import Image
 
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import UsageError
 from visionthink.core.format import format_valid
@@ -109,11 +110,12 @@ def test_what_the_model_said_is_sent_back_with_the_one_call_that_counts():
     assert said(PROFILES["agent"], reply) == Message("assistant", (text(GOOD),))
 
 
-class Server:
+class Server(Engine):
     """An engine that takes tools; each reply is text and calls."""
 
-    takes_tools = True
-    model, grid, shape, profile = "server", QWEN2_5_VL, None, "native"
+    @property
+    def about(self) -> EngineInfo:
+        return EngineInfo("server", QWEN2_5_VL, profile="native", takes_tools=True)
 
     def __init__(self, *replies: tuple[str, tuple[Call, ...]]) -> None:
         self._replies = iter(replies)
@@ -122,9 +124,6 @@ class Server:
         content, calls = next(self._replies)
         rendered = "".join(map(text, calls))
         return Completion(content + rendered, "stop", Usage(1, 1), calls=calls)
-
-    async def close(self) -> None:
-        pass
 
 
 def ask(engine: Server, max_turns: int = 2) -> Episode:

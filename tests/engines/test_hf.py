@@ -43,7 +43,7 @@ def picture(seed: int, size: tuple[int, int] = (128, 96)) -> Picture:
 
 
 def first_messages(engine: HFEngine, original: Picture, question: str = "what?") -> list[Message]:
-    return list(protocol.opening(MINI, [half_view(original, engine.grid)], question))
+    return list(protocol.opening(MINI, [half_view(original, engine.about.grid)], question))
 
 
 def second_messages(first: list[Message], reply: Completion, original: Picture) -> list[Message]:
@@ -235,7 +235,7 @@ def test_the_grid_counts_what_the_prompt_holds(checkpoint: Checkpoint) -> None:
     engine = HFEngine(checkpoint)
     original = picture(26, (321, 77))
     prompt = build_prompt(protocol.opening(MINI, [original], "?"), checkpoint)
-    columns, rows = engine.grid.cells(original.size)
+    columns, rows = engine.about.grid.cells(original.size)
     assert prompt.ids.count(checkpoint.image_id) == columns * rows
 
 

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from PIL import Image
 
+from visionthink.core.engine import EngineInfo
 from visionthink.core.errors import EngineError
 from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Picture
 from visionthink.core.types import Completion, Message, Sampling, Usage
@@ -91,9 +92,4 @@ def test_a_closed_engine_refuses():
 
 def test_what_the_engine_says_about_itself():
     engine = ScriptedEngine([], model="m", grid=QWEN3_VL, profile="mini")
-    assert (engine.model, engine.grid, engine.shape, engine.profile) == (
-        "m",
-        QWEN3_VL,
-        None,
-        "mini",
-    )
+    assert engine.about == EngineInfo("m", QWEN3_VL, None, "mini")

@@ -130,7 +130,7 @@ def _during(
 ) -> AbstractContextManager[Any]:
     if method is None:
         return nullcontext()
-    return Pruning(method, checkpoint, first_look_only=False).during(prompt, 0)
+    return Pruning(method, first_look_only=False).during(checkpoint, prompt, 0)
 
 
 def hooks_in(model: torch.nn.Module) -> int:

@@ -36,7 +36,7 @@ def command(
     asked: tuple[str, ...],
     look: LookMode,
     profile: str | None,
-    max_turns: int,
+    max_turns: int | None,
     max_tokens: int,
     temperature: float,
     seed: int,
@@ -76,11 +76,11 @@ def command(
         if episode.model in EMBEDDED:
             click.echo(f"model        {episode.model}: {EMBEDDED_HINT}", err=True)
         for size in dict.fromkeys(picture.size for picture in pictures):
-            if math.prod(size) > model.grid.max_pixels:
-                width, height = model.grid.seen_size(size)
+            if math.prod(size) > model.about.grid.max_pixels:
+                width, height = model.about.grid.seen_size(size)
                 click.echo(
                     f"shrunk       {size[0]:,} x {size[1]:,} px to {width:,} x {height:,}: the "
-                    f"model sees at most {model.grid.max_pixels:,} px of an original",
+                    f"model sees at most {model.about.grid.max_pixels:,} px of an original",
                     err=True,
                 )
         click.echo(transcript(episode), err=True)

@@ -19,7 +19,7 @@ from typing import Any
 from visionthink.core.engine import Engine
 from visionthink.core.errors import ImageError, RunError, UsageError
 from visionthink.core.images import DEFAULT_LIMITS
-from visionthink.data.images import ImageRef
+from visionthink.data.image_refs import ImageRef
 from visionthink.data.labelling import LABELS, Labelled, Rollouts, Score, label_rows
 from visionthink.data.rows import Row
 from visionthink.runs.files import Lock, append_line, mend_lines, replacing

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import EngineError, MissingExtraError, ServerError, UsageError
 from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid
 from visionthink.core.types import Completion, Message, Part, Sampling
@@ -52,13 +53,13 @@ class _Connection:
     slots: asyncio.Semaphore
 
 
-class OpenAIEngine:
+class OpenAIEngine(Engine):
     """Replies from the server at `base_url`, which usually ends in /v1.
 
     Nothing is asked of the server before it is needed. Without `model` the server must serve
     exactly one; without `grid`, `qwen3` or `qwen2` in the model's name decides, then in the `root`
-    field of the server's model list (vLLM's path of the weights), then Qwen2.5-VL is assumed. The
-    properties `model` and `grid` block while they ask the server.
+    field of the server's model list (vLLM's path of the weights), then Qwen2.5-VL is assumed.
+    `about` blocks while it asks the server for what is missing.
 
     Args:
         base_url: http or https.
@@ -77,8 +78,6 @@ class OpenAIEngine:
         UsageError: the URL, the key or a number is not usable.
         MissingExtraError: the `openai` package is not installed.
     """
-
-    takes_tools = True
 
     def __init__(
         self,
@@ -117,20 +116,11 @@ class OpenAIEngine:
         self._closed = False
 
     @property
-    def model(self) -> str:
-        return self._model or self._wait(self._find_model())
-
-    @property
-    def grid(self) -> Grid:
-        return self._grid or self._wait(self._find_grid())
-
-    @property
-    def shape(self) -> None:
-        """Servers do not tell the sizes of a model."""
-
-    @property
-    def profile(self) -> str | None:
-        return self._profile
+    def about(self) -> EngineInfo:
+        """The model; servers do not give its sizes. Raises as `generate`."""
+        model = self._model or self._wait(self._find_model())
+        grid = self._grid or self._wait(self._find_grid())
+        return EngineInfo(model, grid, profile=self._profile, takes_tools=True)
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """Reply to `messages`; `seconds` includes the wait for a slot and all tries.
@@ -194,7 +184,7 @@ class OpenAIEngine:
         return read_reply(self._server, reply, time.perf_counter() - begin)
 
     async def look_up(self) -> None:
-        """See that the server is there and has the model; `model` and `grid` do not block then.
+        """Check that the server is there and has the model; `about` does not block afterwards.
 
         A server that does not list its models is there if a model was named.
 
@@ -211,8 +201,7 @@ class OpenAIEngine:
         name = self._model or await self._find_model()
         if name not in served:
             raise ServerError(f"{self._server} has no model {name!r}; it has {names([*served])}")
-        if self._grid is None:
-            await self._find_grid()
+        self._grid = self._grid or _grid_named(name, served[name])
 
     async def close(self) -> None:
         """End what is under way, and close all connections."""
@@ -289,25 +278,26 @@ class OpenAIEngine:
 
     async def _find_model(self) -> str:
         """Requests that start together may each ask; one lock would queue them on a dead server."""
-        served = list(await self._models())
+        served = await self._models()
         if len(served) != 1:
             raise UsageError(
                 f"{self._server} serves {len(served)} models; name the one to use: "
-                f"{names(served) or '(none)'}"
+                f"{names([*served]) or '(none)'}"
             )
-        self._model = served[0]
+        (self._model,) = served
+        self._grid = self._grid or _grid_named(self._model, served[self._model])
         return self._model
 
     async def _find_grid(self) -> Grid:
         name = self._model or await self._find_model()
-        grid = _family_grid(name)
-        if grid is None:
+        root = ""
+        if self._grid is None and _family_grid(name) is None:
             try:
-                grid = _family_grid((await self._models()).get(name, ""))
+                root = (await self._models()).get(name, "")
             except ServerError as error:
                 if error.status not in NO_MODEL_LIST:
                     raise
-        self._grid = grid or QWEN2_5_VL
+        self._grid = self._grid or _grid_named(name, root)
         return self._grid
 
     def _wait(self, find: Coroutine[Any, Any, T]) -> T:
@@ -385,6 +375,11 @@ def _payload_part(part: Part) -> dict[str, Any]:
     if isinstance(part, str):
         return {"type": "text", "text": printable(part)}
     return {"type": "image_url", "image_url": {"url": part.data_url()}}
+
+
+def _grid_named(model: str, root: str) -> Grid:
+    """The grid of the family that a model's name gives away, else the path of its weights."""
+    return _family_grid(model) or _family_grid(root) or QWEN2_5_VL
 
 
 def _family_grid(name: str) -> Grid | None:

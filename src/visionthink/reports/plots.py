@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from visionthink.core.rewards import DEFAULT_THETA
+from visionthink.core.rewards import FORMER_NAMES, RULES
 from visionthink.reports.curves import Histogram, Line, bin_width, line, r_histogram
 from visionthink.reports.grouping import is_number
 from visionthink.reports.plotting import (
@@ -311,12 +311,13 @@ def _heat_map(ax: Axes, histogram: Histogram, largest: float) -> Any:
 def _theta(of_group: Group) -> float | None:
     """The threshold of the control penalty, where the runs have a rule that looks at it."""
     last = {key.rpartition(".")[2]: value for key, value in of_group.runs[0].config.items()}
-    rule: Any = last.get("rule", "paper")
+    rule = str(last.get("rule", "paper"))
+    rule = FORMER_NAMES.get(rule, rule)
     theta: Any = last.get("theta")
     if rule in ("none", "search-r1"):
         return None
-    if theta is None:
-        theta = DEFAULT_THETA.get(rule)
+    if theta is None and rule in RULES:
+        theta = RULES[rule].theta
     return float(theta) if is_number(theta) else None
 
 
