@@ -19,7 +19,7 @@ from visionthink.core.protocol import profile_for
 from visionthink.core.rewards import FORMER_NAMES, RULES, RewardSettings
 from visionthink.data.source import DataOptions
 from visionthink.judges import JudgeOptions
-from visionthink.mini import CHECKPOINTS
+from visionthink.mini import CHECKPOINTS, check_model_name
 from visionthink.runs.folder import CONFIG, RunFolder
 from visionthink.settings import apply_sets, checked, did_you_mean, read_yaml
 from visionthink.training.arguments import (
@@ -101,6 +101,12 @@ class ModelOptions(Options):
         description="eager, sdpa, flash_attention_2, …; default: chosen by transformers.",
     )
     freeze_vision: bool = Field(default=False, description="Do not train the vision tower.")
+
+    @field_validator("name")
+    @classmethod
+    def _not_misspelt(cls, value: str) -> str:
+        check_model_name(value)
+        return value
 
     @property
     def source(self) -> str:
