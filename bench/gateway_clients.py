@@ -98,7 +98,7 @@ class BareClient(Client):
         text, first = await self._reply(messages)
         turns = [first]
         if CALL[0] in text:
-            assert RULES.tool_response is not None
+            assert RULES.tool_response
             shown = parts_of(RULES.tool_response, image_part(data))
             messages += [
                 {"role": "assistant", "content": text},

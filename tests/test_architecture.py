@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "runs": {"core"},
     # layer 1
     "engines": {"core"},
-    "judges": {"core", "engines"},
+    "judges": {"core", "engines", "settings"},
     "data": {*BASE, "mini"},  # the embedded world is one of the sources
     "pruning": {"core"},
     "mini": {"core", "engines"},
@@ -60,7 +60,7 @@ TORCH_FILES = {"cli/doctor.py"}  # it reports which device torch finds
 
 HEAVY = {
     *("torch", "transformers", "openai", "sklearn", "pydantic", "datasets", "trl", "matplotlib"),
-    *("fastapi", "starlette", "uvicorn", "prometheus_client", "h11"),
+    *("fastapi", "starlette", "uvicorn", "prometheus_client", "aiohttp"),
 }
 
 TAG_FILES = {"core/protocol.py", "mini/tokenizer.py"}

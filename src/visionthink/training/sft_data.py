@@ -18,9 +18,9 @@ from typing import Any, Literal
 import torch
 
 from visionthink.core import protocol
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import DataError, UsageError
-from visionthink.core.images import Grid
 from visionthink.core.profiles import Profile, Tagged
 from visionthink.core.protocol import Answer, Request
 from visionthink.core.types import Completion, Message, Sampling, Usage
@@ -127,29 +127,16 @@ def written_replies(
     return request, protocol.direct_reply(thoughts.after, text)
 
 
-class ReplayEngine:
-    """An `Engine` that gives the written replies of one lesson, each with its end of turn."""
+class ReplayEngine(Engine):
+    """Gives the written replies of one lesson, each with its end of turn. No FLOPs are counted."""
 
     def __init__(self, replies: Sequence[str], checkpoint: Checkpoint) -> None:
         self._replies = iter(replies)
         self._checkpoint = checkpoint
 
     @property
-    def model(self) -> str:
-        return self._checkpoint.name
-
-    @property
-    def grid(self) -> Grid:
-        return self._checkpoint.grid
-
-    @property
-    def shape(self) -> None:
-        """No FLOPs are counted: nothing is computed."""
-        return
-
-    @property
-    def profile(self) -> str | None:
-        return self._checkpoint.profile
+    def about(self) -> EngineInfo:
+        return EngineInfo(self._checkpoint.name, self._checkpoint.grid)
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """The next written reply."""
@@ -157,9 +144,6 @@ class ReplayEngine:
         end = tokenizer.convert_tokens_to_ids("<|im_end|>")
         ids = (*tokenizer(reply, add_special_tokens=False)["input_ids"], end)
         return Completion(reply, "stop", Usage(0, len(ids)), token_ids=ids)
-
-    async def close(self) -> None:
-        """Nothing is held."""
 
 
 def replay(lesson: Lesson, profile: Profile, checkpoint: Checkpoint) -> Packed:
