@@ -106,7 +106,7 @@ def test_nothing_heavy_is_loaded():
     [
         (("--model", "Qwen2.5-VL-8B"), 2, "did you mean Qwen/Qwen2.5-VL-7B-Instruct"),
         (("--model", "./nothing"), 1, "there is no config.json in 'nothing'"),
-        (("--image-size", "big"), 2, "wants WIDTHxHEIGHT or WIDTHxHEIGHT:COUNT"),
+        (("--image-size", "big"), 2, "must be WIDTHxHEIGHT or WIDTHxHEIGHT:COUNT"),
         (("--image-size", "0x10"), 2, "got '0x10'"),
         (("--image-size", "10x10:0"), 2, "got '10x10:0'"),
         (("--image-size", "9000x9"), 1, "a longer strip than 200:1"),
