@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.outcome import Run
-from visionthink.api import EMBEDDED
+from visionthink.mini import EMBEDDED
 
 FINDINGS = [
     *("python", "visionthink", "hf", "openai", "data", "train", "report", "serve", "mini"),

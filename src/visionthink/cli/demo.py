@@ -9,10 +9,10 @@ from pathlib import Path
 
 import click
 
-from visionthink.api import EMBEDDED, open_engine
+from visionthink.api import open_engine
 from visionthink.core.episode import run_episode
 from visionthink.core.types import Episode
-from visionthink.mini import DEFAULT_CHECKPOINT
+from visionthink.mini import DEFAULT_CHECKPOINT, EMBEDDED
 from visionthink.mini.world import load_samples
 from visionthink.reports.page import save_page
 from visionthink.reports.picture import save_picture
