@@ -1,4 +1,4 @@
-"""Which runs belong together, what they are called, and what they come to: means over seeds.
+"""Which runs belong together, what they are called, and means over them.
 
 Runs whose configs differ in nothing but seeds, places, and what is kept of them make a *group*.
 """
@@ -18,11 +18,13 @@ from visionthink.core.means import mean, stderr
 
 _APART = {
     *("seed", "seeds", "data_seed"),
-    *("out", "output_dir", "logging_dir", "run_name", "resume"),
+    *("out", "output_dir", "logging_dir", "run_name", "resume", "report_to"),
     *("save_steps", "save_total_limit", "logging_steps", "samples_per_step", "gallery"),
 }
 """Last parts of config keys in which the runs of a group may differ."""
 _LABEL = 44
+_NUMBER = re.compile(r"[-_./ ]*(seed|(?<![a-z])s)?[-_./ ]*\d*$|\d+$")
+"""The end of a name that runs have in common up to their seeds."""
 
 
 class Run(Protocol):
@@ -39,15 +41,18 @@ R = TypeVar("R", bound=Run)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over `n` runs and its standard error; of a single run, that which it has itself."""
+    """A mean over `n` runs and its standard error; of a single run, that of its samples."""
 
     mean: float
     stderr: float | None
     n: int
 
+    def to_json(self) -> dict[str, Any]:
+        return {"mean": self.mean, "stderr": self.stderr, "n": self.n}
+
 
 def over_runs(values: Sequence[float]) -> Estimate | None:
-    """The mean of values, one a run or a sample, and its standard error; None of no values."""
+    """The mean of values, one a run, and its standard error; None of no values."""
     average = mean(values)
     return None if average is None else Estimate(average, stderr(values), len(values))
 
@@ -63,30 +68,34 @@ def is_number(value: object) -> TypeGuard[float]:
 
 
 def named(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, str]]:
-    """Folders and what they are called; one that is given twice is there once."""
+    """Folders and their names: the last parts of their paths, as many as tell them apart. A folder
+    that is given twice is there once.
+    """
     found = {Path(path).resolve(): Path(path) for path in paths}
-    return list(zip(found.values(), _names(list(found)), strict=True))
-
-
-def _names(paths: Sequence[Path]) -> list[str]:
-    """The last parts of paths, as many as make them differ."""
-    for count in range(1, max((len(path.parts) for path in paths), default=1) + 1):
-        found = ["/".join(path.parts[-count:]) for path in paths]
-        if len(set(found)) == len(found):
-            return found
-    return [str(path) for path in paths]
+    longest = max((len(path.parts) for path in found), default=1)
+    names = [str(path) for path in found]
+    for parts in range(1, longest + 1):
+        short = ["/".join(path.parts[-parts:]) for path in found]
+        if len(set(short)) == len(short):
+            names = short
+            break
+    return list(zip(found.values(), names, strict=True))
 
 
 # Groups
 
 
-def together(runs: Sequence[R]) -> list[tuple[str, tuple[R, ...]]]:
-    """Groups in the order of their first runs, each with a label: what the groups differ in."""
+def together(runs: Sequence[R], *, by_config: bool = False) -> list[tuple[str, tuple[R, ...]]]:
+    """Groups in the order of their first runs, each with a label that no other group has.
+
+    The label is what the names of a group's runs have in common; with `by_config` it is the values
+    of the config keys in which the groups differ, where these are short.
+    """
     found: dict[str, list[R]] = {}
     for run in runs:
         found.setdefault(json.dumps(_essence(run), sort_keys=True), []).append(run)
-    members = [tuple(of_group) for of_group in found.values()]
-    return list(zip(_labels(members), members, strict=True))
+    members = [tuple(group) for group in found.values()]
+    return list(zip(_labels(members, by_config), members, strict=True))
 
 
 def _essence(run: Run) -> dict[str, Any]:
@@ -100,27 +109,28 @@ def differing(runs: Iterable[Run]) -> list[str]:
     return [key for key in keys if len({value_text(config, key) for config in configs}) > 1]
 
 
-def _labels(members: Sequence[Sequence[Run]]) -> list[str]:
-    firsts = [of_group[0] for of_group in members]
+def _labels(members: Sequence[Sequence[Run]], by_config: bool) -> list[str]:
+    firsts = [group[0] for group in members]
     keys = differing(firsts)
-    said = [
+    by_names = [_common([run.name for run in group]) for group in members]
+    by_values = [
         ", ".join(f"{key.rpartition('.')[2]} {value_text(run.config, key)}" for key in keys)
         for run in firsts
     ]
-    if len(firsts) <= 1 or len(set(said)) < len(said) or max(map(len, said)) > _LABEL:
-        said = [_common([run.name for run in of_group]) for of_group in members]
-    if len(set(said)) < len(said):
-        said = [run.name for run in firsts]
-    return said
+    short = all(0 < len(label) <= _LABEL for label in by_values)
+    for labels in (by_values, by_names) if by_config and short else (by_names,):
+        if len(set(labels)) == len(labels):
+            return labels
+    return [run.name for run in firsts]
 
 
-def _common(found: Sequence[str]) -> str:
+def _common(names: Sequence[str]) -> str:
     """What the names begin with, without the number or seed that tells them apart."""
-    if len(found) == 1:
-        return found[0]
-    first, last = min(found), max(found)
+    if len(names) == 1:
+        return names[0]
+    first, last = min(names), max(names)
     same = next((n for n in range(len(first)) if first[n] != last[n : n + 1]), len(first))
-    return re.sub(r"[-_./ ]+(seed|s)?\d*$|\d+$", "", first[:same]) or found[0]
+    return _NUMBER.sub("", first[:same]) or names[0]
 
 
 def value_text(config: Mapping[str, Any], key: str) -> str:
