@@ -40,11 +40,11 @@ class Part:
 
 
 PARTS: dict[str, Part] = {
-    "mini": Part({"ours": ("reward.rule=ours",)}, "reward.rule", seeds=3, common=()),
+    "mini": Part({"rates": ("reward.rule=rates",)}, "reward.rule", seeds=3, common=()),
     "rule": Part(
         {
             name: (f"reward.rule={name}",)
-            for name in ("none", "search-r1", "released", "ours", "paper")
+            for name in ("none", "search-r1", "released", "rates", "paper")
         },
         "reward.rule",
     ),
@@ -56,7 +56,7 @@ PARTS: dict[str, Part] = {
         "reward.theta",
     ),
     "lucky": Part(
-        {name: (*LUCKY, f"reward.rule={name}") for name in ("paper", "ours", "search-r1")},
+        {name: (*LUCKY, f"reward.rule={name}") for name in ("paper", "rates", "search-r1")},
         "reward.rule",
     ),
     "start": Part({"mini-sft": ("model.name=mini-sft",)}, "model.name", beside=("rule/ours",)),

@@ -49,7 +49,7 @@ def test_embedded_models_go_by_their_names_and_not_by_where_they_are_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     save_qwen2_5_vl(tmp_path / "mini")
-    monkeypatch.setattr("visionthink.facade.CHECKPOINTS", tmp_path)
+    monkeypatch.setattr("visionthink.api.CHECKPOINTS", tmp_path)
     assert open_engine(device="cpu").model == "mini"
     assert open_engine(tmp_path / "mini", device="cpu").model == str(tmp_path / "mini")
 
@@ -57,7 +57,7 @@ def test_embedded_models_go_by_their_names_and_not_by_where_they_are_installed(
 def test_a_bad_question_is_refused_before_a_model_is_loaded(
     image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("visionthink.facade.open_engine", lambda *_, **__: pytest.fail("loaded"))
+    monkeypatch.setattr("visionthink.api.open_engine", lambda *_, **__: pytest.fail("loaded"))
     with pytest.raises(UsageError, match="empty"):
         ask(image, " ")
 

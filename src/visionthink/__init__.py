@@ -48,7 +48,7 @@ _HOMES = {
     ),
     "core.images": ("Grid", "Limits", "Picture", "half_view", "open_picture", "visual_tokens"),
     "core.types": ("Episode", "Example", "Message", "Sampling", "StopReason", "Turn", "Usage"),
-    "facade": ("ask", "open_engine"),
+    "api": ("ask", "open_engine"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -97,7 +97,7 @@ def ask(
     model: str | os.PathLike[str] | None = None,
     look: LookMode = "auto",
     profile: str | None = None,
-    max_turns: int = 2,
+    max_turns: int | None = None,
     sampling: Sampling | None = None,
     limits: Limits | None = None,
 ) -> Episode:

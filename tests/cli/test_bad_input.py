@@ -146,7 +146,7 @@ def test_odd_questions(case: str, good: Path, script: Path, run: Run) -> None:
 
 OPTIONS = {
     "unknown profile": (("--profile", "nonsense"), "'nonsense' is not one of"),
-    "profile that cannot request": (("--profile", "general"), "cannot request the original"),
+    "profile that cannot request": (("--profile", "general"), "cannot request another look"),
     "unknown look": (("--look", "sideways"), "'sideways' is not one of"),
     "no turns": (("--max-turns", "0"), "max_turns must be at least 1"),
     "no tokens": (("--max-tokens", "0"), "max_tokens must be at least 1"),

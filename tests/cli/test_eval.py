@@ -309,7 +309,7 @@ def test_a_judge_may_decide(data: Path, tmp_path: Path, run: Run) -> None:
         (["mini", "--out", "OUT", "--judge", "llm"], 2, "the judge 'llm' needs base_url"),
         (["mini", "--out", "OUT", "--set", "limit"], 2, "--set wants key=value"),
         (["DATA", "--out", "OUT", "--set", "columns.answer=label"], 1, "no column 'label'"),
-        (["DATA", "--out", "OUT", "--policy", "auto:general"], 2, "cannot request the original"),
+        (["DATA", "--out", "OUT", "--policy", "auto:general"], 2, "cannot request another look"),
         (["DATA", "--out", "DATA"], 2, "is a file"),
         (["DATA", "--out", "FULL"], 1, "is not empty and holds no run"),
         (["DATA", "--out", "OUT", "--policy", "fastv:0.5"], 2, "needs the hf engine"),

@@ -164,7 +164,7 @@ def test_a_server_starts_before_its_upstream_if_it_knows_the_name():
         (["--set", "limits.running=0"], 2, "limits.running: input should be greater than or equal"),
         (["--set", "log_content=perhaps"], 2, "log_content: "),
         (["--profile", "native"], 2, "profile 'native' uses the tool format of a server"),
-        (["--profile", "general"], 2, "cannot request the original, which look 'auto' needs"),
+        (["--profile", "general"], 2, "cannot request another look, which look 'auto' needs"),
         (["--api-key-env", "NO_SUCH_KEYS"], 2, "NO_SUCH_KEYS holds no API key"),
         (["--host", "no.such.host.invalid"], 2, "cannot listen on no.such.host.invalid port 0"),
         (["--config", "missing.yaml"], 2, "cannot read config 'missing.yaml'"),

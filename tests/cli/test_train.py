@@ -21,7 +21,7 @@ def test_dry_run_prints_a_config_and_what_it_takes(run):
     """As YAML with the estimate in comments: the whole is the same config again."""
     outcome = run("train", "grpo", "mini", "--dry-run", "--image-size", "112x112")
     assert (outcome.code, outcome.err) == (0, "")
-    assert yaml.safe_load(outcome.out)["reward"]["rule"] == "ours"
+    assert yaml.safe_load(outcome.out)["reward"]["rule"] == "rates"
     comments = [line for line in outcome.out.splitlines() if line.startswith("# ")]
     assert comments[0].startswith("# Estimate")
     [weights] = [line for line in comments if line.startswith("# weights")]

@@ -65,6 +65,12 @@ def script(*replies: str, example: Example = EXAMPLE, **options: Any) -> Episode
     return run(ScriptedEngine(replies), example, **options)
 
 
+def saw(episode: Episode) -> list[tuple[tuple[int, int], ...]]:
+    """The sizes of each turn's looks."""
+    turns = range(len(episode.turns))
+    return [tuple(look.size for look in episode.looks_of(turn)) for turn in turns]
+
+
 def shown(message: Message) -> str:
     """A message as text, each image as its size."""
     return "".join(
@@ -231,8 +237,8 @@ def test_the_messages_of_a_requested_episode():
         ("assistant", D),
     ]
     assert episode.messages[3].images == (ORIGINAL,)  # the very object: equal bytes on the wire
-    assert episode.turns[0].saw == ((84, 84),)
-    assert episode.turns[1].saw == ((168, 168),)
+    assert saw(episode)[0] == ((84, 84),)
+    assert saw(episode)[1] == ((168, 168),)
 
 
 def test_the_messages_of_an_episode_with_two_errors():
@@ -261,7 +267,7 @@ def test_the_messages_of_an_episode_with_two_errors():
         ("assistant", D),
     ]
     assert [(message.role, shown(message)) for message in episode.messages] == conversation
-    assert [turn.saw for turn in episode.turns] == [((84, 84),), (), ((168, 168),), ()]
+    assert saw(episode) == [((84, 84),), (), ((168, 168),), ()]
     for length, (messages, _) in zip((2, 4, 6, 8), engine.calls, strict=True):
         assert messages == episode.messages[:length]
     assert episode.turns[0].text == hostile
@@ -314,7 +320,7 @@ def test_token_ids_stay_with_the_replies():
 def test_looks(look, profile, size, first, ratio):
     episode = script(D, look=look)
     assert (episode.look, episode.profile) == (look, profile)
-    assert episode.turns[0].saw == (size,)
+    assert saw(episode)[0] == (size,)
     assert (episode.ledger.first, episode.ledger.vanilla) == (first, 36)
     assert episode.ledger.ratio == ratio
     assert not episode.requested
@@ -342,7 +348,7 @@ def test_the_profile_is_the_given_one_or_the_checkpoints_or_agent(named, given, 
     ("named", "given"), [(None, "general"), ("mini", "general"), ("general", None)]
 )
 def test_a_profile_that_cannot_request_has_no_auto_look(named, given):
-    with pytest.raises(UsageError, match="cannot request the original"):
+    with pytest.raises(UsageError, match="cannot request another look"):
         run(ScriptedEngine([D], profile=named), profile=given)
 
 
@@ -354,7 +360,7 @@ def test_several_images():
     episode = script(R, D, example=Example((ORIGINAL, wide), "Which?"), profile="mini")
     assert shown(episode.messages[1]) == "[84x84][56x28]\nWhich?"
     assert episode.messages[3].images == (ORIGINAL, wide)
-    assert episode.turns[0].saw == ((84, 84), (56, 28))
+    assert saw(episode)[0] == ((84, 84), (56, 28))
     ledger = episode.ledger
     assert (ledger.first, ledger.requested, ledger.vanilla) == (15, 44, 44)
     assert ledger.ratio == 59 / 44
@@ -375,7 +381,7 @@ def test_another_grid():
     """640 x 384 px in cells of 32: 20 x 12 = 240 tokens. Half, 320 x 192 = 61440 px, is below the
     65536 of this grid: times sqrt(65536 / 61440) = 1.033 it is 330.5 x 198.3, 11 x 7 = 77 cells."""
     episode = run(ScriptedEngine([D], grid=QWEN3_VL), Example((image(640, 384),), "What?"))
-    assert episode.turns[0].saw == ((320, 192),)
+    assert saw(episode)[0] == ((320, 192),)
     assert (episode.ledger.first, episode.ledger.vanilla) == (77, 240)
 
 
@@ -552,5 +558,5 @@ def test_saw_is_the_size_the_model_sees():
     example = Example((Picture(Image.new("RGB", (448, 448))),), "What?")
     engine = ScriptedEngine([request_reply("Too small."), direct_reply("Clear.", "red")], grid=grid)
     episode = asyncio.run(run_episode(example, engine))
-    assert [turn.saw for turn in episode.turns] == [((56, 56),), ((112, 112),)]
+    assert saw(episode) == [((56, 56),), ((112, 112),)]
     assert (episode.ledger.processed, episode.ledger.vanilla) == (4 + 16, 16)

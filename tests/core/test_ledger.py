@@ -117,9 +117,7 @@ def test_an_episode_with_a_request():
     """First 3 x 3 = 9, requested 6 x 6 = 36, processed 45, vanilla 36: 45/36 = 1.25. The vanilla
     prompt is the first one with 36 visual tokens instead of 9: 30 - 9 + 36 = 57."""
     turns = [cost([(3, 3)], [], 30, 0), cost([(6, 6)], [(3, 3)], 80, 35)]
-    ledger = episode_ledger(
-        first=[(3, 3)], requested=[(6, 6)], vanilla=[(6, 6)], turns=turns, shape=SHAPE
-    )
+    ledger = episode_ledger(first=[(3, 3)], vanilla=[(6, 6)], turns=turns, shape=SHAPE)
     assert (ledger.first, ledger.requested, ledger.processed, ledger.vanilla) == (9, 36, 45, 36)
     assert ledger.ratio == 1.25
     assert (ledger.prompt_tokens, ledger.cached_tokens, ledger.completion_tokens) == (110, 35, 10)
@@ -156,7 +154,6 @@ def test_a_vanilla_episode_costs_what_vanilla_costs():
     """Look high: the only turn is the vanilla one, by both counts."""
     ledger = episode_ledger(
         first=[(6, 6)],
-        requested=[],
         vanilla=[(6, 6)],
         turns=[cost([(6, 6)], [], 57, 0)],
         shape=SHAPE,
@@ -168,7 +165,7 @@ def test_a_vanilla_episode_costs_what_vanilla_costs():
 
 def test_an_episode_with_one_turn_of_unknown_cost():
     known, unknown = cost([(3, 3)], [], 30, 0), TurnCost(0, 40, 0, 5, 0.25)
-    ledger = Ledger(first=9, requested=0, vanilla=36, turns=(known, unknown))
+    ledger = Ledger(vanilla=36, turns=(known, unknown))
     assert ledger.prefill_flops is None
     assert ledger.paper_prefill_flops is None
     assert ledger.vanilla_prefill_flops is None
@@ -178,7 +175,8 @@ def test_an_episode_with_one_turn_of_unknown_cost():
 
 def test_break_even_is_at_three_requests_in_four():
     """A request rate p costs 0.25 + p of vanilla: 3 requests in 4 make 0.25 + 0.75 = 1."""
-    ledgers = [Ledger(9, requested, 36, ()) for requested in (36, 36, 36, 0)]
+    first, second = TurnCost(9, 20, 0, 5, 0.1), TurnCost(36, 60, 0, 5, 0.1)
+    ledgers = [Ledger(36, (first, *later)) for later in [(second,)] * 3 + [()]]
     assert sum(ledger.ratio for ledger in ledgers) / 4 == 1.0
 
 

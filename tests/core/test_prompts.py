@@ -13,7 +13,7 @@ from PIL import Image
 
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture
-from visionthink.core.profiles import PROFILES, Profile
+from visionthink.core.profiles import PROFILES, Plain, Profile, Tagged
 from visionthink.core.protocol import (
     opening,
     plain_text,
@@ -118,24 +118,26 @@ def test_profile_texts_are_the_files(name: str):
 
 
 @pytest.mark.parametrize(
-    ("name", "marker", "thinks", "direct"),
+    ("name", "form", "direct"),
     [
-        ("agent", None, True, "general"),
-        ("general", None, True, "general"),
-        ("simple-resize", "<resize></resize>", False, "general"),
-        ("simple-think-resize", "<resize>", True, "general"),
-        ("mini", None, True, "mini-direct"),
-        ("mini-direct", None, True, "mini-direct"),
-        ("native", None, False, "plain"),
-        ("plain", None, False, "plain"),
+        ("agent", (Tagged, None, True), "general"),
+        ("general", (Tagged, None, True), "general"),
+        ("simple-resize", (Tagged, "<resize></resize>", False), "general"),
+        ("simple-think-resize", (Tagged, "<resize>", True), "general"),
+        ("mini", (Tagged, None, True), "mini-direct"),
+        ("mini-direct", (Tagged, None, True), "mini-direct"),
+        ("native", (Plain,), "plain"),
+        ("plain", (Plain,), "plain"),
     ],
 )
-def test_profile_rules(name: str, marker: str | None, thinks: bool, direct: str):
+def test_profile_rules(name: str, form: tuple[object, ...], direct: str):
     profile = PROFILES[name]
-    assert (profile.marker, profile.thinks, profile.direct) == (marker, thinks, direct)
-    assert profile.can_request == ("tool_response" in PROFILE_FILES[name])
-    assert not PROFILES[profile.direct].can_request
-    assert profile.plain == (name in ("native", "plain"))
+    tagged = (profile.marker, profile.thinks) if isinstance(profile, Tagged) else ()
+    assert (type(profile), *tagged) == form
+    assert profile.direct == direct
+    assert profile.actions == (("original",) if "tool_response" in PROFILE_FILES[name] else ())
+    assert profile.max_turns == 2
+    assert not PROFILES[direct].can_request
 
 
 def test_placeholders():
@@ -324,8 +326,8 @@ def test_profile_for(look, name, expected):
     [
         ("sideways", "agent", "look must be one of auto, low, high; got 'sideways'"),
         ("auto", "gpt", "profile must be one of agent, general,"),
-        ("auto", "general", "profile 'general' cannot request the original.* use --look low"),
-        ("auto", "mini-direct", "profile 'mini-direct' cannot request the original"),
+        ("auto", "general", "profile 'general' cannot request another look.* use --look low"),
+        ("auto", "mini-direct", "profile 'mini-direct' cannot request another look"),
     ],
 )
 def test_profile_for_refuses(look, name, message):

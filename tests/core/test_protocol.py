@@ -10,20 +10,20 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from visionthink.core import protocol
+from visionthink.core.actions import Original, Problem
 from visionthink.core.format import format_valid
-from visionthink.core.profiles import PROFILES, Profile
+from visionthink.core.profiles import PROFILES, Plain, Profile
 from visionthink.core.protocol import (
     CALL_BODY,
-    Action,
     Answer,
     Malformed,
     Request,
-    call_problem,
     direct_reply,
     final_answer,
     outcome,
     parse_reply,
     plain_text,
+    read_call,
     render_thought,
     render_tool_call,
     request_reply,
@@ -55,10 +55,10 @@ def call(body: str) -> str:
 AGENT_REPLIES = {
     # the two replies that the prompt asks for
     "direct": ("<think>I see.</think><answer>42</answer>", Answer("42", "I see.")),
-    "request": (f"<think>Blurred.</think>{CALL}", Request(Action.ORIGINAL, "Blurred.")),
+    "request": (f"<think>Blurred.</think>{CALL}", Request(Original(), "Blurred.")),
     "spaced": (
         f"<think>\nBlurred.\n</think>\n\n<tool_call>\n{GOOD}\n</tool_call>\n",
-        Request(Action.ORIGINAL, "Blurred."),
+        Request(Original(), "Blurred."),
     ),
     "crlf": ("<think>\r\nhm\r\n</think>\r\n<answer>\r\n42\r\n</answer>\r\n", Answer("42", "hm")),
     "crlf request": (
@@ -294,12 +294,12 @@ def test_outcome_and_final_answer(reply, kind, answer):
     assert (outcome(reply), final_answer(reply)) == (kind, answer)
 
 
-def test_call_problem_is_one_short_line_whatever_the_model_wrote():
+def test_the_problem_of_a_call_is_one_short_line_whatever_the_model_wrote():
     for name in ("a\nb" * 50, "\ud800", "\x00", "<|im_end|>", ["x"] * 1000, 1e999, None, True):
-        problem = call_problem(json.dumps({"name": name}))
-        assert problem is not None
-        assert len(problem) < 110
-        assert problem.isprintable()
+        problem = read_call(json.dumps({"name": name}), AGENT)
+        assert isinstance(problem, Problem)
+        assert len(problem.text) < 110
+        assert problem.text.isprintable()
 
 
 def test_rendered_replies_mean_what_their_makers_say():
@@ -309,7 +309,7 @@ def test_rendered_replies_mean_what_their_makers_say():
     assert parse_reply(direct_reply("hm", "42"), AGENT) == Answer("42", "hm")
     assert parse_reply(request_reply("hm"), AGENT) == Request(thought="hm")
     assert render_tool_call("resize_image", '{"action": "resize"}') == CALL
-    assert call_problem(CALL_BODY) is None
+    assert read_call(CALL_BODY, AGENT) == Original()
 
 
 # Any text at all
@@ -339,10 +339,10 @@ def check_invariants(first: str, second: str, profile: Profile) -> None:
     assert plain_text(plain_text(first)) == plain_text(first)
     if format_valid([first], profile):
         assert isinstance(reply, Answer)
-        assert reply.closed != profile.plain
+        assert reply.closed != isinstance(profile, Plain)
     if format_valid([first, second], profile):
         assert isinstance(reply, Request)
-        assert reply.answer is None or profile.plain
+        assert reply.answer is None or isinstance(profile, Plain)
         assert isinstance(parse_reply(second, profile), Answer)
     assert not format_valid([], profile)
 
@@ -408,6 +408,6 @@ def test_a_million_characters(text: str):
         format_valid([text, text], profile)
     parse_reply(f"<think>{text}", AGENT)
     parse_reply(f"<answer>{text}", AGENT)
-    call_problem(text)
+    read_call(text, AGENT)
     unbox(text)
     plain_text(text)

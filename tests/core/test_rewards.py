@@ -12,10 +12,9 @@ from visionthink.core.errors import UsageError
 from visionthink.core.rewards import (
     RULES,
     Member,
-    RewardRule,
+    RewardSettings,
     Way,
     advantages,
-    direct_share,
     has_signal,
     score_group,
 )
@@ -36,7 +35,7 @@ def members(*kinds: str) -> list[Member]:
     ]
 
 
-def controls(rule: RewardRule, *kinds: str) -> list[float | None]:
+def controls(rule: RewardSettings, *kinds: str) -> list[float | None]:
     rewards = score_group(members(*kinds), rule).rewards
     return [None if reward is None else reward.control for reward in rewards]
 
@@ -53,7 +52,7 @@ HIGH_ONLY = ("H", "H", "h")
 @pytest.mark.parametrize(
     ("name", "group", "r", "expected"),
     [
-        # r = 2/4: over theta, so whoever requested is penalised, right or wrong.
+        # r = 2/4: over theta, so requests are penalised, right or wrong.
         ("paper", MIXED, 0.5, [0, 0, 0, P, P, P, 0]),
         # r = 1/9: under theta, so direct answers are, right or wrong.
         ("paper", LUCKY, 1 / 9, [P, P, P] + [0] * 8),
@@ -71,17 +70,17 @@ HIGH_ONLY = ("H", "H", "h")
         ("search-r1", HOPELESS, None, [0, 0, 0, 0, 0]),
         ("none", MIXED, 0.5, [0] * 7),
         # Rates: 2 of 3 against 2 of 3.
-        ("ours", MIXED, 0.5, [0, 0, 0, P, P, P, 0]),
+        ("rates", MIXED, 0.5, [0, 0, 0, P, P, P, 0]),
         # 1 of 3 against 8 of 8: r = (1/3) / (4/3) = 1/4, over a theta of 0.2.
-        ("ours", LUCKY, 0.25, [0, 0, 0] + [P] * 8),
-        ("ours", HOPELESS, None, [0, 0, 0, 0, 0]),
+        ("rates", LUCKY, 0.25, [0, 0, 0] + [P] * 8),
+        ("rates", HOPELESS, None, [0, 0, 0, 0, 0]),
         # One way alone cannot be compared.
-        ("ours", DIRECT_ONLY, None, [0, 0, 0]),
-        ("ours", HIGH_ONLY, None, [0, 0, 0]),
+        ("rates", DIRECT_ONLY, None, [0, 0, 0]),
+        ("rates", HIGH_ONLY, None, [0, 0, 0]),
     ],
 )
 def test_control_penalty_by_rule(name, group, r, expected):
-    rule = RewardRule(name=name, theta=0.2, penalty=P)
+    rule = RewardSettings(rule=name, theta=0.2, penalty=P)
     score = score_group(members(*group), rule)
     assert score.r == (None if r is None else pytest.approx(r, abs=1e-12))
     assert controls(rule, *group) == expected
@@ -90,33 +89,33 @@ def test_control_penalty_by_rule(name, group, r, expected):
 def test_theta_is_the_first_value_that_penalises_requests():
     """One right direct answer and four right requests: r = 1/5 = theta, so I(r >= theta) holds."""
     group = ("D", "H", "H", "H", "H")
-    assert controls(RewardRule(theta=0.2), *group) == [0, P, P, P, P]
-    assert controls(RewardRule(theta=0.2000001), *group) == [P, 0, 0, 0, 0]
+    assert controls(RewardSettings(theta=0.2), *group) == [0, P, P, P, P]
+    assert controls(RewardSettings(theta=0.2000001), *group) == [P, 0, 0, 0, 0]
 
 
 def test_theta_edge_of_the_released_rule():
     """r = 1/5.0001 lies under theta 0.2: the direct answer is penalised as well as requests."""
-    assert controls(RewardRule(name="released", theta=0.2), "D", "H", "H", "H", "H") == [P] * 5
+    assert controls(RewardSettings(rule="released", theta=0.2), "D", "H", "H", "H", "H") == [P] * 5
 
 
-@pytest.mark.parametrize(("name", "threshold"), [("paper", 0.2), ("released", 0.2), ("ours", 0.4)])
+@pytest.mark.parametrize(("name", "threshold"), [("paper", 0.2), ("released", 0.2), ("rates", 0.4)])
 def test_theta_is_the_rule_s_own_unless_given(name, threshold):
-    assert RewardRule(name=name).threshold == threshold
-    assert RewardRule(name=name, theta=0.0).threshold == 0.0
+    assert RewardSettings(rule=name).threshold == threshold
+    assert RewardSettings(rule=name, theta=0.0).threshold == 0.0
 
 
-def test_ours_does_not_mistake_a_policy_that_requests_often():
+def test_rates_do_not_mistake_a_policy_that_requests_often():
     """One direct and 15 requests, all right: by counts r = 1/16, as if the direct answer were luck;
     by rates r = 1/2, and requesting is what is penalised.
     """
     group = ("D", *["H"] * 15)
-    assert controls(RewardRule(name="paper"), *group) == [P] + [0] * 15
-    assert controls(RewardRule(name="ours"), *group) == [0] + [P] * 15
+    assert controls(RewardSettings(rule="paper"), *group) == [P] + [0] * 15
+    assert controls(RewardSettings(rule="rates"), *group) == [0] + [P] * 15
 
 
 def test_theta_zero_never_penalises_direct_answers():
     """Fig. 8's edge: r >= 0 always, so Eq. 5 penalises every request."""
-    assert controls(RewardRule(theta=0.0), *LUCKY) == [0, 0, 0] + [P] * 8
+    assert controls(RewardSettings(theta=0.0), *LUCKY) == [0, 0, 0] + [P] * 8
 
 
 def test_parts_and_total():
@@ -126,23 +125,23 @@ def test_parts_and_total():
         Member(RIGHT, True, "requested"),
         Member(WRONG, False, "direct"),
     ]
-    totals = [reward.total for reward in score_group(group, RewardRule()).rewards if reward]
+    totals = [reward.total for reward in score_group(group, RewardSettings()).rewards if reward]
     assert totals == pytest.approx([1.5, 1.4, 0.0])
-    rule = RewardRule(format_weight=0.25, accuracy_weight=2.0, penalty=0.5)
+    rule = RewardSettings(format_weight=0.25, accuracy_weight=2.0, penalty=0.5)
     totals = [reward.total for reward in score_group(group, rule).rewards if reward]
     assert totals == pytest.approx([2.25, 1.75, 0.0])
 
 
 def test_unscored_members_count_nowhere():
     """Without the unscored direct answer r = 0/1 = 0; were it counted right, r would be 1/2."""
-    score = score_group(members("D?", "d", "H"), RewardRule())
+    score = score_group(members("D?", "d", "H"), RewardSettings())
     assert score.r == 0.0
     assert score.rewards[0] is None
     assert [reward.control for reward in score.rewards[1:] if reward] == [P, 0]
 
 
 def test_a_group_without_any_verdict():
-    score = score_group(members("D?", "H?"), RewardRule())
+    score = score_group(members("D?", "H?"), RewardSettings())
     assert (score.r, score.rewards) == (None, (None, None))
 
 
@@ -179,7 +178,7 @@ def test_signal():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"name": "mine"}, "reward rule must be one of paper, released"),
+        ({"rule": "mine"}, "reward rule must be one of paper, released"),
         ({"theta": 1.5}, "theta must be from 0 to 1; got 1.5"),
         ({"penalty": -1}, "penalty must be 0 or more"),
         ({"format_weight": math.nan}, "format_weight must be 0 or more"),
@@ -187,16 +186,16 @@ def test_signal():
 )
 def test_bad_rules(fields, message):
     with pytest.raises(UsageError, match=message):
-        RewardRule(**fields)
+        RewardSettings(**fields)
 
 
 KINDS = st.lists(st.sampled_from(["D", "d", "H", "h", "N", "n", "D?", "H?"]), max_size=16)
 
 
-@given(KINDS, st.sampled_from(RULES), st.floats(0, 1))
+@given(KINDS, st.sampled_from(list(RULES)), st.floats(0, 1))
 def test_rewards_stay_in_their_bounds(kinds, name, theta):
     """Whatever the group: r in [0, 1], each part in its range, None exactly for the unscored."""
-    rule = RewardRule(name=name, theta=theta)
+    rule = RewardSettings(rule=name, theta=theta)
     group = members(*kinds)
     score = score_group(group, rule)
     assert score.r is None or 0 <= score.r <= 1
@@ -209,7 +208,7 @@ def test_rewards_stay_in_their_bounds(kinds, name, theta):
 
 @given(KINDS)
 def test_order_inside_a_group_changes_nothing(kinds):
-    rule = RewardRule()
+    rule = RewardSettings()
     there, back = score_group(members(*kinds), rule), score_group(members(*kinds[::-1]), rule)
-    assert there.r == back.r == direct_share(members(*kinds), rule)
+    assert there.r == back.r
     assert there.rewards == back.rewards[::-1]

@@ -51,7 +51,7 @@ def test_low_and_high_join_what_is_made_of_them():
         ("", "there is no policy ''"),
         ("auto:agnet", "there is no prompt profile 'agnet'; did you mean agent?"),
         ("auto:", "there is no prompt profile ''"),
-        ("auto:general", "profile 'general' cannot request the original"),
+        ("auto:general", "profile 'general' cannot request another look"),
         ("random", "policy 'random' wants a share of requests from 0 to 1: random:0.3"),
         ("random:30", "wants a share of requests from 0 to 1"),
         ("random:nan", "wants a share of requests from 0 to 1"),
@@ -72,7 +72,7 @@ def test_one_named_twice():
 
 
 def test_what_the_engine_cannot_do():
-    with pytest.raises(UsageError, match="cannot request the original"):
+    with pytest.raises(UsageError, match="cannot request another look"):
         Policy("auto", "auto").check(ScriptedEngine([], profile="general"))
     with pytest.raises(UsageError, match="needs the hf engine; got ScriptedEngine"):
         Policy("fastv:0.5", "high", pruning="fastv:0.5").check(ScriptedEngine([]))

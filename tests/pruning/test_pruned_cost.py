@@ -110,7 +110,6 @@ def test_an_episode_with_a_pruned_first_look():
     )
     ledger = episode_ledger(
         first=[(3, 3)],
-        requested=[(6, 6)],
         vanilla=[(6, 6)],
         turns=[pruned_turn((9, 4), 21), second],
         shape=TINY,

@@ -107,7 +107,7 @@ def facts(episode: Episode) -> dict[str, Any]:
     return {
         "texts": [turn.text for turn in turns],
         "outcomes": [turn.outcome for turn in turns],
-        "saw": [turn.saw for turn in turns],
+        "saw": [look.size for look in episode.looks],
         "prompt tokens": [turn.usage.prompt_tokens for turn in turns],
         "completion tokens": [turn.usage.completion_tokens for turn in turns],
         "answer": episode.answer,

@@ -365,7 +365,7 @@ def test_the_commit_is_ours_and_not_that_of_a_checkout_around_us(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     """Installed into some other project's checkout, the package knows no commit."""
-    monkeypatch.setattr("visionthink.core.environment._ROOT", tmp_path)
+    monkeypatch.setattr("visionthink.runs.environment._ROOT", tmp_path)
     assert describe_environment()["commit"] is None
     git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b.c"]
     subprocess.run([*git, "init", "-q"], check=True)

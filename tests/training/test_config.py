@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from visionthink.core.errors import UsageError
-from visionthink.core.rewards import RewardRule
+from visionthink.core.rewards import RewardSettings
 from visionthink.mini import CHECKPOINTS
 from visionthink.training.arguments import BatchPlan, plan_batch
 from visionthink.training.config import (
@@ -63,14 +63,14 @@ def grpo_config(path: Path, *sets: str) -> TrainGrpo:
 
 def test_a_config_is_read_and_set(grpo: Path):
     config = grpo_config(grpo, "reward.rule=released", "trainer.learning_rate=5e-5", "seed=3")
-    assert config.reward.build() == RewardRule("released", None, 0.1, 0.5, 1.0)
+    assert config.reward.build() == RewardSettings("released", None, 0.1, 0.5, 1.0)
     assert config.trainer["learning_rate"] == 5e-5
     assert config.seed == 3
     assert config.model.name == "mini-base"
 
 
 def test_reward_options_default_to_the_rule_s_own():
-    assert RewardOptions().build() == RewardRule()
+    assert RewardOptions().build() == RewardSettings()
 
 
 def refusals() -> list[tuple[str, str]]:
@@ -133,7 +133,7 @@ def test_refusals_name_the_file_and_the_key(grpo: Path, change: str, message: st
 
 
 def test_a_profile_that_cannot_request_is_refused(grpo: Path):
-    with pytest.raises(UsageError, match="profile 'general' cannot request the original"):
+    with pytest.raises(UsageError, match="profile 'general' cannot request another look"):
         load_config(grpo, ["profile=general"])
     assert grpo_config(grpo, "profile=general", "look=high", "reward.rule=none").look == "high"
 

@@ -122,7 +122,7 @@ def test_facts_of_an_episode():
     episode = asyncio.run(run_episode(example, engine, profile="mini"))
     found = facts_of(7, episode, 1.0)
     assert (found.row, found.family, found.kind) == (7, "receipt", "strong")
-    assert found.member == Member(1.0, True, "requested")
+    assert found.member == Member(1.0, True, "requested", 1.25)
     assert found.requested
     assert found.visual_tokens == episode.ledger.processed > found.vanilla_tokens
     assert found.stop is StopReason.ANSWERED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +22,20 @@ from visionthink.core.types import Example, Sampling
 from visionthink.data.rows import Row
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
 from visionthink.engines.hf_prompt import build_prompt
-from visionthink.mini.world import make_example
 from visionthink.training.config import MixtureOptions, ThoughtOptions
 from visionthink.training.packing import pack_episode
 from visionthink.training.rollout import LockstepEngine, roll_out
-from visionthink.training.sft_data import Collator, Lesson, lessons_of, tokenise, written_replies
+from visionthink.training.sft_data import Collator, Lesson, lessons_of, replay, written_replies
 
 END = "<|im_end|>"
 
 
+HATCH = rows("hatch", size=1)[0]
+
+
 @pytest.fixture(scope="module")
 def example() -> Example:
-    return make_example("hatch", 3, "train")
+    return HATCH.open()
 
 
 def labelled(**metadata: Any) -> Row:
@@ -93,7 +96,7 @@ def test_rows_may_bring_their_replies():
 
 
 @pytest.mark.parametrize(
-    ("replies", "told"),
+    ("replies", "found"),
     [
         ([request_reply("a")], "request"),
         ([*DIRECT, *DIRECT], "answer, answer"),
@@ -101,8 +104,10 @@ def test_rows_may_bring_their_replies():
         ([], "nothing"),
     ],
 )
-def test_replies_that_are_no_conversation(replies: list[str], told: str):
-    with pytest.raises(DataError, match=rf"its replies are read as {told}; wanted an answer"):
+def test_replies_that_are_not_a_conversation(replies: list[str], found: str):
+    with pytest.raises(
+        DataError, match=rf"expected an answer, .* its replies are read as {found}$"
+    ):
         lessons(labelled(replies=replies))
 
 
@@ -124,39 +129,49 @@ def test_the_mixture():
 # Tokens
 
 
+@dataclass(frozen=True)
+class Tokens:
+    ids: tuple[int, ...]
+    labels: tuple[int, ...]
+    weights: tuple[float, ...]
+
+
+def tokens_of(lesson: Lesson, checkpoint: Checkpoint, factor: float) -> Tokens:
+    batch = Collator(checkpoint, MINI, factor)([lesson])
+    names = "input_ids", "labels", "loss_weights"
+    return Tokens(*(tuple(batch[name][0].tolist()) for name in names))
+
+
 def spoken(text: str, checkpoint: Checkpoint) -> list[int]:
     return checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"]
 
 
 def test_exact_mask_of_a_direct_answer(tiny: Checkpoint, example: Example):
     """The prompt is that of an episode; then the reply and its end, and nothing after it."""
-    tokens = tokenise(example, DIRECT, MINI, tiny, 1.0)
+    tokens = tokens_of(Lesson(HATCH, DIRECT), tiny, 1.0)
     first = [half_view(picture, tiny.grid) for picture in example.images]
     prompt = build_prompt(protocol.opening(MINI, first, example.question), tiny).ids
     reply = spoken(DIRECT[0] + END, tiny)
     assert tokens.ids == (*prompt, *reply)
     assert tokens.labels == (*[-100] * len(prompt), *reply)
     assert tokens.weights == (*[0.0] * len(prompt), *[1.0] * len(reply))
-    assert [picture.size for picture in tokens.pictures] == [picture.size for picture in first]
+    pictures = replay(Lesson(HATCH, DIRECT), MINI, tiny).pictures
+    assert [picture.size for picture in pictures] == [picture.size for picture in first]
 
 
 def test_exact_mask_of_a_request(tiny: Checkpoint, example: Example):
     """Between the replies stands what the episode puts there: the line break of the template and
     the user turn with the original, and no label in it.
     """
-    tokens = tokenise(example, REQUEST, MINI, tiny, 0.5)
+    tokens = tokens_of(Lesson(HATCH, REQUEST), tiny, 0.5)
     first = tuple(half_view(picture, tiny.grid) for picture in example.images)
     opening = protocol.opening(MINI, first, example.question)
     one, two = (spoken(reply + END, tiny) for reply in REQUEST)
     prompt = build_prompt(opening, tiny).ids
     columns, rows = tiny.grid.cells(example.images[0].size)
-    response = MINI.tool_response
-    assert response is not None
     image = "<|vision_start|>" + "<|image_pad|>" * (columns * rows) + "<|vision_end|>"
-    between = spoken(
-        f"\n<|im_start|>user\n{response.replace('{image}', image)}{END}\n<|im_start|>assistant\n",
-        tiny,
-    )
+    response = MINI.tool_response.replace("{image}", image)
+    between = spoken(f"\n<|im_start|>user\n{response}{END}\n<|im_start|>assistant\n", tiny)
     assert tokens.ids == (*prompt, *one, *between, *two)
     nothing = [-100] * len(prompt), [-100] * len(between)
     assert tokens.labels == (*nothing[0], *one, *nothing[1], *two)
@@ -167,7 +182,8 @@ def test_exact_mask_of_a_request(tiny: Checkpoint, example: Example):
         *[1.0] * len(two),
     )
     seen = [picture.size for picture in (*first, *example.images)]
-    assert [picture.size for picture in tokens.pictures] == seen
+    pictures = replay(Lesson(HATCH, REQUEST), MINI, tiny).pictures
+    assert [picture.size for picture in pictures] == seen
 
 
 @pytest.mark.parametrize("replies", [DIRECT, REQUEST])
@@ -181,7 +197,7 @@ def test_the_tokens_are_those_of_an_episode(
         [example], engine, look="auto", profile="mini", max_turns=2, sampling=sampling
     )
     packed = pack_episode(episode, tiny)
-    tokens = tokenise(example, replies, MINI, tiny, 1.0)
+    tokens = tokens_of(Lesson(HATCH, replies), tiny, 1.0)
     assert tokens.ids == packed.prompt_ids + packed.completion_ids
     learnt = [int(label != -100) for label in tokens.labels]
     assert learnt == [0] * len(packed.prompt_ids) + list(packed.mask)
@@ -192,7 +208,7 @@ def test_the_tokens_are_those_of_an_episode(
 
 def by_hand(checkpoint: Checkpoint, lesson: Lesson, factor: float) -> tuple[float, int]:
     """Sum of weighted -log p over the reply tokens of one conversation, and how many there are."""
-    tokens = tokenise(lesson.row.open(), lesson.replies, MINI, checkpoint, factor)
+    tokens = tokens_of(lesson, checkpoint, factor)
     batch = Collator(checkpoint, MINI)([lesson])
     inputs = {
         name: batch[name]

@@ -26,7 +26,7 @@ from training.coaching import (
 from training.replaying import in_turns
 from visionthink.core.errors import TrainingError
 from visionthink.core.protocol import direct_reply, request_reply
-from visionthink.core.rewards import RewardRule
+from visionthink.core.rewards import RewardSettings
 from visionthink.core.types import Example, Sampling, StopReason
 from visionthink.data.rows import Rows
 from visionthink.engines.hf import HFEngine
@@ -324,7 +324,7 @@ def test_only_numbers_and_short_questions_are_gathered(fresh_mini: Checkpoint, t
 
 def test_general_mode_rewards_accuracy_and_format_only(fresh_mini: Checkpoint, tmp_path: Path):
     """Look high: the original at once, no request, no control term."""
-    settings = RolloutSettings(look="high", rule=RewardRule(name="none"), patience_s=0)
+    settings = RolloutSettings(look="high", reward=RewardSettings(rule="none"), patience_s=0)
     trainer = trainer_of(fresh_mini, tmp_path, settings)
     batch_of(trainer, [0, 1])
     assert trainer.rollouts is not None

@@ -36,7 +36,7 @@ def command(
     asked: tuple[str, ...],
     look: LookMode,
     profile: str | None,
-    max_turns: int,
+    max_turns: int | None,
     max_tokens: int,
     temperature: float,
     seed: int,

@@ -43,11 +43,13 @@ def command(model: str, out: Path, as_json: bool) -> None:
     """
     episodes = asyncio.run(_ask_all(model))
     out.mkdir(parents=True, exist_ok=True)
-    save_page(episodes, out / "demo.html", title="VisionThink on its sample images")
+    first = _one_of_each(episodes)
+    others = [episode for episode in episodes if episode not in first]
+    save_page([*first, *others], out / "demo.html", title="VisionThink on its sample images")
     if as_json:
         click.echo(json.dumps([episode_record(episode) for episode in episodes]))
         return
-    for episode in _one_of_each(episodes):
+    for episode in first:
         click.echo(f"[{episode.example.id}; the right answer is {episode.example.answer}]")
         click.echo(f"{transcript(episode)}\n")
     click.echo(_summary(episodes))

@@ -59,7 +59,9 @@ from visionthink.runs.folder import RunFolder, describe_environment
     help="Of what mini draws, of sampling, of random:p and of the bootstrap.",
 )
 @click.option("--temperature", type=float, default=0.0, show_default=True, help="0 is greedy.")
-@click.option("--max-turns", type=int, default=2, show_default=True)
+@click.option(
+    "--max-turns", type=int, help="Replies of one episode; default: as many as the profile says."
+)
 @click.option("--max-tokens", type=int, default=1024, show_default=True, help="Per reply.")
 @click.option("--concurrency", type=int, default=16, show_default=True, help="Episodes at once.")
 @click.option(
@@ -112,7 +114,7 @@ def command(
     sets: tuple[str, ...],
     seed: int,
     temperature: float,
-    max_turns: int,
+    max_turns: int | None,
     max_tokens: int,
     concurrency: int,
     alone: int,

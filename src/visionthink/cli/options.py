@@ -53,7 +53,11 @@ _EPISODE_OPTIONS: tuple[Decorator, ...] = (
         type=click.Choice(list(PROFILES)),
         help="Prompts to use. [default: what the checkpoint names, else agent]",
     ),
-    click.option("--max-turns", type=int, default=2, show_default=True),
+    click.option(
+        "--max-turns",
+        type=int,
+        help="Replies of one episode; default: as many as the profile says.",
+    ),
     click.option("--max-tokens", type=int, default=1024, show_default=True, help="Per reply."),
     click.option("--temperature", type=float, default=0.0, show_default=True, help="0 is greedy."),
     click.option("--seed", type=int, default=0, show_default=True),

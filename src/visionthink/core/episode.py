@@ -1,4 +1,4 @@
-"""The episode: a first look, then an answer or a request for the original, then the answer.
+"""The episode: first looks, then an answer or requests for further looks, then the answer.
 
 This is the only multi-turn loop outside the trainer. Asking, evaluation, labelling and serving all
 call `run_episode`.
@@ -6,15 +6,18 @@ call `run_episode`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import cast
 
 from visionthink.core import protocol
+from visionthink.core.actions import Problem, View
 from visionthink.core.engine import Engine, Streams
 from visionthink.core.errors import UsageError
 from visionthink.core.format import format_valid
-from visionthink.core.images import Picture, Size, half_view
+from visionthink.core.images import Picture, Size, half_view, visual_tokens
 from visionthink.core.ledger import Cells, TurnCost, episode_ledger, turn_cost
 from visionthink.core.profiles import Profile
 from visionthink.core.protocol import Answer, Malformed, Reply, Request
@@ -22,6 +25,7 @@ from visionthink.core.types import (
     Completion,
     Episode,
     Example,
+    Look,
     LookMode,
     Message,
     Sampling,
@@ -31,10 +35,9 @@ from visionthink.core.types import (
 
 DEFAULT_PROFILE = "agent"
 MAX_QUESTION_CHARACTERS = 20_000
-ALREADY_ORIGINAL = "the image is already shown at its original resolution"
 
 Watch = Callable[[int, str], None]
-"""Told of an episode as it goes: the number of the turn, from 0, and its text so far."""
+"""Follows an episode: called with the number of the turn, from 0, and its text so far."""
 
 
 async def run_episode(
@@ -43,7 +46,7 @@ async def run_episode(
     *,
     look: LookMode = "auto",
     profile: str | None = None,
-    max_turns: int = 2,
+    max_turns: int | None = None,
     sampling: Sampling | None = None,
     watch: Watch | None = None,
 ) -> Episode:
@@ -52,12 +55,13 @@ async def run_episode(
     Args:
         example: one or more images and a question.
         engine: what replies.
-        look: "auto" shows the half-size view and delivers the original on request; "low" shows only
-            the half-size view, "high" only the original, both without offering a request.
+        look: "auto" shows the half-size view and delivers what is requested; "low" shows only the
+            half-size view, "high" only the original, both without offering a request.
         profile: name of the prompt profile; default: the one that the checkpoint names, else agent.
-        max_turns: how many replies the model may give. A request in the last one cannot be served.
+        max_turns: how many replies the model may give; default: as many as the profile says. A
+            request in the last one cannot be served.
         sampling: how replies are drawn; greedy by default. Turn t draws with its own seed.
-        watch: told of each reply as it grows, where the engine can tell, and when it is complete.
+        watch: called with each reply as it grows, where the engine streams, and at its end.
 
     Raises:
         UsageError: an argument is wrong, or the question is empty or too long.
@@ -71,28 +75,30 @@ async def run_episode(
             f"profile {rules.name!r} uses the tool format of a server, which {engine.model!r} is "
             "not asked through; use another profile or --base-url"
         )
-    originals = example.images
-    if look == "high":
-        first = originals
-    else:
-        first = tuple(half_view(picture, engine.grid) for picture in originals)
+    originals, grid = example.images, engine.grid
+    limit = max_turns or rules.max_turns
+    first = originals
+    if look != "high":
+        first = tuple(half_view(picture, grid) for picture in originals)
 
     messages = _opening(rules, example, first)
-    shown: list[tuple[Picture, ...]] = [first]
+    looks = _looks(0, None, [View(image, picture) for image, picture in enumerate(first)], engine)
     turns: list[Turn] = []
     costs: list[TurnCost] = []
-    requested = False
     while True:
-        last_turn = len(turns) + 1 >= max_turns
+        last_turn = len(turns) + 1 >= limit
         budget = _next_sampling(sampling, turns)
         heard = None if watch is None else partial(watch, len(turns))
         completion = await _reply(engine, messages, budget, heard)
         reply = protocol.parse_reply(completion.text, rules)
-        turns.append(_turn(completion, reply, [_seen(picture, engine) for picture in shown[-1]]))
-        costs.append(_cost(completion, shown, engine))
+        costs.append(_cost(completion, looks, len(turns), engine))
+        turns.append(_turn(completion, reply))
         messages.append(protocol.said(rules, completion))
 
-        stop = _stop_reason(reply, completion, last_turn, requested, rules)
+        views: tuple[View, ...] | Problem | None = None
+        if isinstance(reply, Request) and not last_turn:
+            views = reply.action.views(originals, looks, grid)
+        stop = _stop_reason(reply, completion, last_turn, isinstance(views, Problem), rules)
         if stop is None and _tokens_left(sampling, turns) == 0:
             # No token is left for another turn: what the reply holds must do.
             answered = isinstance(reply, Request) and reply.answer is not None
@@ -100,13 +106,12 @@ async def run_episode(
         if stop is not None:
             break
         call_id = next((call.id for call in messages[-1].calls), "")
-        if isinstance(reply, Request) and not requested:
-            requested = True
-            shown.append(originals)
-            messages.append(protocol.tool_response(rules, originals, call_id))
+        if isinstance(reply, Request) and isinstance(views, tuple):
+            looks += _looks(len(turns), reply.action.name, views, engine)
+            shown = [view.picture for view in views]
+            messages.append(protocol.tool_response(rules, shown, call_id))
         else:
-            error = reply.reason if isinstance(reply, Malformed) else ALREADY_ORIGINAL
-            shown.append(())
+            error = reply.reason if isinstance(reply, Malformed) else cast(Problem, views).text
             message = protocol.tool_error(rules, error, call_id)
             # _stop_reason ends the episode where the profile has no error message.
             assert message is not None  # noqa: S101
@@ -118,14 +123,13 @@ async def run_episode(
         profile=rules.name,
         model=engine.model,
         answer=protocol.final_answer(reply),
-        requested=requested,
         stop_reason=stop,
         format_valid=format_valid([turn.text for turn in turns], rules),
         messages=tuple(messages),
         turns=tuple(turns),
+        looks=tuple(looks),
         ledger=episode_ledger(
             first=_cells(first, engine),
-            requested=_cells(originals, engine) if requested else (),
             vanilla=_cells(originals, engine),
             turns=costs,
             shape=engine.shape,
@@ -133,7 +137,9 @@ async def run_episode(
     )
 
 
-def check_question(example: Example, look: LookMode, profile: str | None, max_turns: int) -> None:
+def check_question(
+    example: Example, look: LookMode, profile: str | None, max_turns: int | None
+) -> None:
     """Raise UsageError if `run_episode` would; cheap, so it can come before loading a model.
 
     Without `profile` the checkpoint's own is not known yet, so only the look is checked.
@@ -150,7 +156,7 @@ def check_question(example: Example, look: LookMode, profile: str | None, max_tu
             f"the question has {len(example.question):,} characters; "
             f"at most {MAX_QUESTION_CHARACTERS:,} are allowed, shorten it"
         )
-    if max_turns < 1:
+    if max_turns is not None and max_turns < 1:
         raise UsageError(f"max_turns must be at least 1; got {max_turns}")
 
 
@@ -200,51 +206,64 @@ def _next_sampling(sampling: Sampling, turns: Sequence[Turn]) -> Sampling:
 
 
 def _stop_reason(
-    reply: Reply, completion: Completion, last_turn: bool, requested: bool, profile: Profile
+    reply: Reply, completion: Completion, last_turn: bool, refused: bool, profile: Profile
 ) -> StopReason | None:
-    """Why the episode ends after this reply; None if it goes on."""
+    """Why the episode ends after this reply; None if it continues."""
     match reply:
         case Answer(closed=closed):
             cut = completion.finish == "length" and not closed
             return StopReason.LENGTH if cut else StopReason.ANSWERED
         case Request(answer=answer):
-            # A second request gets an error message, where the profile has one.
-            if not last_turn and (not requested or profile.tool_error is not None):
+            # A refused request gets an error message, where the profile has one.
+            if not last_turn and (not refused or profile.tool_error is not None):
                 return None
             return StopReason.OUT_OF_TURNS if answer is None else StopReason.ANSWERED
         case Malformed(failed_call=failed_call):
             if completion.finish == "length":
                 return StopReason.LENGTH
-            goes_on = failed_call and not last_turn and profile.tool_error is not None
-            return None if goes_on else StopReason.MALFORMED
+            retries = failed_call and not last_turn and profile.tool_error is not None
+            return None if retries else StopReason.MALFORMED
 
 
-def _seen(picture: Picture, engine: Engine) -> Size:
+def _looks(turn: int, action: str | None, views: Sequence[View], engine: Engine) -> list[Look]:
+    """The facts of what is shown before reply number `turn`."""
+    return [
+        Look(
+            turn=turn,
+            image=view.image,
+            action=action,
+            box=view.box,
+            size=_seen_size(view.picture, engine),
+            visual_tokens=visual_tokens(view.picture.size, engine.grid),
+            picture=view.picture,
+        )
+        for view in views
+    ]
+
+
+def _seen_size(picture: Picture, engine: Engine) -> Size:
     """The size at which the model sees a picture: its own, within the model's limit."""
-    width, height = picture.size
-    return (
-        picture.size
-        if width * height <= engine.grid.max_pixels
-        else engine.grid.seen_size(picture.size)
-    )
+    if math.prod(picture.size) <= engine.grid.max_pixels:
+        return picture.size
+    return engine.grid.seen_size(picture.size)
 
 
-def _turn(completion: Completion, reply: Reply, seen: Sequence[Size]) -> Turn:
+def _turn(completion: Completion, reply: Reply) -> Turn:
     return Turn(
         text=completion.text,
         outcome=protocol.outcome(reply),
-        saw=tuple(seen),
         usage=completion.usage,
         note=reply.reason if isinstance(reply, Malformed) else "",
         token_ids=completion.token_ids,
     )
 
 
-def _cost(completion: Completion, shown: Sequence[Sequence[Picture]], engine: Engine) -> TurnCost:
+def _cost(completion: Completion, looks: Sequence[Look], turn: int, engine: Engine) -> TurnCost:
+    """Cost of reply number `turn`, the last so far."""
     usage = completion.usage
     return turn_cost(
-        images=_cells(shown[-1], engine),
-        earlier_images=[cells for pictures in shown[:-1] for cells in _cells(pictures, engine)],
+        images=_cells([look.picture for look in looks if look.turn == turn], engine),
+        earlier_images=_cells([look.picture for look in looks if look.turn < turn], engine),
         prompt_tokens=usage.prompt_tokens,
         cached_tokens=usage.cached_tokens,
         completion_tokens=usage.completion_tokens,

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from visionthink.core.profiles import Profile
+from visionthink.core.actions import Problem
+from visionthink.core.profiles import Profile, Tagged
 from visionthink.core.protocol import (
     ANSWER,
     CALL,
     RESIZE,
     THINK,
-    call_problem,
     outcome,
     parse_reply,
+    read_call,
 )
 
 
@@ -27,7 +28,7 @@ def format_valid(replies: Sequence[str], profile: Profile) -> bool:
     if not replies:
         return False
     *earlier, last = replies
-    if profile.plain:
+    if not isinstance(profile, Tagged):
         kinds = [outcome(parse_reply(text, profile)) for text in replies]
         return kinds == ["request"] * len(earlier) + ["answer"]
     return all(_requests_strictly(text, profile) for text in earlier) and _answers_strictly(
@@ -35,7 +36,7 @@ def format_valid(replies: Sequence[str], profile: Profile) -> bool:
     )
 
 
-def _answers_strictly(text: str, profile: Profile) -> bool:
+def _answers_strictly(text: str, profile: Tagged) -> bool:
     return (
         _has_shape(text, profile, *ANSWER)
         and _once(text, *ANSWER)
@@ -43,7 +44,7 @@ def _answers_strictly(text: str, profile: Profile) -> bool:
     )
 
 
-def _requests_strictly(text: str, profile: Profile) -> bool:
+def _requests_strictly(text: str, profile: Tagged) -> bool:
     if not profile.can_request or any(tag in text for tag in ANSWER):
         return False
     if profile.marker is not None:
@@ -55,10 +56,10 @@ def _requests_strictly(text: str, profile: Profile) -> bool:
         json.loads(body)
     except (ValueError, RecursionError):
         return False
-    return call_problem(body) is None
+    return not isinstance(read_call(body, profile), Problem)
 
 
-def _has_shape(text: str, profile: Profile, opened: str, closed: str | None = None) -> bool:
+def _has_shape(text: str, profile: Tagged, opened: str, closed: str | None = None) -> bool:
     """A think element, then `.*OPENED.*CLOSED$` with dots that match newlines.
 
     Without CLOSED the end is `OPENED$`. The think element may be missing where the profile does

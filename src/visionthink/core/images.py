@@ -24,6 +24,8 @@ from PIL import Image, UnidentifiedImageError
 from visionthink.core.errors import ImageError
 
 Size = tuple[int, int]
+Pixels = tuple[int, int, int, int]
+"""left, top, right, bottom of a part of an image, in px."""
 
 MAX_ASPECT = 200.0  # long side / short side; the Qwen-VL image processors refuse longer strips
 
@@ -137,14 +139,14 @@ class Picture:
         source: the original JPEG, PNG or WebP, only if decoding it gives exactly `image`. It keeps
             its metadata (camera, place), and they travel with it.
         name: file name for people, printable; "" if there is none.
-        views: smaller views by size, made once: servers make them before they are needed, where
-            the work blocks nobody.
     """
 
     image: Image.Image
     source: bytes | None = field(default=None, repr=False)
     name: str = ""
-    views: dict[Size, Picture] = field(default_factory=dict["Size", "Picture"], repr=False)
+    _views: dict[tuple[Pixels | None, Size], Picture] = field(
+        default_factory=dict["tuple[Pixels | None, Size]", "Picture"], init=False, repr=False
+    )
     _wire: list[tuple[bytes, str]] = field(
         default_factory=list[tuple[bytes, str]], init=False, repr=False
     )
@@ -162,6 +164,18 @@ class Picture:
         if not self._wire:
             self._wire.append(self._encode())
         return self._wire[0]
+
+    def view(self, size: Size, part: Pixels | None = None) -> Picture:
+        """The image, or a part of it, resized to `size` with LANCZOS; this picture if it is that.
+
+        Made once, so that servers can make it early, where the work blocks nobody.
+        """
+        if part is None and size == self.size:
+            return self
+        if (part, size) not in self._views:
+            resized = self.image.resize(size, Image.Resampling.LANCZOS, box=part)
+            self._views[part, size] = Picture(resized, name=self.name)
+        return self._views[part, size]
 
     def data_url(self) -> str:
         data, mime = self.encoded()
@@ -182,13 +196,7 @@ def half_view(picture: Picture, grid: Grid) -> Picture:
     Raises:
         ImageError: as `Grid.seen_size`.
     """
-    size = half_size(picture.size, grid)
-    if size == picture.size:
-        return picture
-    if size not in picture.views:
-        small = picture.image.resize(size, Image.Resampling.LANCZOS)
-        picture.views[size] = Picture(small, name=picture.name)
-    return picture.views[size]
+    return picture.view(half_size(picture.size, grid))
 
 
 def open_picture(

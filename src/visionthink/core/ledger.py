@@ -1,8 +1,9 @@
 """What an episode cost: visual tokens, text tokens, prefill FLOPs, seconds.
 
-Every token figure says what it counts. *First* is the first look, *requested* what came after a
-request, *processed* their sum: all visual tokens the model ran over. *Vanilla* is the original
-alone. A request rate p therefore costs 0.25 + p of vanilla, and breaks even at p = 75 %.
+Every token figure says what it counts. *First* is the first look, *requested* all later ones,
+*processed* their sum: all visual tokens the model ran over. *Vanilla* is the original alone. Where
+each request is for the original, a request rate p costs 0.25 + p of vanilla, and breaks even at
+p = 75 %.
 
 Two counts of prefill FLOPs. `paper_prefill_flops` is the formula of the paper (§2.2), which counts
 multiply-accumulates of a plain transformer: no grouped-query attention, two FFN matrices, no vision
@@ -216,12 +217,20 @@ class Ledger:
     in place of the first look.
     """
 
-    first: int
-    requested: int
     vanilla: int
     turns: tuple[TurnCost, ...]
     vanilla_prefill_flops: int | None = None
     vanilla_paper_prefill_flops: int | None = None
+
+    @property
+    def first(self) -> int:
+        """Visual tokens of the first look."""
+        return sum(turn.visual_tokens for turn in self.turns[:1])
+
+    @property
+    def requested(self) -> int:
+        """Visual tokens of all that came after a request."""
+        return sum(turn.visual_tokens for turn in self.turns[1:])
 
     @property
     def processed(self) -> int:
@@ -294,29 +303,14 @@ def _sum_known(values: Sequence[int | None]) -> int | None:
 def episode_ledger(
     *,
     first: Sequence[Cells],
-    requested: Sequence[Cells],
     vanilla: Sequence[Cells],
     turns: Sequence[TurnCost],
     shape: ModelShape | None,
 ) -> Ledger:
-    """The ledger of a finished episode with at least one turn.
-
-    Of images that were pruned, `first` and `requested` count what the layers ran on average.
-    """
+    """The ledger of a finished episode with at least one turn, whose prompt began with `first`."""
     exact = paper = None
     if shape is not None and turns:
         prompt = turns[0].prompt_tokens - _count(first) + _count(vanilla)
         exact = text_flops(prompt, 0, shape) + vision_flops(vanilla, shape.vision)
         paper = paper_prefill_flops(prompt, shape)
-    if any(turn.kept_visual_tokens is not None for turn in turns):
-        seen_first, seen_later = turns[0].visual_tokens, sum(t.visual_tokens for t in turns[1:])
-    else:
-        seen_first, seen_later = _count(first), _count(requested)
-    return Ledger(
-        first=seen_first,
-        requested=seen_later,
-        vanilla=_count(vanilla),
-        turns=tuple(turns),
-        vanilla_prefill_flops=exact,
-        vanilla_paper_prefill_flops=paper,
-    )
+    return Ledger(_count(vanilla), tuple(turns), exact, paper)

@@ -1,14 +1,14 @@
-"""Replies that are still growing: what of them is certain, whatever comes after.
+"""The prefix of a streamed reply that cannot change.
 
-Each function finds a beginning of what `parse_reply` finds in the finished reply, and so of what it
-finds itself in any longer beginning of it.
+Each function returns a prefix of what `parse_reply` finds in the finished reply, and so of what the
+function itself returns when more of the reply is there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from visionthink.core.profiles import Profile
+from visionthink.core.profiles import Plain, Profile, Tagged
 from visionthink.core.protocol import (
     CALL,
     THINK,
@@ -19,8 +19,8 @@ from visionthink.core.protocol import (
 
 
 def thought_so_far(text: str, profile: Profile) -> str:
-    """The part of the thought that is certain."""
-    if profile.plain:
+    """The part of the thought that cannot change."""
+    if not isinstance(profile, Tagged):
         thought, _ = split_plain(text)
         return thought if THINK[1] in text else _whole_tags(thought, (THINK[1],)).strip()
     thoughts, _, inside = thoughts_in(text, profile)
@@ -30,11 +30,11 @@ def thought_so_far(text: str, profile: Profile) -> str:
 
 
 def answer_so_far(text: str, profile: Profile, *, last: bool) -> str:
-    """The part of the answer that is certain: of plain replies, where no request can be served.
+    """The part of the answer that cannot change: of plain replies, where no request can be served.
 
-    Of the other profiles a later answer element counts, so nothing is certain before the end.
+    In tagged replies a later answer element may replace it, so nothing is certain before the end.
     """
-    if not profile.plain or (profile.can_request and not last):
+    if not isinstance(profile, Plain) or (profile.can_request and not last):
         return ""
     if THINK[0].startswith(text.lstrip()):
         return ""  # it may become a thought

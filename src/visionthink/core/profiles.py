@@ -3,8 +3,8 @@
 Prompt texts are files in `prompts/`, byte for byte as the released checkpoints were trained with
 them (arXiv 2507.13348, Tables 4 and 10, Fig. 7).
 
-*Plain* profiles are for models that were not trained for this: the reply is the answer, after a
-think element if it starts with one; a call may follow, in the server's own format (`native`).
+*Tagged* profiles are the paper's. *Plain* ones are for models that were not trained for this; their
+requests are in the server's own tool format (`native`), or they cannot request at all (`plain`).
 """
 
 from __future__ import annotations
@@ -19,30 +19,46 @@ class Profile:
 
     Attributes:
         user: text with `{image}` and `{question}`.
-        tool_response: text with `{image}` that delivers the original; None if the profile cannot
-            request.
-        tool_error: text with `{error}` that answers a bad call; None if there is none.
-        marker: the literal request of profiles without a tool call (Table 10).
-        thinks: whether a valid reply starts with a think element.
         direct: name of the profile used when no request is possible (looks `low` and `high`).
-        plain: whether the reply is the answer as it stands, without an answer element.
+        actions: names of what the model may request, see `core.actions`; none: it cannot request.
+        tool_response: text with `{image}` that delivers what was requested.
+        tool_error: text with `{error}` that answers a call that cannot be served; None: such a call
+            ends the episode.
         tools: JSON list of functions for the server's own tool format; "" without one.
+        max_turns: how many replies an episode may have unless the caller says otherwise.
     """
 
     name: str
     system: str
     user: str
     direct: str
-    tool_response: str | None = None
+    actions: tuple[str, ...] = ()
+    tool_response: str = ""
     tool_error: str | None = None
-    marker: str | None = None
-    thinks: bool = True
-    plain: bool = False
     tools: str = ""
+    max_turns: int = 2
 
     @property
     def can_request(self) -> bool:
-        return self.tool_response is not None
+        return bool(self.actions)
+
+
+@dataclass(frozen=True)
+class Tagged(Profile):
+    """Thought, answer and request stand in tags of their own (`core.protocol`).
+
+    Attributes:
+        thinks: whether a valid reply starts with a think element.
+        marker: the literal request for the original of profiles without a tool call (Table 10).
+    """
+
+    thinks: bool = True
+    marker: str | None = None
+
+
+@dataclass(frozen=True)
+class Plain(Profile):
+    """The reply is the answer, after a think element if it starts with one; a call may follow."""
 
 
 def _prompt(name: str) -> str:
@@ -52,69 +68,70 @@ def _prompt(name: str) -> str:
 PROFILES: dict[str, Profile] = {
     profile.name: profile
     for profile in (
-        Profile(
+        Tagged(
             name="agent",
             system=_prompt("agent_system"),
             user=_prompt("agent_user"),
+            actions=("original",),
             tool_response=_prompt("agent_tool_response"),
             tool_error=_prompt("agent_tool_error"),
             direct="general",
         ),
-        Profile(
+        Tagged(
             name="general",
             system=_prompt("general_system"),
             user=_prompt("general_user"),
             direct="general",
         ),
         # The paper gives no second turn for the two simple profiles: they get the agent's.
-        Profile(
+        Tagged(
             name="simple-resize",
             system=_prompt("simple_resize_system"),
             user=_prompt("simple_resize_user"),
+            actions=("original",),
             tool_response=_prompt("agent_tool_response"),
             marker="<resize></resize>",
             thinks=False,
             direct="general",
         ),
-        Profile(
+        Tagged(
             name="simple-think-resize",
             system=_prompt("simple_think_resize_system"),
             user=_prompt("simple_think_resize_user"),
+            actions=("original",),
             tool_response=_prompt("agent_tool_response"),
             marker="<resize>",
             direct="general",
         ),
-        Profile(
+        Tagged(
             name="mini",
             system=_prompt("mini_system"),
             user=_prompt("mini_user"),
+            actions=("original",),
             tool_response=_prompt("mini_tool_response"),
             tool_error=_prompt("mini_tool_error"),
             direct="mini-direct",
         ),
-        Profile(
+        Tagged(
             name="mini-direct",
             system=_prompt("mini_direct_system"),
             user=_prompt("mini_user"),
             direct="mini-direct",
         ),
-        Profile(
+        Plain(
             name="native",
             system=_prompt("native_system"),
             user=_prompt("plain_user"),
+            actions=("original",),
             tool_response=_prompt("native_tool_response"),
             tool_error=_prompt("native_tool_error"),
-            thinks=False,
-            plain=True,
             tools=_prompt("native_tools"),
             direct="plain",
         ),
-        Profile(
+        Plain(
             name="plain",
             system="",
             user=_prompt("plain_user"),
-            thinks=False,
-            plain=True,
             direct="plain",
         ),
     )

@@ -28,16 +28,14 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any, Literal, cast
 
+from visionthink.core.actions import ACTIONS, Action, Original, Problem
+from visionthink.core.actions.action import quoted
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture
-from visionthink.core.profiles import PROFILES, Profile
+from visionthink.core.profiles import PROFILES, Plain, Profile, Tagged
 from visionthink.core.types import LOOK_MODES, Completion, LookMode, Message, Part
-
-TOOL_NAME = "resize_image"
-CALL_BODY = '{"name": "resize_image", "arguments": {"action": "resize"}}'
 
 THINK = ("<think>", "</think>")
 ANSWER = ("<answer>", "</answer>")
@@ -46,11 +44,7 @@ RESPONSE = ("<tool_response>", "</tool_response>")
 RESIZE = "<resize>"  # what requests in the profiles with a marker
 TAGS = (*THINK, *ANSWER, *CALL, *RESPONSE)
 
-
-class Action(StrEnum):
-    """What a model may request. An open set: crops and scales join it here."""
-
-    ORIGINAL = "original"
+ORIGINAL = Original()
 
 
 @dataclass(frozen=True)
@@ -64,9 +58,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class Request:
-    """The reply requests an image; `answer` is what it answered in the same turn, if it did."""
+    """The reply requests a look; `answer` is what it answered in the same turn, if it did."""
 
-    action: Action = Action.ORIGINAL
+    action: Action = ORIGINAL
     thought: str = ""
     answer: str | None = None
 
@@ -84,7 +78,7 @@ Reply = Answer | Request | Malformed
 
 
 def profile_for(look: LookMode, name: str) -> Profile:
-    """The profile that a look is asked with: `name` itself for auto, its direct form otherwise.
+    """The profile that an example is asked with: `name` itself for look "auto", else its `direct`.
 
     Raises:
         UsageError: no such look or profile, or the profile cannot request and look is auto.
@@ -98,7 +92,7 @@ def profile_for(look: LookMode, name: str) -> Profile:
     if not PROFILES[name].can_request:
         able = ", ".join(p.name for p in PROFILES.values() if p.can_request)
         raise UsageError(
-            f"profile {name!r} cannot request the original, which look 'auto' needs; "
+            f"profile {name!r} cannot request another look, which look 'auto' needs; "
             f"use --look low or --look high, or one of the profiles {able}"
         )
     return PROFILES[name]
@@ -172,7 +166,7 @@ def conversation(profile: Profile, messages: Sequence[Message]) -> tuple[Message
             pictures, asked = _framed(_plain(message.parts))
             said.append(Message("user", _fill(profile.user, image=pictures, question=asked)))
         elif message.role == "assistant":
-            opened, closed = ("", "") if profile.plain else ANSWER
+            opened, closed = ("", "") if isinstance(profile, Plain) else ANSWER
             parts = (opened, *_plain(message.parts), closed)
             said.append(Message("assistant", _joined(parts)))
     return tuple(said)
@@ -199,7 +193,8 @@ def said(profile: Profile, completion: Completion) -> Message:
     calls = completion.calls if profile.tools else ()
     rendered = "".join(render_tool_call(call.name, call.arguments) for call in calls)
     text = completion.text.removesuffix(rendered)
-    valid = [c for c in calls if not call_problem(_call_body(c.name, c.arguments))]
+    read = {call: read_call(_call_body(call.name, call.arguments), profile) for call in calls}
+    valid = [call for call in calls if not isinstance(read[call], Problem)]
     return Message(
         "assistant",
         (text if completion.token_ids is not None else plain_text(text),),
@@ -209,8 +204,8 @@ def said(profile: Profile, completion: Completion) -> Message:
 
 
 def tool_response(profile: Profile, pictures: Sequence[Picture], call_id: str = "") -> Message:
-    """The turn that delivers the originals; the profile must be able to request."""
-    if profile.tool_response is None:
+    """The turn that delivers what was requested; the profile must be able to request."""
+    if not profile.can_request:
         raise UsageError(f"profile {profile.name!r} has no tool response")
     return _response(profile, _fill(profile.tool_response, image=pictures), call_id)
 
@@ -242,14 +237,23 @@ def _call_body(name: str, arguments: str) -> str:
     return f'{{"name": {json.dumps(name)}, "arguments": {arguments}}}'
 
 
+def action_body(action: Action) -> str:
+    """The JSON text inside of a call element that requests `action`."""
+    return _call_body(action.function, json.dumps(dict(action.arguments())))
+
+
+CALL_BODY = action_body(ORIGINAL)
+"""The paper's request, as the embedded model's vocabulary has it in one piece."""
+
+
 def direct_reply(thought: str, answer: str) -> str:
     """A valid answering reply, as training data and scripted engines need it."""
     return f"{render_thought(thought)}{ANSWER[0]}{answer}{ANSWER[1]}"
 
 
-def request_reply(thought: str) -> str:
-    """A valid requesting reply of the profiles with a tool call."""
-    return f"{render_thought(thought)}{CALL[0]}{CALL_BODY}{CALL[1]}"
+def request_reply(thought: str, action: Action = ORIGINAL, marker: str | None = None) -> str:
+    """A valid requesting reply of a tagged profile; `marker` is the profile's, if it has one."""
+    return render_thought(thought) + (marker or f"{CALL[0]}{action_body(action)}{CALL[1]}")
 
 
 # Reading replies
@@ -257,24 +261,29 @@ def request_reply(thought: str) -> str:
 
 def parse_reply(text: str, profile: Profile) -> Reply:
     """What a reply means; total: any string gives a value (rules in the module docstring)."""
-    if profile.plain:
-        return _parse_plain(text, profile)
+    if isinstance(profile, Tagged):
+        return _parse_tagged(text, profile)
+    return _parse_plain(text, profile)
+
+
+def _parse_tagged(text: str, profile: Tagged) -> Reply:
     thought, rest = _split_thought(text, profile)
-    answer, closed = _last_answer(rest, profile)
+    found, closed = _last_answer(rest, profile)
+    answer = None if found is None else unbox(found)
     bodies = _call_bodies(rest)
-    requested = profile.marker is not None and RESIZE in rest
-    problems: list[str] = []
+    called: Action | Problem | None
     if profile.marker is None:
-        problems = [problem for body in bodies if (problem := call_problem(body))]
-        requested = len(problems) < len(bodies)
-    if requested and profile.can_request:
-        return Request(Action.ORIGINAL, thought, None if answer is None else unbox(answer))
+        called = _first_call(bodies, profile)
+    else:
+        called = ORIGINAL if RESIZE in rest else None
+    if profile.can_request and not isinstance(called, Problem | None):
+        return Request(called, thought, answer)
     if answer is not None:
-        return Answer(unbox(answer), thought, closed)
+        return Answer(answer, thought, closed)
     if bodies and (profile.marker is not None or not profile.can_request):
         return Malformed("a tool was called where none is offered", thought)
-    if problems:
-        return Malformed(problems[0], thought, failed_call=True)
+    if isinstance(called, Problem):
+        return Malformed(called.text, thought, failed_call=True)
     for stray in (THINK[1], ANSWER[1], CALL[1]):
         rest = rest.replace(stray, "")
     if untagged := rest.strip():
@@ -286,12 +295,11 @@ def _parse_plain(text: str, profile: Profile) -> Reply:
     """What comes before a call is the answer only where the call cannot be served."""
     thought, rest = split_plain(text)
     answer = (rest.split(CALL[0], 1)[0] if profile.can_request else rest).strip()
-    bodies = _call_bodies(rest) if profile.can_request else []
-    problems = [problem for body in bodies if (problem := call_problem(body))]
-    if len(problems) < len(bodies):
-        return Request(Action.ORIGINAL, thought, answer or None)
-    if problems:
-        return Malformed(problems[0], thought, failed_call=True)
+    called = _first_call(_call_bodies(rest), profile) if profile.can_request else None
+    if isinstance(called, Problem):
+        return Malformed(called.text, thought, failed_call=True)
+    if called is not None:
+        return Request(called, thought, answer or None)
     if not answer:
         return Malformed("there is neither an answer nor a request", thought)
     return Answer(answer, thought, closed=False)
@@ -305,13 +313,13 @@ def split_plain(text: str) -> tuple[str, str]:
     return thought.strip(), rest
 
 
-def _split_thought(text: str, profile: Profile) -> tuple[str, str]:
+def _split_thought(text: str, profile: Tagged) -> tuple[str, str]:
     """The think elements' text, and the text outside them."""
     thoughts, outside, _ = thoughts_in(text, profile)
     return "\n".join(thought.strip() for thought in thoughts), outside
 
 
-def thoughts_in(text: str, profile: Profile) -> tuple[list[str], str, bool]:
+def thoughts_in(text: str, profile: Tagged) -> tuple[list[str], str, bool]:
     """The text of each think element, the text outside them, and whether `text` ends inside of the
     last element. Linear in the length of `text`.
     """
@@ -338,12 +346,12 @@ def thoughts_in(text: str, profile: Profile) -> tuple[list[str], str, bool]:
     return thoughts, "".join(outside), unclosed and at == len(text)
 
 
-def action_tags(profile: Profile) -> tuple[str, ...]:
+def action_tags(profile: Tagged) -> tuple[str, ...]:
     """What begins an answer or a request."""
     return (ANSWER[0], CALL[0], *((RESIZE,) if profile.marker else ()))
 
 
-def _last_answer(text: str, profile: Profile) -> tuple[str | None, bool]:
+def _last_answer(text: str, profile: Tagged) -> tuple[str | None, bool]:
     """The text of the last answer element, and whether it was closed; else a request ends it."""
     start = text.rfind(ANSWER[0])
     if start < 0:
@@ -360,36 +368,37 @@ def _call_bodies(text: str) -> list[str]:
     return [piece.split(CALL[1], 1)[0] for piece in text.split(CALL[0])[1:]]
 
 
-def call_problem(body: str) -> str | None:
-    """Why the text of a call element is not a request for the original; None if it is one."""
+def _first_call(bodies: Sequence[str], profile: Profile) -> Action | Problem | None:
+    """The first valid request among call elements, else what is wrong with the first of them."""
+    read = [read_call(body, profile) for body in bodies]
+    return next((call for call in read if not isinstance(call, Problem)), read[0] if read else None)
+
+
+def read_call(body: str, profile: Profile) -> Action | Problem:
+    """The action that the text of a call element requests, of those that the profile offers."""
     try:
         # raw_decode: an unclosed call may be followed by other text.
         call, _ = json.JSONDecoder().raw_decode(body.strip())
     except (ValueError, RecursionError):
-        return "the function call is not valid JSON"
+        return Problem("the function call is not valid JSON")
     if not isinstance(call, dict):
-        return "the function call is not a JSON object"
+        return Problem("the function call is not a JSON object")
     fields = cast(dict[str, Any], call)
     name = fields.get("name")
-    if name != TOOL_NAME:
-        return f"there is no function {_short(name)}, only {TOOL_NAME!r}"
+    offered = [ACTIONS[action] for action in profile.actions]
+    called = [action for action in offered if action.function == name]
+    if not called:
+        functions = dict.fromkeys(repr(action.function) for action in offered)
+        only = f", only {' and '.join(functions)}" if functions else ""
+        return Problem(f"there is no function {quoted(name)}{only}")
     arguments = fields.get("arguments")
     if isinstance(arguments, str):
         try:
             arguments = json.loads(arguments)
         except (ValueError, RecursionError):
-            return "the arguments are not valid JSON"
-    if not isinstance(arguments, dict):
-        return 'the arguments must be {"action": "resize"}'
-    action = cast(dict[str, Any], arguments).get("action")
-    if action != "resize":
-        return f"there is no action {_short(action)}, only 'resize'"
-    return None
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+            return Problem("the arguments are not valid JSON")
+    read = [action.read(arguments) for action in called]
+    return next((request for request in read if not isinstance(request, Problem)), read[0])
 
 
 def unbox(text: str) -> str:

@@ -6,13 +6,14 @@ answering directly and requesting, by looking at which of the two succeeds insid
     r = C_direct / (C_direct + C_high)
 
 with C the numbers of correct answers given directly and after a request. Where only lucky guesses
-succeed directly (r < θ), answering directly is penalised, else requesting is (Eq. 5).
+succeed directly (r < θ), answering directly is penalised, else requesting is (Eq. 5). Each way to
+compute the penalty is a function and a row of `RULES`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,49 +21,47 @@ from visionthink.core.errors import UsageError
 from visionthink.core.types import Episode, StopReason
 
 Way = Literal["direct", "requested", "neither"]
-"""How an episode ended: answered from the first look, after the original came, or not at all."""
-
-RuleName = Literal["paper", "released", "none", "search-r1", "ours"]
-RULES: tuple[RuleName, ...] = ("paper", "released", "none", "search-r1", "ours")
-
-DEFAULT_THETA: dict[RuleName, float] = {**dict.fromkeys(RULES, 0.2), "ours": 0.4}
+"""How an episode ended: answered from the first look, after a requested one, or not at all."""
 
 RELEASED_EPSILON = 1e-4  # in the denominator of r in the authors' code
 
 
 @dataclass(frozen=True)
 class Member:
-    """One episode of a group. `accuracy` is the judge's verdict, None where it gave none."""
+    """One episode of a group.
+
+    Attributes:
+        accuracy: the judge's verdict, None where it gave none.
+        cost: visual tokens processed, over vanilla's.
+    """
 
     accuracy: float | None
     format_valid: bool
     way: Way
+    cost: float = 0.0
 
 
 @dataclass(frozen=True)
-class RewardRule:
+class RewardSettings:
     """Which control penalty, and how much each part weighs.
 
     Attributes:
-        name: "paper" is Eq. 5; "released" is what the authors' code does; "none" leaves the penalty
-            out; "search-r1" penalises every correct answer after a request; "ours" compares success
-            rates in place of counts (see `direct_share`).
-        theta: θ, the r below which direct answers count as lucky; None is `DEFAULT_THETA` of the
-            rule, since r is a share of counts for some and of rates for "ours".
-        penalty: what P_control takes away.
+        rule: a name in `RULES`.
+        theta: θ, the r below which direct answers count as lucky; None: the rule's own.
+        penalty: how much P_control takes away.
         format_weight: R_format of an episode whose whole format is valid.
         accuracy_weight: R_accuracy of a correct answer.
     """
 
-    name: RuleName = "paper"
+    rule: str = "paper"
     theta: float | None = None
     penalty: float = 0.1
     format_weight: float = 0.5
     accuracy_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.name not in RULES:
-            raise UsageError(f"reward rule must be one of {', '.join(RULES)}; got {self.name!r}")
+        if self.rule not in RULES:
+            raise UsageError(f"reward rule must be one of {', '.join(RULES)}; got {self.rule!r}")
         if self.theta is not None and not 0 <= self.theta <= 1:
             raise UsageError(f"theta must be from 0 to 1; got {self.theta}")
         for field in ("penalty", "format_weight", "accuracy_weight"):
@@ -73,7 +72,23 @@ class RewardRule:
     @property
     def threshold(self) -> float:
         """θ in force."""
-        return DEFAULT_THETA[self.name] if self.theta is None else self.theta
+        return RULES[self.rule].theta if self.theta is None else self.theta
+
+
+@dataclass(frozen=True)
+class Control:
+    """P_control of each member of a group, and the group's r; None where it is undefined."""
+
+    r: float | None
+    penalties: Sequence[float]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A control penalty. `control` sees all members; those without a verdict count nowhere."""
+
+    control: Callable[[Sequence[Member], RewardSettings], Control]
+    theta: float = 0.2
 
 
 @dataclass(frozen=True)
@@ -112,72 +127,127 @@ def way_of(episode: Episode) -> Way:
 
 def member_of(episode: Episode, accuracy: float | None) -> Member:
     """The episode as its group sees it."""
-    return Member(accuracy, episode.format_valid, way_of(episode))
+    return Member(accuracy, episode.format_valid, way_of(episode), episode.ledger.ratio)
 
 
-def score_group(members: Sequence[Member], rule: RewardRule) -> GroupScore:
-    """Rewards of one prompt's G episodes (Eq. 4 and 5).
+def score_group(members: Sequence[Member], settings: RewardSettings) -> GroupScore:
+    """Rewards of one prompt's G episodes (Eq. 4).
 
-    Unscored members count nowhere: not in r, and their own reward is None.
+    Members without a verdict count nowhere: not in r, and their own reward is None.
     """
-    r = direct_share(members, rule)
+    control = RULES[settings.rule].control(members, settings)
     rewards = tuple(
         None
         if member.accuracy is None
         else Reward(
-            accuracy=rule.accuracy_weight * member.accuracy,
-            format=rule.format_weight if member.format_valid else 0.0,
-            control=_control(member, r, rule),
+            accuracy=settings.accuracy_weight * member.accuracy,
+            format=settings.format_weight if member.format_valid else 0.0,
+            control=penalty,
         )
-        for member in members
+        for member, penalty in zip(members, control.penalties, strict=True)
     )
-    return GroupScore(r, rewards)
+    return GroupScore(control.r, rewards)
 
 
-def direct_share(members: Sequence[Member], rule: RewardRule) -> float | None:
-    """r: the direct answers' share of the group's success; None where it is undefined.
+# The rules
 
-    For "paper" success is counted, C_direct / (C_direct + C_high), and undefined without a correct
-    answer; "released" adds 1e-4 to the denominator, so that r is 0 then. For "ours" it is a rate,
-    s = correct / given of each way, r = s_direct / (s_direct + s_high), and undefined unless both
-    ways occur and one succeeds: r then does not fall only because the policy requests often, nor
-    rise only because it seldom does.
+
+def no_control(members: Sequence[Member], settings: RewardSettings) -> Control:
+    """No penalty; r is reported as in `paper_control`."""
+    return Control(_share_of_counts(members), [0.0] * len(members))
+
+
+def paper_control(members: Sequence[Member], settings: RewardSettings) -> Control:
+    """Eq. 5: P_control = penalty · [1_direct · I(r < θ) + 1_high · I(r >= θ)], r by counts.
+
+    Without a correct answer in the group r is undefined, and nothing is penalised.
     """
-    correct = {way: _count(members, way, correct=True) for way in ("direct", "requested")}
-    direct, high = float(correct["direct"]), float(correct["requested"])
-    if rule.name == "released":
-        return direct / (direct + high + RELEASED_EPSILON)
-    if rule.name == "ours":
-        given = [_count(members, way, correct=False) for way in ("direct", "requested")]
-        if 0 in given:
-            return None
-        direct, high = direct / given[0], high / given[1]
+    return _eq5(members, _share_of_counts(members), settings)
+
+
+def rates_control(members: Sequence[Member], settings: RewardSettings) -> Control:
+    """Eq. 5 with r by success rates: s = correct / given of each way, r = s_direct / (s_direct +
+    s_high).
+
+    r is undefined unless both ways occur and one succeeds. It does not fall only because the policy
+    requests often, nor rise only because it seldom does.
+    """
+    given = [_count(members, way, correct=False) for way in ("direct", "requested")]
+    if 0 in given:
+        return _eq5(members, None, settings)
+    counts = [_count(members, way, correct=True) for way in ("direct", "requested")]
+    direct, high = (count / of for count, of in zip(counts, given, strict=True))
+    return _eq5(members, direct / (direct + high) if direct + high else None, settings)
+
+
+def released_control(members: Sequence[Member], settings: RewardSettings) -> Control:
+    """As the authors' code: only correct answers are penalised.
+
+    Those after a request always are, direct ones where 0 < r < θ, with 1e-4 in r's denominator.
+    """
+    direct = _count(members, "direct", correct=True)
+    high = _count(members, "requested", correct=True)
+    r = direct / (direct + high + RELEASED_EPSILON)
+    lucky = 0 < r < settings.threshold
+    penalised = [m.way == "requested" or (m.way == "direct" and lucky) for m in members]
+    return Control(r, _penalties(members, penalised, settings, correct_only=True))
+
+
+def search_r1_control(members: Sequence[Member], settings: RewardSettings) -> Control:
+    """Every correct answer after a request is penalised, as Search-R1 does; no r decides."""
+    penalised = [member.way == "requested" for member in members]
+    penalties = _penalties(members, penalised, settings, correct_only=True)
+    return Control(_share_of_counts(members), penalties)
+
+
+RULES: dict[str, Rule] = {
+    "paper": Rule(paper_control),
+    "released": Rule(released_control),
+    "none": Rule(no_control),
+    "search-r1": Rule(search_r1_control),
+    "rates": Rule(rates_control, theta=0.4),
+}
+
+FORMER_NAMES = {"ours": "rates"}
+"""Names of rules in older configs and run folders."""
+
+
+def _eq5(members: Sequence[Member], r: float | None, settings: RewardSettings) -> Control:
+    if r is None:
+        return Control(None, [0.0] * len(members))
+    penalised_way = "direct" if r < settings.threshold else "requested"
+    penalised = [member.way == penalised_way for member in members]
+    return Control(r, _penalties(members, penalised, settings))
+
+
+def _penalties(
+    members: Sequence[Member],
+    penalised: Sequence[bool],
+    settings: RewardSettings,
+    correct_only: bool = False,
+) -> list[float]:
+    return [
+        settings.penalty if flag and (member.accuracy or not correct_only) else 0.0
+        for member, flag in zip(members, penalised, strict=True)
+    ]
+
+
+def _share_of_counts(members: Sequence[Member]) -> float | None:
+    """Eq. 5's r = C_direct / (C_direct + C_high); None without a correct answer."""
+    direct = _count(members, "direct", correct=True)
+    high = _count(members, "requested", correct=True)
     return direct / (direct + high) if direct + high else None
 
 
 def _count(members: Sequence[Member], way: Way, correct: bool) -> int:
-    """Scored members of a way; only the correct ones if asked."""
+    """Members of a way that have a verdict; only the correct ones if asked."""
     return sum(
         member.way == way and member.accuracy is not None and (member.accuracy > 0 or not correct)
         for member in members
     )
 
 
-def _control(member: Member, r: float | None, rule: RewardRule) -> float:
-    """P_control of one member, given its group's r."""
-    if r is None or rule.name == "none" or member.way == "neither":
-        return 0.0
-    correct = bool(member.accuracy)
-    match rule.name, member.way:
-        case ("paper" | "ours", "direct"):
-            penalised = r < rule.threshold
-        case ("paper" | "ours", _):
-            penalised = r >= rule.threshold
-        case ("released", "direct"):
-            penalised = correct and 0 < r < rule.threshold
-        case _:  # released and search-r1, after a request; search-r1 leaves direct answers alone
-            penalised = correct and member.way == "requested"
-    return rule.penalty if penalised else 0.0
+# Advantages
 
 
 def advantages(totals: Sequence[float | None], floor: float = 1e-4) -> list[float]:

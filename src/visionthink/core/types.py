@@ -1,7 +1,7 @@
 """The nouns: what is asked (`Example`), what is said (`Message`), what came of it (`Episode`).
 
-Frozen dataclasses. A fact is recorded where it happens (was the original requested? why did the
-episode end?) and never inferred later from strings or floats.
+Frozen dataclasses. A fact is recorded where it happens (what was shown? why did the episode end?)
+and never inferred later from strings or floats.
 """
 
 from __future__ import annotations
@@ -14,11 +14,15 @@ from enum import StrEnum
 from typing import Any, Literal
 
 from visionthink.core.errors import UsageError
-from visionthink.core.images import Picture
+from visionthink.core.images import Picture, Size
 from visionthink.core.ledger import Ledger, Pruned
 
 LookMode = Literal["auto", "low", "high"]
+"""What the model is shown first, and whether it may request more; see `run_episode`."""
 LOOK_MODES: tuple[LookMode, ...] = ("auto", "low", "high")
+
+Box = tuple[int, int, int, int]
+"""x0, y0, x1, y1 of a part of an image, each 0 to 1000 relative to the whole original."""
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -168,17 +172,37 @@ class StopReason(StrEnum):
 
 
 @dataclass(frozen=True)
+class Look:
+    """One image as the model was shown it.
+
+    Attributes:
+        turn: number of the reply that it came before, from 0.
+        image: which of the example's images it shows.
+        action: name of the action that requested it; None: a first look.
+        box: the part of the original that it shows; None: the whole.
+        size: as the model saw it: the picture's own, shrunk to the model's limit if beyond it.
+        visual_tokens: that the model's own processor makes of it.
+    """
+
+    turn: int
+    image: int
+    action: str | None
+    box: Box | None
+    size: Size
+    visual_tokens: int
+    picture: Picture = field(repr=False)
+
+
+@dataclass(frozen=True)
 class Turn:
-    """One assistant reply and what was made of it.
+    """One assistant reply and how it was read.
 
     `outcome` is the kind of the parsed reply: "answer", "request" or "malformed"; `note` says why
-    a reply is malformed. `saw` are the (width, height) of the images that came just before it,
-    shrunk to the model's limit where they were beyond it.
+    a reply is malformed.
     """
 
     text: str
     outcome: Literal["answer", "request", "malformed"]
-    saw: tuple[tuple[int, int], ...]
     usage: Usage
     note: str = ""
     token_ids: tuple[int, ...] | None = None
@@ -188,8 +212,9 @@ class Turn:
 class Episode:
     """A finished conversation.
 
-    `requested` is true when the original image was delivered after a request. `messages` is the
-    whole conversation, system message first.
+    Attributes:
+        messages: the whole conversation, system message first.
+        looks: every image that the model was shown, in order.
     """
 
     example: Example
@@ -197,9 +222,18 @@ class Episode:
     profile: str
     model: str
     answer: str
-    requested: bool
     stop_reason: StopReason
     format_valid: bool
     messages: tuple[Message, ...]
     turns: tuple[Turn, ...]
+    looks: tuple[Look, ...]
     ledger: Ledger
+
+    @property
+    def requested(self) -> bool:
+        """Whether a look was delivered after a request."""
+        return any(look.action is not None for look in self.looks)
+
+    def looks_of(self, turn: int) -> tuple[Look, ...]:
+        """The looks that came just before reply number `turn`, from 0."""
+        return tuple(look for look in self.looks if look.turn == turn)

@@ -51,7 +51,7 @@ class Settings:
         max_failures: so many episodes in a row without reply or verdict end the run; 0: none do.
     """
 
-    max_turns: int = 2
+    max_turns: int | None = None
     max_tokens: int = 1024
     temperature: float = 0.0
     seed: int = 0
@@ -62,9 +62,10 @@ class Settings:
 
     def __post_init__(self) -> None:
         for name, least in (("max_turns", 1), ("concurrency", 1), ("alone", 0), ("gallery", 0)):
-            if getattr(self, name) < least:
+            value = getattr(self, name)
+            if value is not None and value < least:
                 option = name.replace("_", "-")
-                raise UsageError(f"--{option} must be at least {least}; got {getattr(self, name)}")
+                raise UsageError(f"--{option} must be at least {least}; got {value}")
         self.sampling("")
 
     def sampling(self, sample: str) -> Sampling:

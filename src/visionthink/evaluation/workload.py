@@ -72,7 +72,7 @@ class Workload:
 def prompt_tokens(profile: Profile) -> tuple[int, int]:
     """About how many tokens a profile's instructions and its answer to a request have."""
     told = profile.system + profile.user.replace("{image}", "").replace("{question}", "")
-    response = (profile.tool_response or "").replace("{image}", "")
+    response = profile.tool_response.replace("{image}", "")
     return len(told) // CHARACTERS_PER_TOKEN, len(response) // CHARACTERS_PER_TOKEN
 
 

@@ -2,9 +2,9 @@
 
 A run that is not finished has no rows yet; they are computed from the episodes so far, as the
 evaluation does it. A *system* is a model and how it was asked: runs whose configs differ in seeds
-and places only. An *entry* is one of its policies. Vanilla, which is 100 %, is the policy `high` (or
-the first with the originals and other prompts) of the same system; for a system without it, that of
-the only other system that has it.
+and places only. An *entry* is one of its policies. Vanilla, which is 100 %, is the policy `high` of
+the same system (or the first `high:PROFILE`); for a system without it, that of the only other system
+that has it.
 """
 
 from __future__ import annotations
@@ -351,8 +351,8 @@ def _weighted(name: str, rows: Sequence[Row]) -> tuple[float, float | None] | No
 
 @dataclass(frozen=True)
 class Comparison:
-    """Entries side by side. `suites` has the families of each suite, with their kinds; `systems` has
-    the runs of each.
+    """Entries side by side. `suites` maps suites to their families and these to their kinds;
+    `systems` has the runs of each.
     """
 
     runs: tuple[EvaluationRun, ...]

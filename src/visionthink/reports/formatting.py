@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from visionthink.core.images import Size
-from visionthink.reports.steps import Box
+from visionthink.core.types import Box
 
 _UNITS = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
 # Controls that change the order of the text around them: model text must not reorder ours.

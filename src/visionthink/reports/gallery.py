@@ -8,30 +8,38 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import zip_longest
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
 from visionthink.core.errors import VisionThinkError
-from visionthink.core.images import Limits, Picture, Size, open_picture
+from visionthink.core.images import Limits, Picture, open_picture
 from visionthink.core.ledger import Ledger, TurnCost
 from visionthink.core.profiles import PROFILES
-from visionthink.core.types import LOOK_MODES, Episode, Example, Message, StopReason, Turn, Usage
+from visionthink.core.types import (
+    LOOK_MODES,
+    Episode,
+    Example,
+    Look,
+    Message,
+    StopReason,
+    Turn,
+    Usage,
+)
 from visionthink.reports.evaluation_runs import KINDS as POLICY_KINDS
 from visionthink.reports.evaluation_runs import EvaluationRun, kind_of
 from visionthink.reports.formatting import one_line, pixels, shortened
 from visionthink.reports.page import Aside, card
 from visionthink.reports.report import Gallery
 from visionthink.reports.run_groups import is_number
-from visionthink.reports.steps import Box, Look, share_tokens
 from visionthink.reports.training_runs import KINDS, TrainingRun
+from visionthink.runs.records import EPISODE_VERSION
 
 LIMITS = Limits(max_bytes=4 * 2**20, max_pixels=4_000_000)
-EPISODE_VERSION = 2
 PARTS = ("accuracy", "format", "control", "total", "advantage")
 WAYS = ("direct", "requested", "unanswered")
 VERDICTS = ("right", "wrong", "failed")
@@ -72,35 +80,21 @@ def spread(run: TrainingRun, most: int) -> list[Sample]:
 
 
 def choose(runs: Sequence[EvaluationRun], most: int) -> list[Sample]:
-    """At most `most` episodes of all runs together, those with images first: of each policy in
-    turn, and of each of its outcomes, suites and runs, so that what is rare is there as well.
+    """At most `most` episodes of all runs together, those with images first: one of each policy,
+    outcome, suite and run, then another, so that what is rare is there as well.
 
     Raises:
         RunError: a line of `episodes.jsonl` is broken.
     """
-    heaps: dict[tuple[bool, int, str], dict[tuple[Any, ...], list[tuple[int, int]]]] = {}
+    seen: Counter[tuple[Any, ...]] = Counter()
+    places: list[tuple[Any, ...]] = []
     for of, run in enumerate(runs):
         for at, record in enumerate(run.folder.episodes()):
-            policy = (not record.get("images"), _rank(record), _word(record, "policy"))
             outcome = (_verdict(record) or "failed", bool(record.get("requested")))
-            sort = (*outcome, _word(record, "suite"), of)
-            heaps.setdefault(policy, {}).setdefault(sort, []).append((of, at))
-    order: list[tuple[int, int]] = []
-    for bare in (False, True):
-        policies = [_mixed(heaps[policy]) for policy in sorted(heaps) if policy[0] is bare]
-        order += _in_turn(policies)
-    return list(_read(runs, set(order[:most])))
-
-
-def _mixed(heaps: Mapping[tuple[Any, ...], Sequence[tuple[int, int]]]) -> list[tuple[int, int]]:
-    """One of each heap, then another; heaps begin in different places, for they are alike."""
-    held = [heaps[sort] for sort in sorted(heaps)]
-    starts = [at % len(heap) for at, heap in enumerate(held)]
-    return _in_turn([[*heap[at:], *heap[:at]] for at, heap in zip(starts, held, strict=True)])
-
-
-def _in_turn(heaps: Sequence[Sequence[tuple[int, int]]]) -> list[tuple[int, int]]:
-    return [at for row in zip_longest(*heaps) for at in row if at is not None]
+            heap = (_rank(record), _word(record, "policy"), *outcome, _word(record, "suite"), of)
+            places.append((not record.get("images"), seen[heap], *heap, at))
+            seen[heap] += 1
+    return list(_read(runs, {(of, at) for *_, of, at in sorted(places)[:most]}))
 
 
 def _read(runs: Sequence[EvaluationRun], chosen: set[tuple[int, int]]) -> Iterator[Sample]:
@@ -258,9 +252,9 @@ def _folded(
         shown["aside"] = aside
     else:
         try:
-            episode, looks, note = episode_of(record, sample.run.folder.path)
+            episode, note = episode_of(record, sample.run.folder.path)
             lines = [*aside, *([("Note", "", note)] if note else [])]
-            shown["card"] = card(episode, number, lines, looks)
+            shown["card"] = card(episode, number, lines)
             marks = [_way(episode), *marks]
         except (VisionThinkError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             why = one_line(f"{type(error).__name__}: {error}")
@@ -282,116 +276,113 @@ def _way(episode: Episode) -> str:
 # From a record back to an episode
 
 
-def episode_of(record: Record, folder: Path) -> tuple[Episode, list[Look], str]:
-    """The episode of a record, what the model was shown, and a note on what was not kept of that.
+def episode_of(record: Record, folder: Path) -> tuple[Episode, str]:
+    """The episode of a record, and a note on what was not kept of it.
 
-    The original images are not in records, so the episode's example has none.
+    Original images are not in records, so the episode's example has none.
 
     Raises:
         VisionThinkError, KeyError, TypeError, ValueError: the record is broken.
     """
     if record["version"] > EPISODE_VERSION:
         raise ValueError(f"it is of version {record['version']}: update visionthink")
-    turns = [_turn(turn) for turn in record["turns"]]
-    costs = [TurnCost(**turn["cost"]) for turn in record["turns"]]
-    looks, note = _looks(record, turns, costs, folder)
-    look = record["look"]
+    look, profile = record["look"], str(record["profile"])
     if look not in LOOK_MODES:
         raise ValueError(f"there is no look {str(look)[:40]!r}")
-    profile, question = str(record["profile"]), str(record["question"])
+    turns = [_turn(turn) for turn in record["turns"]]
+    ledger = Ledger(
+        vanilla=int(record["ledger"]["visual_tokens"]["vanilla"]),
+        turns=tuple(TurnCost(**turn["cost"]) for turn in record["turns"]),
+        vanilla_prefill_flops=record["ledger"]["vanilla_prefill_flops"],
+        vanilla_paper_prefill_flops=record["ledger"]["vanilla_paper_prefill_flops"],
+    )
+    looks, note = _looks(record, folder)
     messages: list[Message] = []
     for at, turn in enumerate(turns):
-        parts = tuple(look.picture for look in looks if look.turn == at)
-        if parts or at == 0:
-            messages.append(Message("user", (*parts, question) if at == 0 else parts))
+        pictures = tuple(look.picture for look in looks if look.turn == at)
+        if at == 0:
+            messages.append(Message("user", (*pictures, str(record["question"]))))
+        elif pictures:
+            messages.append(Message("user", pictures))
         messages.append(Message("assistant", (turn.text,)))
     if profile not in PROFILES:
         note += f"{'; ' if note else ''}its profile, {profile[:40]}, is not known here"
         profile = _UNKNOWN_PROFILE
-    tokens = record["ledger"]["visual_tokens"]
     episode = Episode(
-        example=Example((), question),
+        example=Example((), str(record["question"])),
         look=look,
         profile=profile,
         model=str(record["model"]),
         answer=str(record["answer"]),
-        requested=bool(record["requested"]),
         stop_reason=StopReason(record["stop_reason"]),
         format_valid=bool(record["format_valid"]),
         messages=tuple(messages),
         turns=tuple(turns),
-        ledger=Ledger(
-            first=int(tokens["first"]),
-            requested=int(tokens["requested"]),
-            vanilla=int(tokens["vanilla"]),
-            turns=tuple(costs),
-            vanilla_prefill_flops=record["ledger"]["vanilla_prefill_flops"],
-            vanilla_paper_prefill_flops=record["ledger"]["vanilla_paper_prefill_flops"],
-        ),
+        looks=looks,
+        ledger=ledger,
     )
-    return episode, looks, note
+    return episode, note
 
 
 def _turn(turn: Record) -> Turn:
     outcome = turn["outcome"]
     if outcome not in ("answer", "request", "malformed"):
         raise ValueError(f"there is no outcome {str(outcome)[:40]!r}")
-    saw = tuple((int(width), int(height)) for width, height in turn["saw"])
-    return Turn(str(turn["text"]), outcome, saw, Usage(0, 0), str(turn["note"]))
+    return Turn(str(turn["text"]), outcome, Usage(0, 0), str(turn["note"]))
 
 
-Fact = tuple[int, int, str | None, Box | None, Size, int]
-"""Of a look: turn, image, action, box, size, visual tokens."""
-
-
-def _looks(
-    record: Record, turns: Sequence[Turn], costs: Sequence[TurnCost], folder: Path
-) -> tuple[list[Look], str]:
-    """The looks of a record, and a note about their images.
-
-    Grey areas stand in for images that were not kept.
-    """
-    facts = _facts(record, turns, costs)
-    sizes = [size for *_, size, _ in facts]
+def _looks(record: Record, folder: Path) -> tuple[tuple[Look, ...], str]:
+    """The looks of a record, and a note about their images; grey areas stand in for lost ones."""
+    facts = record["looks"] if record["version"] >= 2 else list(_first_version(record))
+    looks = [_look(each) for each in facts]
+    sizes = [look.size for look in looks]
     kept = record.get("images")
-    pictures: list[Picture] = []
-    note = ""
-    if isinstance(kept, list) and len(kept) == len(sizes):
-        try:
-            pictures = [_open(source, folder) for source in kept]
-        except ValueError as error:
-            note = one_line(str(error))[:200]
-    else:
-        note = "the images that the model saw were not kept"
-    if not pictures:
-        pictures = [_blank(size) for size in sizes]
-    elif any(p.size[0] < size[0] for p, size in zip(pictures, sizes, strict=True)):
-        note = f"images are kept smaller than the model saw them: {pixels(sizes)}"
-    return [Look(*fact, p) for fact, p in zip(facts, pictures, strict=True)], note
+    if not isinstance(kept, list) or len(kept) != len(looks):
+        return tuple(looks), "the images that the model saw were not kept"
+    try:
+        pictures = [_open(source, folder) for source in kept]
+    except ValueError as error:
+        return tuple(looks), one_line(str(error))[:200]
+    found = tuple(replace(look, picture=p) for look, p in zip(looks, pictures, strict=True))
+    if any(look.picture.size[0] < look.size[0] for look in found):
+        return found, f"images are kept smaller than the model saw them: {pixels(sizes)}"
+    return found, ""
 
 
-def _facts(record: Record, turns: Sequence[Turn], costs: Sequence[TurnCost]) -> list[Fact]:
-    if record["version"] >= EPISODE_VERSION:
-        return [_fact(look) for look in record["looks"]]
-    found: list[Fact] = []
-    for at, (turn, cost) in enumerate(zip(turns, costs, strict=True)):
-        action = "original" if at else None
-        tokens = share_tokens(cost.visual_tokens, turn.saw)
-        for image, (size, share) in enumerate(zip(turn.saw, tokens, strict=True)):
-            found.append((at, image, action, None, size, share))
-    return found
+def _first_version(record: Record) -> Iterator[Record]:
+    """The looks of a record of version 1: those of the first turn, then originals. Tokens of
+    several images are divided by their areas.
+    """
+    for at, turn in enumerate(record["turns"]):
+        areas = [width * height for width, height in turn["saw"]]
+        left = turn["cost"]["visual_tokens"]
+        for image, size in enumerate(turn["saw"]):
+            tokens = round(left * areas[image] / sum(areas[image:]))
+            left -= tokens
+            action = "original" if at else None
+            yield {"turn": at, "image": image, "action": action, "box": None, "size": size,
+                   "visual_tokens": tokens}  # fmt: skip
 
 
-def _fact(look: Record) -> Fact:
-    width, height = map(int, look["size"])
-    if width < 1 or height < 1:
+def _look(fact: Record) -> Look:
+    width, height = map(int, fact["size"])
+    if min(width, height) < 1:
         raise ValueError(f"a look has the size {width} x {height}")
-    box = None if look["box"] is None else tuple(map(int, look["box"]))
-    if box is not None and len(box) != 4:
-        raise ValueError(f"a look has a box of {len(box)} numbers")
-    action = None if look["action"] is None else str(look["action"])[:40]
-    tokens = int(look["visual_tokens"])
-    return int(look["turn"]), int(look["image"]), action, box, (width, height), tokens
+    action, box = fact["action"], fact["box"]
+    if box is not None:
+        x0, y0, x1, y1 = map(int, box)
+        box = (x0, y0, x1, y1)
+    scale = min(1.0, 448 / max(width, height))
+    blank = Image.new("RGB", (max(1, round(width * scale)), max(1, round(height * scale))), _BLANK)
+    return Look(
+        int(fact["turn"]),
+        int(fact["image"]),
+        None if action is None else one_line(str(action))[:40],
+        box,
+        (width, height),
+        int(fact["visual_tokens"]),
+        Picture(blank),
+    )
 
 
 def _open(source: object, folder: Path) -> Picture:
@@ -408,9 +399,3 @@ def _open(source: object, folder: Path) -> Picture:
     if not path.is_relative_to(folder.resolve()):
         raise ValueError("an image of the record is outside its run folder")
     return open_picture(path, LIMITS)
-
-
-def _blank(size: Size) -> Picture:
-    scale = min(1.0, 448 / max(1, *size))
-    width, height = (max(1, round(side * scale)) for side in size)
-    return Picture(Image.new("RGB", (width, height), _BLANK))

@@ -19,9 +19,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-from visionthink.core.types import Episode
+from visionthink.core.types import Episode, Look
 from visionthink.reports import formatting
-from visionthink.reports.steps import Look, ending, looks_of, shows_all_at_first, steps
+from visionthink.reports.steps import ending, shows_all_at_first, steps
 
 LONGEST_SIDE = 1600
 """Larger looks are shown shrunk to this, and all others of the episode by the same factor."""
@@ -49,17 +49,13 @@ def episode_page(episodes: Sequence[Episode], title: str = "Episodes") -> str:
     return render("episodes.html.jinja", title=title, cards=cards)
 
 
-def card(
-    episode: Episode, number: int, aside: Aside = (), looks: Sequence[Look] | None = None
-) -> dict[str, Any]:
+def card(episode: Episode, number: int, aside: Aside = ()) -> dict[str, Any]:
     """What `card.html.jinja` shows of one episode, the `number`-th of its page."""
-    looks = looks_of(episode) if looks is None else looks
-    longest = max((max(look.size) for look in looks), default=1)
+    longest = max((max(look.size) for look in episode.looks), default=1)
     return {
         "number": number,
         "episode": episode,
-        "looks": looks,
-        "steps": steps(episode, looks),
+        "steps": steps(episode),
         "aside": aside,
         "ending": ending(episode),
         "whole": shows_all_at_first(episode),

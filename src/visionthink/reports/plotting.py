@@ -1,8 +1,7 @@
 """Plots of lines, bars, points and heat maps in one style.
 
-They read as well in grey print and by the colour-blind: a mark is told apart by its colour, and by
-dashes, markers or hatching as well. Colours are Okabe and Ito's, without the yellow that white paper
-swallows.
+They read as well in grey print and by the colour-blind: marks differ in colour, and in dashes,
+markers or hatching as well. Colours are Okabe and Ito's, without the yellow, which is lost on white.
 """
 
 from __future__ import annotations

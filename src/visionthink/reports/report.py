@@ -119,6 +119,8 @@ PAGE, MARKDOWN = "report.html", "report.md"
 
 @dataclass(frozen=True)
 class Heading:
+    """A heading of a part."""
+
     text: str
 
 
@@ -157,6 +159,8 @@ Block = Heading | Notes | str | Table | Plot | Gallery
 
 @dataclass(frozen=True)
 class Report:
+    """A title, a line below it, and the parts in order."""
+
     title: str
     summary: str
     blocks: list[Block] = field(default_factory=list["Block"])

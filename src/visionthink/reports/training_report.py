@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from visionthink.core.rewards import DEFAULT_THETA
+from visionthink.core.rewards import FORMER_NAMES, RULES
 from visionthink.reports.formatting import count, one_line, shortened
 from visionthink.reports.plotting import (
     Curve,
@@ -419,12 +419,13 @@ def _heat_maps(groups: Sequence[Group], width: int) -> Plot | None:
 def _theta(of_group: Group) -> float | None:
     """The threshold of the control penalty, where the runs have a rule that uses one."""
     last = {key.rpartition(".")[2]: value for key, value in of_group.runs[0].config.items()}
-    rule: Any = last.get("rule", "paper")
+    rule = str(last.get("rule", "paper"))
+    rule = FORMER_NAMES.get(rule, rule)
     theta: Any = last.get("theta")
     if rule in ("none", "search-r1"):
         return None
-    if theta is None:
-        theta = DEFAULT_THETA.get(rule)
+    if theta is None and rule in RULES:
+        theta = RULES[rule].theta
     return float(theta) if is_number(theta) else None
 
 

@@ -19,10 +19,10 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from visionthink.core.ledger import Ledger
-from visionthink.core.types import Episode
+from visionthink.core.types import Episode, Look
 from visionthink.reports.formatting import box_text, flops, one_line, percent, pixels, seconds
 from visionthink.reports.formatting import count as counted
-from visionthink.reports.steps import Look, ending, shows_all_at_first, steps
+from visionthink.reports.steps import ending, shows_all_at_first, steps
 
 COLUMNS = 100
 LABEL = 13

@@ -13,7 +13,7 @@ from PIL import Image
 from visionthink.core.images import Picture
 from visionthink.core.types import Episode, Example
 
-EPISODE_VERSION = 1
+EPISODE_VERSION = 2
 LONGEST_SIDE = 448
 """Pixels; images of sample episodes are kept shrunk to this, looks of one image by one factor."""
 
@@ -21,7 +21,7 @@ LONGEST_SIDE = 448
 def episode_record(episode: Episode) -> dict[str, Any]:
     """The object that `ask --json` prints.
 
-    Images are left out; a turn's `saw` has their sizes in pixels, its `cost` its share of the
+    Pictures are left out. A turn's `saw` has the sizes of its looks, its `cost` its share of the
     ledger.
     """
     return {
@@ -33,16 +33,29 @@ def episode_record(episode: Episode) -> dict[str, Any]:
         "look": episode.look,
         "profile": episode.profile,
         "model": episode.model,
+        "looks": [
+            {
+                "turn": look.turn,
+                "image": look.image,
+                "action": look.action,
+                "box": None if look.box is None else list(look.box),
+                "size": list(look.size),
+                "visual_tokens": look.visual_tokens,
+            }
+            for look in episode.looks
+        ],
         "turns": [
             {
                 "role": "assistant",
                 "text": turn.text,
                 "outcome": turn.outcome,
                 "note": turn.note,
-                "saw": [list(size) for size in turn.saw],
+                "saw": [list(look.size) for look in episode.looks_of(number)],
                 "cost": asdict(cost),
             }
-            for turn, cost in zip(episode.turns, episode.ledger.turns, strict=True)
+            for number, (turn, cost) in enumerate(
+                zip(episode.turns, episode.ledger.turns, strict=True)
+            )
         ],
         "ledger": episode.ledger.to_json(),
     }
@@ -61,9 +74,7 @@ def sample_record(
         step: the training step that it belongs to.
         reward: its parts: accuracy, format, control, total, advantage.
 
-    `images` are PNG data URLs of all that the model saw, in that order: the first look and, if they
-    were delivered, the originals; the turns' `saw` tell how many belong to each turn and how large
-    they were.
+    `images` are PNG data URLs of the `looks`, in their order.
     """
     return {
         **episode_record(episode),
@@ -76,7 +87,7 @@ def sample_record(
 
 EPISODE_FIELDS = (
     *("answer", "requested", "stop_reason", "format_valid", "look", "profile", "model"),
-    *("turns", "ledger"),
+    *("looks", "turns", "ledger"),
 )
 
 
@@ -136,11 +147,10 @@ def _asked(example: Example) -> dict[str, Any]:
 
 
 def _seen(episode: Episode) -> list[str]:
-    """Data URLs of all images of an episode, all shrunk by the factor that its largest needs."""
+    """Data URLs of all looks, all shrunk by the factor that the largest original needs."""
     longest = max((max(picture.size) for picture in episode.example.images), default=1)
     factor = min(1.0, LONGEST_SIDE / longest)
-    seen = [picture for message in episode.messages for picture in message.images]
-    return [_data_url(picture, factor) for picture in seen]
+    return [_data_url(look.picture, factor) for look in episode.looks]
 
 
 def _data_url(picture: Picture, factor: float) -> str:

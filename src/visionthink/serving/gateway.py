@@ -31,7 +31,7 @@ from visionthink.serving.options import Limits, ServeOptions
 from visionthink.serving.pool import Pool
 from visionthink.serving.refusal import Refusal
 from visionthink.serving.remote import Fetcher
-from visionthink.serving.reply import MAX_TURNS, Head
+from visionthink.serving.reply import Head
 from visionthink.serving.request import ChatRequest, read_request
 from visionthink.serving.room import Room
 
@@ -142,7 +142,7 @@ class Gateway:
         example = to_example(request.messages, pictures)
         if not example.images:
             look = "high"  # there is nothing to look at twice
-        check_question(example, look, self.options.profile, MAX_TURNS)
+        check_question(example, look, self.options.profile, None)
         if example.images:
             self.metrics.prepared("open", time.perf_counter() - began)
         if look != "high" and self.pool.ready:
@@ -197,7 +197,6 @@ class Gateway:
                 engine,
                 look=asked.look,
                 profile=self.options.profile,
-                max_turns=MAX_TURNS,
                 sampling=asked.sampling,
                 watch=watch,
             )

@@ -13,7 +13,6 @@ from visionthink.core.profiles import Profile
 from visionthink.core.protocol import outcome, parse_reply
 from visionthink.core.types import Episode, StopReason
 
-MAX_TURNS = 2
 """Of an episode: the first look, and the originals."""
 
 
@@ -82,7 +81,7 @@ def so_far(turns: Sequence[str], profile: Profile, stop: Sequence[str]) -> dict[
     """
     answer = ""
     if turns and not stop:
-        answer = answer_so_far(turns[-1], profile, last=len(turns) == MAX_TURNS)
+        answer = answer_so_far(turns[-1], profile, last=len(turns) == profile.max_turns)
     return {"reasoning_content": reasoning(turns, profile), "content": answer}
 
 
@@ -139,10 +138,12 @@ def story(episode: Episode, trace: bool) -> dict[str, Any]:
                     "text": turn.text,
                     "outcome": turn.outcome,
                     "note": turn.note,
-                    "saw": [list(size) for size in turn.saw],
+                    "saw": [list(look.size) for look in episode.looks_of(number)],
                     "cost": asdict(cost),
                 }
-                for turn, cost in zip(episode.turns, episode.ledger.turns, strict=True)
+                for number, (turn, cost) in enumerate(
+                    zip(episode.turns, episode.ledger.turns, strict=True)
+                )
             ],
         }
     return told

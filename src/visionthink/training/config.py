@@ -17,7 +17,7 @@ from visionthink.api import EMBEDDED
 from visionthink.core.errors import UsageError
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import profile_for
-from visionthink.core.rewards import RewardRule, RuleName
+from visionthink.core.rewards import FORMER_NAMES, RULES, RewardSettings
 from visionthink.data.source import DataOptions
 from visionthink.judges.options import JudgeOptions
 from visionthink.mini import CHECKPOINTS
@@ -129,13 +129,14 @@ class ModelOptions(Options):
 class RewardOptions(Options):
     """R = accuracy + format - control (Eq. 4)."""
 
-    rule: RuleName = Field(
+    rule: str = Field(
         default="paper",
-        description="Control term: Eq. 5, the released code's, none, Search-R1's, or ours.",
+        description="Control term: `paper` (Eq. 5), `rates` (Eq. 5 by success rates), `released` "
+        "(the authors' code), `search-r1`, or `none`.",
     )
     theta: Share | None = Field(
         default=None,
-        description="Below this r direct answers count as lucky (Eq. 5); default: 0.2, ours 0.4.",
+        description="Below this r direct answers count as lucky (Eq. 5); default: 0.2, rates 0.4.",
     )
     penalty: float = Field(default=0.1, ge=0, description="Size of the control term.")
     format_weight: float = Field(default=0.5, ge=0, description="Reward of a valid format.")
@@ -144,9 +145,17 @@ class RewardOptions(Options):
         default=1e-4, ge=0, description="Added to a group's standard deviation; see `advantages`."
     )
 
-    def build(self) -> RewardRule:
-        return RewardRule(
-            name=self.rule,
+    @field_validator("rule")
+    @classmethod
+    def _known_rule(cls, value: str) -> str:
+        value = FORMER_NAMES.get(value, value)
+        if value not in RULES:
+            raise ValueError(f"expected one of {', '.join(RULES)}; got {value!r}")
+        return value
+
+    def build(self) -> RewardSettings:
+        return RewardSettings(
+            rule=self.rule,
             theta=self.theta,
             penalty=self.penalty,
             format_weight=self.format_weight,
@@ -249,7 +258,9 @@ class TrainGrpo(TrainOptions):
     watchdog: WatchdogOptions = Field(
         default_factory=WatchdogOptions, description="Notices a collapse."
     )
-    max_turns: Positive = Field(default=2, description="Replies of one episode.")
+    max_turns: Positive | None = Field(
+        default=None, description="Replies of one episode; default: as many as the profile says."
+    )
     rollout_batch: Positive | None = Field(
         default=None, description="Replies generated at once on a process; default: all of them."
     )

@@ -99,7 +99,7 @@ def _settings(config: TrainGrpo, profile: str) -> RolloutSettings:
         look=config.look,
         profile=profile,
         max_turns=config.max_turns,
-        rule=config.reward.build(),
+        reward=config.reward.build(),
         advantage_floor=config.reward.advantage_floor,
         resample_rounds=config.resample.max_rounds,
         max_unscored_rate=config.judge_limits.max_unscored_rate,

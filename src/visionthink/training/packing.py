@@ -17,14 +17,21 @@ class Packed:
     Attributes:
         prompt_ids: everything before the first reply.
         completion_ids: T ids, replies and what stands between them, image placeholders included.
-        mask: T flags I(o_t), 1 on tokens that the model generated and 0 elsewhere (Eq. 3).
-        pictures: the images in order of appearance, first look first.
+        replies: T numbers, of the reply that a token was generated in, from 0; None elsewhere.
+        pictures: the images in order of appearance.
+        grids: (1, patch rows, patch columns) of each.
     """
 
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
-    mask: tuple[int, ...]
+    replies: tuple[int | None, ...]
     pictures: tuple[Picture, ...]
+    grids: tuple[tuple[int, int, int], ...]
+
+    @property
+    def mask(self) -> tuple[int, ...]:
+        """T flags I(o_t), 1 on tokens that the model generated and 0 elsewhere (Eq. 3)."""
+        return tuple(int(reply is not None) for reply in self.replies)
 
 
 def pack_episode(episode: Episode, checkpoint: Checkpoint) -> Packed:
@@ -33,15 +40,16 @@ def pack_episode(episode: Episode, checkpoint: Checkpoint) -> Packed:
     A reply that was cut off gets its end-of-turn token from the chat template when another turn
     follows; the model did not generate that token, so its mask is 0.
     """
-    replies = [i for i, message in enumerate(episode.messages) if message.role == "assistant"]
-    prompts = [build_prompt(episode.messages[:index], checkpoint) for index in replies]
-    ids = prompts[-1].ids + _sampled(episode, replies[-1])
-    mask = [0] * len(ids)
-    for index, prompt in zip(replies, prompts, strict=True):
+    said = [i for i, message in enumerate(episode.messages) if message.role == "assistant"]
+    prompts = [build_prompt(episode.messages[:index], checkpoint) for index in said]
+    ids = prompts[-1].ids + _sampled(episode, said[-1])
+    replies: list[int | None] = [None] * len(ids)
+    for number, (index, prompt) in enumerate(zip(said, prompts, strict=True)):
         for place, token in enumerate(_sampled(episode, index), start=len(prompt.ids)):
-            mask[place] = int(ids[place] == token)
-    start = len(prompts[0].ids)
-    return Packed(ids[:start], ids[start:], tuple(mask[start:]), prompts[-1].pictures)
+            if ids[place] == token:
+                replies[place] = number
+    start, last = len(prompts[0].ids), prompts[-1]
+    return Packed(ids[:start], ids[start:], tuple(replies[start:]), last.pictures, last.grids)
 
 
 def _sampled(episode: Episode, index: int) -> tuple[int, ...]:

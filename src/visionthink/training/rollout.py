@@ -121,7 +121,7 @@ def roll_out(
     *,
     look: LookMode,
     profile: str | None,
-    max_turns: int,
+    max_turns: int | None,
     sampling: Sampling,
 ) -> list[Episode]:
     """One episode for each example, in order. Every process must call this at the same time."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from visionthink.core.rewards import GroupScore, RewardRule
+from visionthink.core.rewards import GroupScore, RewardSettings
 from visionthink.core.types import Episode, LookMode
 from visionthink.training.rollout_facts import Facts
 
@@ -14,7 +14,7 @@ class RolloutSettings:
     """How episodes are made and rewarded.
 
     Attributes:
-        rule: the control penalty.
+        reward: how episodes are rewarded.
         advantage_floor: added to the standard deviation of a group, see `rewards.advantages`.
         resample_rounds: how often groups without reward variance are drawn anew; 0 keeps them.
         max_unscored_rate: a larger share of unscored episodes stops the run.
@@ -24,8 +24,8 @@ class RolloutSettings:
 
     look: LookMode = "auto"
     profile: str | None = None
-    max_turns: int = 2
-    rule: RewardRule = field(default_factory=RewardRule)
+    max_turns: int | None = None
+    reward: RewardSettings = field(default_factory=RewardSettings)
     advantage_floor: float = 1e-4
     resample_rounds: int = 0
     max_unscored_rate: float = 0.2

@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from transformers import PrinterCallback, Trainer, TrainerCallback
 
 from visionthink.core.episode import DEFAULT_PROFILE
+from visionthink.core.errors import UsageError
+from visionthink.core.profiles import Tagged
 from visionthink.core.protocol import profile_for
 from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.runs.folder import RunFolder
@@ -44,6 +46,11 @@ def train_sft(config: TrainSft, out: Path, resume: bool = False, say: Say = prin
     rows = read_data(config.data, voice)
     checkpoint = load_model(config.model)
     profile = profile_for("auto", config.profile or checkpoint.profile or DEFAULT_PROFILE)
+    if not isinstance(profile, Tagged):
+        raise UsageError(
+            f"supervised learning writes replies in tags, which profile {profile.name!r} has not; "
+            "use agent or another tagged profile"
+        )
     lessons = lessons_of(
         rows, profile, mixture=config.mixture, thoughts=config.thoughts, seed=config.seed
     )

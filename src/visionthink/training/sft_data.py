@@ -1,11 +1,14 @@
 """From labelled rows to conversations, and from conversations to padded batches.
 
 A row that half size is enough for becomes a direct answer to the half view; one that needs more
-becomes a request and then the answer to the original. Images are opened when a batch is made.
+becomes a request and then the answer to the original. Written replies are replayed through
+`run_episode`, so that a lesson has exactly the tokens of an episode. Images are opened when a batch
+is made.
 """
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections import Counter
 from collections.abc import Sequence
@@ -15,15 +18,17 @@ from typing import Any, Literal
 import torch
 
 from visionthink.core import protocol
+from visionthink.core.episode import run_episode
 from visionthink.core.errors import DataError, UsageError
-from visionthink.core.images import Picture, half_view
-from visionthink.core.profiles import Profile
+from visionthink.core.images import Grid
+from visionthink.core.profiles import Profile, Tagged
 from visionthink.core.protocol import Answer, Request
-from visionthink.core.types import Example, Message
+from visionthink.core.types import Completion, Message, Sampling, Usage
 from visionthink.data.rows import Row
 from visionthink.engines.hf_checkpoint import Checkpoint
-from visionthink.engines.hf_prompt import build_prompt, pixels
+from visionthink.engines.hf_prompt import pixels
 from visionthink.training.config import MixtureOptions, ThoughtOptions
+from visionthink.training.packing import Packed, pack_episode
 
 IGNORED = -100
 
@@ -41,7 +46,7 @@ WAYS: dict[str, Way] = {
 
 @dataclass(frozen=True)
 class Lesson:
-    """One conversation to learn: a row, and the one or two replies that are to be said."""
+    """One conversation to learn: a row, and the replies that are to be said, the answer last."""
 
     row: Row
     replies: tuple[str, ...]
@@ -51,28 +56,9 @@ class Lesson:
         return "direct" if len(self.replies) == 1 else "request"
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """A conversation as tokens.
-
-    Attributes:
-        ids: T token ids, image placeholders expanded.
-        labels: T, the token itself inside replies, `IGNORED` elsewhere.
-        weights: T factors on the loss of predicting each token; 0 outside replies.
-        pictures: the images in order of appearance.
-        grids: (1, patch rows, patch columns) of each.
-    """
-
-    ids: tuple[int, ...]
-    labels: tuple[int, ...]
-    weights: tuple[float, ...]
-    pictures: tuple[Picture, ...]
-    grids: tuple[tuple[int, int, int], ...]
-
-
 def lessons_of(
     rows: Sequence[Row],
-    profile: Profile,
+    profile: Tagged,
     *,
     mixture: MixtureOptions,
     thoughts: ThoughtOptions,
@@ -80,8 +66,8 @@ def lessons_of(
 ) -> list[Lesson]:
     """Conversations of the labelled rows, as many of each way as `mixture` says.
 
-    A row's metadata may hold "replies", one or two texts that are used as they are, and "label" or
-    "kind". Rows with another label (undecided, failed) are left out.
+    A row's metadata may hold "replies", texts that are used as they are, and "label" or "kind".
+    Rows with another label (undecided, failed) are left out.
 
     Raises:
         DataError: no row says which way it goes, or its replies are not what the profile reads.
@@ -109,7 +95,7 @@ def lessons_of(
     return chosen
 
 
-def _lesson(row: Row, profile: Profile, thoughts: ThoughtOptions) -> Lesson | None:
+def _lesson(row: Row, profile: Tagged, thoughts: ThoughtOptions) -> Lesson | None:
     given = row.metadata.get("replies")
     if given is not None:
         replies = tuple(str(reply) for reply in given)
@@ -120,57 +106,72 @@ def _lesson(row: Row, profile: Profile, thoughts: ThoughtOptions) -> Lesson | No
         replies = written_replies(way, row.answer, profile, thoughts)
     parsed = [protocol.parse_reply(reply, profile) for reply in replies]
     match parsed:
-        case [Answer()] | [Request(), Answer()]:
+        case [*requests, Answer()] if all(isinstance(reply, Request) for reply in requests):
             return Lesson(row, replies)
         case _:
-            told = ", ".join(protocol.outcome(reply) for reply in parsed) or "nothing"
+            found = ", ".join(protocol.outcome(reply) for reply in parsed) or "nothing"
             raise DataError(
-                f"row {row.id!r}: its replies are read as {told}; wanted an answer, or a request "
-                "and then an answer"
+                f"row {row.id!r}: expected an answer, or requests and then an answer; its replies "
+                f"are read as {found}"
             )
 
 
 def written_replies(
-    way: Way, answer: str, profile: Profile, thoughts: ThoughtOptions
+    way: Way, answer: str, profile: Tagged, thoughts: ThoughtOptions
 ) -> tuple[str, ...]:
     """The replies of a row that brings none: our words, the row's answer."""
     text = protocol.plain_text(answer)
     if way == "direct":
         return (protocol.direct_reply(thoughts.direct, text),)
-    if profile.marker is None:
-        request = protocol.request_reply(thoughts.request)
-    else:
-        request = protocol.render_thought(thoughts.request) + profile.marker
+    request = protocol.request_reply(thoughts.request, marker=profile.marker)
     return request, protocol.direct_reply(thoughts.after, text)
 
 
-def tokenise(
-    example: Example,
-    replies: Sequence[str],
-    profile: Profile,
-    checkpoint: Checkpoint,
-    tool_turn_loss_weight: float,
-) -> Tokens:
-    """The conversation in the tokens that an episode has, each reply with its end of turn.
+class ReplayEngine:
+    """An `Engine` that gives the written replies of one lesson, each with its end of turn."""
 
-    Tokens of a reply weigh 1, of one that requests `tool_turn_loss_weight`, all others 0.
+    def __init__(self, replies: Sequence[str], checkpoint: Checkpoint) -> None:
+        self._replies = iter(replies)
+        self._checkpoint = checkpoint
+
+    @property
+    def model(self) -> str:
+        return self._checkpoint.name
+
+    @property
+    def grid(self) -> Grid:
+        return self._checkpoint.grid
+
+    @property
+    def shape(self) -> None:
+        """No FLOPs are counted: nothing is computed."""
+        return
+
+    @property
+    def profile(self) -> str | None:
+        return self._checkpoint.profile
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        """The next written reply."""
+        tokenizer, reply = self._checkpoint.tokenizer, next(self._replies)
+        end = tokenizer.convert_tokens_to_ids("<|im_end|>")
+        ids = (*tokenizer(reply, add_special_tokens=False)["input_ids"], end)
+        return Completion(reply, "stop", Usage(0, len(ids)), token_ids=ids)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def replay(lesson: Lesson, profile: Profile, checkpoint: Checkpoint) -> Packed:
+    """The tokens of a lesson's conversation: those of an episode with its replies.
+
+    Raises:
+        ImageError: an image cannot be opened; names the row.
     """
-    end = checkpoint.tokenizer.convert_tokens_to_ids("<|im_end|>")
-    first = tuple(half_view(picture, checkpoint.grid) for picture in example.images)
-    messages = list(protocol.opening(profile, first, example.question))
-    labels: list[int] = []
-    weights: list[float] = []
-    for number, reply in enumerate(replies, start=1):
-        if number > 1:
-            messages.append(protocol.tool_response(profile, example.images))
-        prompt = build_prompt(messages, checkpoint)
-        said = (*checkpoint.tokenizer(reply, add_special_tokens=False)["input_ids"], end)
-        unsaid = len(prompt.ids) - len(labels)
-        weight = 1.0 if number == len(replies) else tool_turn_loss_weight
-        labels += [*[IGNORED] * unsaid, *said]
-        weights += [*[0.0] * unsaid, *[weight] * len(said)]
-        messages.append(Message("assistant", (reply,), token_ids=said))
-    return Tokens(prompt.ids + said, tuple(labels), tuple(weights), prompt.pictures, prompt.grids)
+    engine = ReplayEngine(lesson.replies, checkpoint)
+    turns = len(lesson.replies)
+    episode = run_episode(lesson.row.open(), engine, profile=profile.name, max_turns=turns)
+    return pack_episode(asyncio.run(episode), checkpoint)
 
 
 @dataclass(frozen=True)
@@ -185,32 +186,27 @@ class Collator:
         """`input_ids`, `attention_mask`, `labels`, `mm_token_type_ids` and `loss_weights` are
         (B, T), `pixel_values` (patches, values), `image_grid_thw` (images, 3).
 
-        A label is there for each token of a reply, whatever its weight.
+        Each token of a reply has a label. It weighs 1, in a reply that requests
+        `tool_turn_loss_weight`; all other tokens weigh 0.
 
         Raises:
             ImageError: an image cannot be opened; names the row.
         """
-        batch = [
-            tokenise(
-                lesson.row.open(),
-                lesson.replies,
-                self.profile,
-                self.checkpoint,
-                self.tool_turn_loss_weight,
-            )
-            for lesson in lessons
-        ]
-        longest = max(len(tokens.ids) for tokens in batch)
+        batch = [replay(lesson, self.profile, self.checkpoint) for lesson in lessons]
+        longest = max(len(tokens.prompt_ids) + len(tokens.completion_ids) for tokens in batch)
         ids = torch.full((len(batch), longest), self.checkpoint.pad_id)
         mask = torch.zeros_like(ids)
         weights = torch.zeros(ids.shape)
         labels = torch.full_like(ids, IGNORED)
-        for row, tokens in enumerate(batch):
-            length = len(tokens.ids)
-            ids[row, :length] = torch.tensor(tokens.ids)
-            mask[row, :length] = 1
-            labels[row, :length] = torch.tensor(tokens.labels)
-            weights[row, :length] = torch.tensor(tokens.weights)
+        for row, (lesson, tokens) in enumerate(zip(lessons, batch, strict=True)):
+            conversation = (*tokens.prompt_ids, *tokens.completion_ids)
+            ids[row, : len(conversation)] = torch.tensor(conversation)
+            mask[row, : len(conversation)] = 1
+            for place, reply in enumerate(tokens.replies, start=len(tokens.prompt_ids)):
+                if reply is not None:
+                    requests = reply + 1 < len(lesson.replies)
+                    labels[row, place] = conversation[place]
+                    weights[row, place] = self.tool_turn_loss_weight if requests else 1.0
         pictures = [picture for tokens in batch for picture in tokens.pictures]
         grids = [grid for tokens in batch for grid in tokens.grids]
         return {

@@ -306,7 +306,7 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         """Rewards and advantages of all groups, from the gathered facts."""
         groups = self._groups(rollouts.facts)
         rollouts.scores = [
-            score_group([fact.member for fact in group], self.settings.rule) for group in groups
+            score_group([fact.member for fact in group], self.settings.reward) for group in groups
         ]
         floor = self.settings.advantage_floor
         rollouts.shares = [

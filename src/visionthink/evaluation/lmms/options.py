@@ -49,7 +49,7 @@ class ModelArgs(
     look: LookMode | None = None
     profile: str | None = None
     policy: str | None = None
-    max_turns: int = Field(default=2, ge=1)
+    max_turns: int | None = Field(default=None, ge=1)
     seed: int = 0
     thought_tokens: int = Field(default=2048, ge=0)
     run: str | None = None
