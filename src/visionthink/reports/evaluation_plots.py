@@ -93,33 +93,29 @@ def _first(count: int, noun: str = "suites") -> str:
 # Accuracy over visual tokens
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """An entry in a plot: its visual tokens over vanilla, and its score."""
 
     entry: Entry
     x: float
     y: float
-    error: float | None
+    error: float | None = None
 
 
-def suite_places(comparison: Comparison, suite: str) -> list[Place]:
+def places(comparison: Comparison, suites: Sequence[str], *, shares: bool) -> list[Place]:
+    """Entries that have all of the suites, with means over them: of accuracies, which only a single
+    suite has with an error, or of their shares of vanilla's.
+    """
     found: list[Place] = []
     for entry in comparison.entries:
-        x = entry.figure("visual_token_ratio", suite)
-        y = entry.figure("accuracy", suite)
-        if x and y:
-            found.append(Place(entry, x.mean, y.mean, y.stderr))
-    return found
-
-
-def average_places(comparison: Comparison) -> list[Place]:
-    """Scores over vanilla's, the mean over suites."""
-    found: list[Place] = []
-    for entry in comparison.entries:
-        x, y = comparison.across(entry, "visual_token_ratio"), comparison.average(entry)
+        x = comparison.across(entry, "visual_token_ratio", suites)
+        score = entry.figure("accuracy", suites[0])
+        if shares:
+            y, error = comparison.average(entry, suites=suites), None
+        else:
+            y, error = (score.mean, score.stderr) if score else (None, None)
         if x is not None and y is not None:
-            found.append(Place(entry, x, y, None))
+            found.append(Place(entry, x, y, error))
     return found
 
 
@@ -127,9 +123,8 @@ def pareto_front(places: Sequence[Place]) -> list[Place]:
     """Those that none beats in score with as few tokens or fewer, without upper bounds."""
     front: list[Place] = []
     for place in sorted(places, key=lambda p: (p.x, -p.y)):
-        if kind_of(place.entry.policy) in UPPER_BOUNDS:
-            continue
-        if not front or place.y > front[-1].y:
+        beaten = bool(front) and place.y <= front[-1].y
+        if not beaten and kind_of(place.entry.policy) not in UPPER_BOUNDS:
             front.append(place)
     return front
 
@@ -137,29 +132,30 @@ def pareto_front(places: Sequence[Place]) -> list[Place]:
 def _scatters(comparison: Comparison) -> Iterator[Plot]:
     """One of all suites, and if there are several one with a panel for each of them."""
     suites = list(comparison.suites)
-    if len(suites) == 1:
-        places, what = suite_places(comparison, suites[0]), "accuracy"
-        title = f"Accuracy over visual tokens: {suites[0]}"
-    else:
-        places, what = average_places(comparison), "score, % of vanilla, mean over suites"
-        title = "Score over visual tokens"
-    if places:
-        errors = " Error bars are standard errors." if any(p.error for p in places) else ""
-        yield _scatter("accuracy_tokens", title, [_panel("", places)], what, errors)
-    of_suites = [(suite, suite_places(comparison, suite)) for suite in suites]
+    many = len(suites) > 1
+    whole = places(comparison, suites, shares=many)
+    if whole:
+        title = "Score over visual tokens" if many else f"Accuracy over visual tokens: {suites[0]}"
+        what = "score, % of vanilla, mean over suites" if many else "accuracy"
+        errors = " Error bars are standard errors." if any(p.error for p in whole) else ""
+        yield _scatter("accuracy_tokens", title, [_panel("", whole)], what, errors)
+    of_suites = [(suite, places(comparison, [suite], shares=False)) for suite in suites]
     panels = [_panel(suite, found) for suite, found in of_suites if found]
-    if len(suites) > 1 and panels:
+    if many and panels:
         title = "Accuracy over visual tokens, by suite"
         shown = panels[:MAX_PANELS]
         yield _scatter("accuracy_tokens_suites", title, shown, "accuracy", _first(len(panels)))
 
 
-def _panel(title: str, places: Sequence[Place]) -> Panel:
+def _points(places: Sequence[Place], label: str = "") -> list[Point]:
     texts = labels([place.entry for place in places])
-    points = [
-        Point(text, STYLES[kind_of(place.entry.policy)], place.x, place.y, place.error)
-        for text, place in zip(texts, places, strict=True)
+    return [
+        Point(text, STYLES[kind_of(entry.policy)], x, y, error, label)
+        for text, (entry, x, y, error) in zip(texts, places, strict=True)
     ]
+
+
+def _panel(title: str, places: Sequence[Place]) -> Panel:
     guides: list[Guide] = []
     front = pareto_front(places)
     if len(front) > 1:
@@ -173,30 +169,22 @@ def _panel(title: str, places: Sequence[Place]) -> Panel:
     if low and oracle:
         blue = STYLES["oracle"].colour
         guides.append(Guide(BEST, blue, (0, (1, 1.5)), [low.x, oracle.x], [low.y, oracle.y]))
-    return Panel(title, points, guides=guides, top=low.x if low and high else None)
+    return Panel(title, _points(places), guides=guides, top=low.x if low and high else None)
 
 
 def _scatter(name: str, title: str, panels: Sequence[Panel], what: str, more: str) -> Plot:
     drawn = {guide.label for panel in panels for guide in panel.guides}
     caption = " ".join([_SCATTER, *(text for label, text in _GUIDES.items() if label in drawn)])
-    return scatter_plot(
-        name,
-        title,
-        caption + more,
-        panels,
-        x_label=_TOKENS,
-        y_label=what,
-        top_label="share of requests p",
-    )
+    top = "share of requests p"
+    caption += more
+    return scatter_plot(name, title, caption, panels, x_label=_TOKENS, y_label=what, top_label=top)
 
 
 # Requests
 
 
-class _Category(NamedTuple):
-    name: str
-    suite: str
-    family: str
+_Category = tuple[str, str, str]
+"""Name, suite, family."""
 
 
 def _requests(comparison: Comparison) -> Iterator[Plot]:
@@ -204,54 +192,45 @@ def _requests(comparison: Comparison) -> Iterator[Plot]:
     model; beside them the oracle's.
     """
     for at, (title, categories) in enumerate(_categories(comparison)):
-        suites = {category.suite for category in categories}
+        suites = {suite for _, suite, _ in categories}
         entries = [
             entry
             for entry in comparison.entries
             if kind_of(entry.policy) in ("auto", "oracle")
             and any(entry.figure("request_rate", suite) for suite in suites)
         ][:_MAX_BARS]
-        if not entries:
-            continue
+        bars: list[Bars] = []
+        for entry, label in zip(entries, labels(entries), strict=True):
+            kind = kind_of(entry.policy)
+            found = [entry.figure("request_rate", suite, (of,)) for _, suite, of in categories]
+            values = [figure and figure.mean for figure in found]
+            before = sum(bar.styles[0].colour == STYLES[kind].colour for bar in bars)
+            hatch = HATCHES[before % len(HATCHES)] if before else STYLES[kind].hatch
+            look = STYLES[kind]._replace(hatch=hatch)
+            bars.append(Bars(label, [look], values, [figure and figure.stderr for figure in found]))
         oracle = any(kind_of(entry.policy) == "oracle" for entry in entries)
-        yield bar_plot(
-            f"requests_{at}" if at else "requests",
-            f"How often the original is requested{f': {title}' if title else ''}",
-            _REQUESTS + (_ORACLE if oracle else ""),
-            [Panel("", _request_bars(entries, categories), [c.name for c in categories])],
-            x_label="samples for which the original is requested",
-            share=True,
-        )
+        if bars:
+            yield bar_plot(
+                f"requests_{at}" if at else "requests",
+                f"How often the original is requested{f': {title}' if title else ''}",
+                _REQUESTS + (_ORACLE if oracle else ""),
+                [Panel("", bars, [name for name, _, _ in categories])],
+                x_label="samples for which the original is requested",
+                share=True,
+            )
 
 
-def _categories(comparison: Comparison) -> list[tuple[str, list[_Category]]]:
+def _categories(comparison: Comparison) -> Iterator[tuple[str, list[_Category]]]:
     """For each plot its title and categories."""
     many = len(comparison.suites) > 1
-    found: list[tuple[str, list[_Category]]] = []
     if many:
-        found.append(("by suite", [_Category(suite, suite, ALL) for suite in comparison.suites]))
+        yield "by suite", [(suite, suite, ALL) for suite in comparison.suites]
     for suite, families in comparison.suites.items():
         kinds = list(dict.fromkeys(families.values()))
-        order = sorted(families, key=lambda family: kinds.index(families[family]))
-        of = [_Category(f"{f} ({families[f]})" if families[f] else f, suite, f) for f in order]
+        order = sorted(families, key=lambda f: kinds.index(families[f]))
+        of = [(f"{f} ({families[f]})" if families[f] else f, suite, f) for f in order]
         if len(of) > 1 or not many:
-            found.append((suite if many else "", [*of, _Category(f"all of {suite}", suite, ALL)]))
-    return found
-
-
-def _request_bars(entries: Sequence[Entry], categories: Sequence[_Category]) -> list[Bars]:
-    bars: list[Bars] = []
-    for at, (entry, label) in enumerate(zip(entries, labels(entries), strict=True)):
-        kind = kind_of(entry.policy)
-        before = sum(kind_of(other.policy) == kind for other in entries[:at])
-        style = STYLES[kind]
-        if before:
-            style = style._replace(hatch=HATCHES[1:][(before - 1) % len(HATCHES[1:])])
-        found = [entry.figure("request_rate", of.suite, (of.family,)) for of in categories]
-        values = [figure.mean if figure else None for figure in found]
-        errors = [figure.stderr if figure else None for figure in found]
-        bars.append(Bars(label, [style], values, errors))
-    return bars
+            yield suite if many else "", [*of, (f"all of {suite}", suite, ALL)]
 
 
 # Seconds
@@ -261,23 +240,17 @@ def _seconds(comparison: Comparison) -> Iterator[Plot]:
     """Seconds of a sample, and what they would be if they followed FLOPs."""
     panels: list[Panel] = []
     for suite in comparison.suites:
-        entries = [e for e in comparison.entries if e.figure(comparison.clock, suite)]
-        if not entries:
-            continue
-        seconds = [entry.figure(comparison.clock, suite) for entry in entries]
-        bars = [
-            Bars(
-                "measured",
-                [STYLES[kind_of(entry.policy)] for entry in entries],
-                [figure.mean if figure else None for figure in seconds],
-                [figure.stderr if figure else None for figure in seconds],
-            )
-        ]
+        held = [(e, e.figure(comparison.clock, suite)) for e in comparison.entries]
+        timed = [(entry, figure) for entry, figure in held if figure is not None]
+        entries = [entry for entry, _ in timed]
+        looks = [STYLES[kind_of(entry.policy)] for entry in entries]
+        means, errors = [of.mean for _, of in timed], [of.stderr for _, of in timed]
+        bars = [Bars("measured", looks, means, errors)]
         limits = [time_limit(comparison, suite, entry) for entry in entries]
         if any(limit is not None for limit in limits):
-            bars.append(Bars("if time followed FLOPs", [STYLES["high"]], limits, hollow=True))
+            bars.append(Bars("if time followed FLOPs", looks, limits, hollow=True))
         title = suite if len(comparison.suites) > 1 else ""
-        panels.append(Panel(title, bars, labels(entries)))
+        panels += [Panel(title, bars, labels(entries))] if entries else []
     if panels:
         yield bar_plot(
             "seconds",
@@ -303,40 +276,25 @@ def time_limit(comparison: Comparison, suite: str, entry: Entry) -> float | None
 
 
 @dataclass(frozen=True)
-class PublishedRow:
-    """What one place prints about one method: scores by benchmark, visual tokens as a share of the
-    original's (None where it says nothing), request rates in %.
-    """
-
-    where: str
-    method: str
-    scores: Mapping[str, float]
-    rates: Mapping[str, float]
-    tokens: float | None
-
-
-@dataclass(frozen=True)
 class Published:
-    """`rows` come in the order in which places are trusted: later ones repeat figures."""
+    """What the paper printed. Each row has a `method`, `scores` by benchmark, `rates` of requests
+    in %, and `tokens`, visual tokens as a share of the original's. The rows of places that are
+    trusted more come first.
+    """
 
     label: str
     benchmarks: tuple[str, ...]
-    rows: tuple[PublishedRow, ...]
+    rows: tuple[Mapping[str, Any], ...]
 
-    @property
-    def vanilla(self) -> dict[str, float]:
-        """The base model's scores, each from the first place that prints it."""
-        scores: dict[str, float] = {}
-        for row in self.rows:
-            if row.method == "Vanilla":
-                scores = {**row.scores, **scores}
-        return scores
-
-    def share(self, row: PublishedRow, benchmark: str | None) -> float | None:
+    def share(self, row: Mapping[str, Any], benchmark: str | None) -> float | None:
         """A score over vanilla's; without a benchmark the mean over all; None if one is missing."""
         names = self.benchmarks if benchmark is None else (benchmark,)
-        vanilla = self.vanilla
-        found = [row.scores[n] / vanilla[n] for n in names if n in row.scores and n in vanilla]
+        vanilla: dict[str, float] = {}
+        for other in self.rows:
+            if other["method"] == "Vanilla":
+                vanilla = {**other["scores"], **vanilla}
+        ours = row["scores"]
+        found = [ours[name] / vanilla[name] for name in names if name in ours and name in vanilla]
         return mean(found) if len(found) == len(names) else None
 
 
@@ -344,21 +302,14 @@ class Published:
 def published() -> Published:
     """The figures in `published.json`, as printed; none of them was measured by this project."""
     held: dict[str, Any] = json.loads((Path(__file__).parent / "published.json").read_bytes())
-    return Published(
-        held["label"],
-        tuple(each["name"] for each in held["benchmarks"]),
-        tuple(
-            PublishedRow(
-                place["where"],
-                row["method"],
-                row.get("scores", {}),
-                row.get("rates", {}),
-                row.get("tokens"),
-            )
-            for place in (*held["tables"], *held["request_rates"])
-            for row in place["rows"]
-        ),
-    )
+    empty: dict[str, Any] = {"scores": {}, "rates": {}, "tokens": None}
+    rows = [
+        {**empty, **row, "where": place["where"]}
+        for place in (*held["tables"], *held["request_rates"])
+        for row in place["rows"]
+    ]
+    benchmarks = tuple(each["name"] for each in held["benchmarks"])
+    return Published(held["label"], benchmarks, tuple(rows))
 
 
 def published_plot(comparison: Comparison, figures: Published) -> Plot | None:
@@ -369,19 +320,20 @@ def published_plot(comparison: Comparison, figures: Published) -> Plot | None:
     suites = list(comparison.suites)
     mean_of = "mean over suites" if len(suites) > 1 else suites[0]
     panels = [(f"{mean_of}, and the paper's mean over nine benchmarks", suites, None)]
-    of_suites = {suite: benchmark(suite, figures) for suite in suites}
-    panels += [(suite, [suite], name) for suite, name in of_suites.items() if name is not None]
+    names = {suite: benchmark(suite, figures) for suite in suites}
+    panels += [(suite, [suite], name) for suite, name in names.items() if name is not None]
     drawn: list[Panel] = []
     for title, of, name in panels[:MAX_PANELS]:
-        if ours := measured_points(comparison, of):
-            drawn.append(Panel(title, [*ours, *published_points(figures, name)]))
+        ours = places(comparison, of, shares=True)
+        points = _points(ours, "measured")
+        drawn += [Panel(title, [*points, *published_points(figures, name)])] if points else []
     if not drawn:
         return None
-    places = dict.fromkeys(row.where for row in figures.rows if row.tokens is not None)
+    where = dict.fromkeys(row["where"] for row in figures.rows if row["tokens"] is not None)
     return scatter_plot(
         "published",
         "Beside the paper's figures",
-        f"Hollow marks are {figures.label} ({', '.join(places)} of the paper): another model, "
+        f"Hollow marks are {figures.label} ({', '.join(where)} of the paper): another model, "
         "other questions. Its scores are recomputed from the printed ones. VisionThink stands "
         "where its tokens are printed, and a second time where its printed request rates put it.",
         drawn,
@@ -397,37 +349,20 @@ def benchmark(suite: str, figures: Published) -> str | None:
     return next((name for name in figures.benchmarks if name.lower() == head), None)
 
 
-def measured_points(comparison: Comparison, suites: Sequence[str]) -> list[Point]:
-    """Entries that have all of the suites, and a vanilla there."""
-    found: list[tuple[Entry, float, float]] = []
-    for entry in comparison.entries:
-        tokens = [entry.figure("visual_token_ratio", suite) for suite in suites]
-        shares = [comparison.share(entry, suite) for suite in suites]
-        x = mean([figure.mean for figure in tokens if figure is not None])
-        y = mean([share for share in shares if share is not None])
-        if x is not None and y is not None and None not in (*tokens, *shares):
-            found.append((entry, x, y))
-    texts = labels([entry for entry, _, _ in found])
-    return [
-        Point(text, STYLES[kind_of(entry.policy)], x, y, label="measured")
-        for text, (entry, x, y) in zip(texts, found, strict=True)
-    ]
-
-
 def published_points(figures: Published, name: str | None) -> list[Point]:
     """The paper's methods that have printed tokens, on a benchmark or on average."""
     found: list[Point] = []
     for row in figures.rows:
-        y = figures.share(row, name)
-        if row.tokens is None or y is None:
+        y, method = figures.share(row, name), row["method"]
+        if row["tokens"] is None or y is None:
             continue
-        method = row.method.lower()
-        kinds = (kind for kind, of in KINDS.items() if method.startswith(of.title.lower()))
+        kinds = (kind for kind, of in KINDS.items() if method.lower().startswith(of.title.lower()))
         style = STYLES[next(kinds, "")]
-        texts = {row.method: row.tokens}
-        rates = next((r.rates for r in figures.rows if r.rates and r.method == row.method), {})
-        rate = mean(list(rates.values())) if name is None else rates.get(name)
+        texts = {method: row["tokens"]}
+        same = (of["rates"] for of in figures.rows if of["rates"] and of["method"] == method)
+        rates = next(same, {})
+        rate = mean([*rates.values()]) if name is None else rates.get(name)
         if rate is not None:  # the half-size view is a quarter of the tokens, and both count
-            texts[f"{row.method}, by its requests"] = 0.25 + rate / 100
+            texts[f"{method}, by its requests"] = 0.25 + rate / 100
         found += [Point(t, style, x, y, label=figures.label, hollow=True) for t, x in texts.items()]
     return found

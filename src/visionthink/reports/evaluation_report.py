@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,59 +52,46 @@ _COSTS = ("visual_token_ratio", "flops_ratio", "seconds_per_sample", "seconds_al
 # Tables
 
 
-@dataclass(frozen=True)
-class Column:
-    """A column of the scores: families of a suite, or all of it."""
-
-    head: str
-    suite: str
-    families: tuple[str, ...] = (ALL,)
-
-
-def columns(comparison: Comparison) -> list[Column]:
-    """The suites; of a single one its kinds of questions, or its families if they are few."""
+def columns(comparison: Comparison) -> list[tuple[str, str, tuple[str, ...]]]:
+    """Columns of the scores, as head, suite and families: the suites; of a single one its kinds of
+    questions, or its families if they are few.
+    """
     if len(comparison.suites) > 1:
-        return [Column(suite, suite) for suite in comparison.suites]
+        return [(suite, suite, (ALL,)) for suite in comparison.suites]
     ((suite, families),) = comparison.suites.items()
     kinds = dict.fromkeys(kind for kind in families.values() if kind is not None)
     order = [k for k in QUESTIONS if k in kinds] + [k for k in kinds if k not in QUESTIONS]
+    parts: list[tuple[str, str, tuple[str, ...]]] = []
     if len(order) > 1:
-        parts = [
-            Column(kind, suite, tuple(f for f, of in families.items() if of == kind))
-            for kind in order
-        ]
+        parts = [(k, suite, tuple(f for f, of in families.items() if of == k)) for k in order]
     elif 1 < len(families) <= MAX_FAMILIES:
-        parts = [Column(family, suite, (family,)) for family in families]
-    else:
-        parts = []
-    return [*parts, Column(f"all of {suite}" if parts else suite, suite)]
+        parts = [(family, suite, (family,)) for family in families]
+    return [*parts, (f"all of {suite}" if parts else suite, suite, (ALL,))]
 
 
 def score_table(comparison: Comparison) -> Table:
     """Scores and costs of policies, as in the paper's Table 2."""
     parts = columns(comparison)
     many = len(comparison.suites) > 1
-    heads = ["policy", *(f"{one_line(part.head)} %" for part in parts)]
+    heads = ["policy", *(f"{one_line(head)} %" for head, _, _ in parts)]
     heads += ["average %"] if many else []
     heads += ["visual tokens %", "FLOPs %", "seconds a sample", "n", "failed"]
     lines: list[Line] = []
     heading = ""
     for entry in comparison.entries:
-        of = KINDS.get(kind_of(entry.policy), OTHER).heading
-        if of != heading:
-            lines.append(Line([of], "heading"))
-            heading = of
+        before, heading = heading, KINDS.get(kind_of(entry.policy), OTHER).heading
+        lines += [Line([heading], "heading")] if heading != before else []
         whole = [row for suite in comparison.suites for row in entry.of_suite(suite)]
         cells = [one_line(entry.title)]
-        cells += [_score(entry.figure("accuracy", p.suite, p.families)) for p in parts]
+        cells += [_score(entry.figure("accuracy", suite, of)) for _, suite, of in parts]
         cells += [""] if many else []
-        for name in ("visual_token_ratio", "flops_ratio"):
-            cells.append(_percent(comparison.across(entry, name)))
+        ratios = ("visual_token_ratio", "flops_ratio")
+        cells += [_percent(comparison.across(entry, name)) for name in ratios]
         cells.append(_seconds(comparison.across(entry, comparison.clock)))
         cells += [_samples(entry, comparison), f"{sum(row.errors for row in whole):,}"]
         lines.append(Line(cells))
         shares = ["  of vanilla"]
-        shares += [_percent(comparison.share(entry, p.suite, of=p.families)) for p in parts]
+        shares += [_percent(comparison.share(entry, suite, of=of)) for _, suite, of in parts]
         shares += [_percent(comparison.average(entry))] if many else []
         shares += ["", "", _percent(comparison.average(entry, comparison.clock)), "", ""]
         if any(cell not in ("", NOTHING) for cell in shares[1:]):
@@ -115,33 +101,16 @@ def score_table(comparison: Comparison) -> Table:
 
 def cost_table(comparison: Comparison) -> Table:
     """Every cost of a sample, for each suite."""
-    heads = [
-        *("policy", "requests %", "visual tokens %", "replaced: tokens %", "FLOPs %"),
-        *("paper's FLOPs %", "prompt tokens", "generated tokens"),
-        *("seconds a sample", "asked alone: seconds", "memory MiB"),
-        *("F1 %", "minus high", "n", "failed"),
-    ]
-    ratios = ("request_rate", "visual_token_ratio", "visual_token_ratio_replaced")
     lines: list[Line] = []
     for suite in comparison.suites:
         lines += [Line([one_line(suite)], "heading")] if len(comparison.suites) > 1 else []
         for entry in comparison.entries:
-            if not (rows := entry.of_suite(suite)):
-                continue
-            cells = [one_line(entry.title)]
-            cells += [_share(entry.figure(name, suite)) for name in ratios]
-            for name in ("flops_ratio", "paper_flops_ratio"):
-                cells.append(_percent(_mean(entry.figure(name, suite))))
-            for name in ("prompt_tokens", "completion_tokens"):
-                figure = entry.figure(name, suite)
-                cells.append(f"{figure.mean:,.1f}" if figure else NOTHING)
-            for name in ("seconds_per_sample", "seconds_alone"):
-                cells.append(_seconds(_mean(entry.figure(name, suite))))
-            memory = entry.figure("peak_memory", suite)
-            cells.append(f"{memory.mean / 2**20:,.0f}" if memory else NOTHING)
-            cells += [_score(entry.figure("f1", suite)), _versus(entry, suite)]
-            cells += [_counts([row.n for row in rows]), f"{sum(row.errors for row in rows):,}"]
-            lines.append(Line(cells))
+            if rows := entry.of_suite(suite):
+                cells = [form(entry.figure(name, suite)) for _, name, form in COLUMNS]
+                failed = f"{sum(row.errors for row in rows):,}"
+                numbers = [_versus(entry, suite), _counts([row.n for row in rows]), failed]
+                lines.append(Line([one_line(entry.title), *cells, *numbers]))
+    heads = ["policy", *(head for head, _, _ in COLUMNS), "minus high", "n", "failed"]
     return Table(heads, lines).without_empty_columns()
 
 
@@ -210,21 +179,33 @@ def _score(figure: Estimate | None) -> str:
 
 def _share(figure: Estimate | None) -> str:
     """As a score, without a spread that rounds to zero."""
-    if figure is None or (figure.stderr or 0) < 0.0005:
-        return _percent(_mean(figure))
-    return _score(figure)
+    return _score(figure) if figure and (figure.stderr or 0) >= 0.0005 else _percent(figure)
 
 
-def _percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{value * 100:.1f}"
+def _number(form: str, scale: float = 1) -> Callable[[Estimate | float | None], str]:
+    def text(value: Estimate | float | None) -> str:
+        mean = value.mean if isinstance(value, Estimate) else value
+        return NOTHING if mean is None else f"{mean * scale:{form}}"
+
+    return text
 
 
-def _seconds(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.3g}"
+_percent, _seconds, _tokens = _number(".1f", 100), _number(".3g"), _number(",.1f")
 
-
-def _mean(figure: Estimate | None) -> float | None:
-    return None if figure is None else figure.mean
+COLUMNS: Sequence[tuple[str, str, Callable[[Estimate | None], str]]] = (
+    ("requests %", "request_rate", _share),
+    ("visual tokens %", "visual_token_ratio", _share),
+    ("replaced: tokens %", "visual_token_ratio_replaced", _share),
+    ("FLOPs %", "flops_ratio", _percent),
+    ("paper's FLOPs %", "paper_flops_ratio", _percent),
+    ("prompt tokens", "prompt_tokens", _tokens),
+    ("generated tokens", "completion_tokens", _tokens),
+    ("seconds a sample", "seconds_per_sample", _seconds),
+    ("asked alone: seconds", "seconds_alone", _seconds),
+    ("memory MiB", "peak_memory", _number(",.0f", 2**-20)),
+    ("F1 %", "f1", _score),
+)
+"""Columns of the costs: head, figure, form."""
 
 
 def _versus(entry: Entry, suite: str) -> str:
@@ -232,11 +213,12 @@ def _versus(entry: Entry, suite: str) -> str:
     if found is None:
         return NOTHING
     figure, interval = found
-    text = f"{figure.mean * 100:+.1f}"
     if interval is not None:
         low, high = interval
-        return f"{text} ({low * 100:+.1f} to {high * 100:+.1f})"
-    return text if figure.stderr is None else f"{text} ± {figure.stderr * 100:.1f}"
+        spread = f" ({low * 100:+.1f} to {high * 100:+.1f})"
+    else:
+        spread = "" if figure.stderr is None else f" ± {figure.stderr * 100:.1f}"
+    return f"{figure.mean * 100:+.1f}{spread}"
 
 
 def _samples(entry: Entry, comparison: Comparison) -> str:

@@ -3,7 +3,7 @@
 A run that is not finished has no rows yet; they are computed from the episodes so far, as the
 evaluation does it. A *system* is a model and how it was asked: runs whose configs differ in seeds
 and places only. An *entry* is one of its policies. Vanilla, which is 100 %, is the policy `high` of
-the same system (or the first `high:PROFILE`); for a system without it, that of the only other system
+the same system (or the first `high:PROFILE`); for a system without it, that of the only other one
 that has it.
 """
 
@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
@@ -58,7 +58,7 @@ class Row:
     n: int
     errors: int
     figures: Mapping[str, float]
-    versus: tuple[float, float, float] | None = None
+    versus: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -77,10 +77,8 @@ class EvaluationRun:
 
 
 def is_evaluation(path: str | os.PathLike[str]) -> bool:
-    """Whether a folder holds an evaluation, finished or not.
-
-    Raises:
-        RunError: there is no run, or its episodes are broken.
+    """Whether a folder holds an evaluation, finished or not. Raises RunError: there is no run, or
+    its episodes are broken.
     """
     folder = RunFolder.open(path)
     if (folder.path / SUMMARY).exists():
@@ -173,67 +171,44 @@ def _row(line: Mapping[str, Any], where: str) -> Row:
     n, errors, kind = line.get("n"), line.get("errors", 0), line.get("kind")
     if not _is_count(n) or not _is_count(errors):
         raise RunError(f"{where}: 'n' and 'errors' must be counts; mend or remove that row")
+    kind = kind if isinstance(kind, str) else None
+    figures = {key: float(line[key]) for key in FIGURES if is_number(line.get(key))}
     versus = line.get("vs_high")
     held = [versus.get(key) for key in INTERVAL] if isinstance(versus, Mapping) else []
-    numbers = [value for value in held if is_number(value)]
-    return Row(
-        suite=line["suite"],
-        family=line["family"],
-        kind=kind if isinstance(kind, str) else None,
-        policy=line["policy"],
-        n=n,
-        errors=errors,
-        figures={key: float(line[key]) for key in FIGURES if is_number(line.get(key))},
-        versus=(numbers[0], numbers[1], numbers[2]) if len(numbers) == len(INTERVAL) else None,
-    )
+    interval = tuple(value for value in held if is_number(value))
+    names = line["suite"], line["family"], kind, line["policy"]
+    return Row(*names, n, errors, figures, interval if len(interval) == len(INTERVAL) else None)
 
 
 def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _gaps(name: str, rows: Sequence[Row]) -> list[str]:
+def _gaps(name: str, rows: Sequence[Row]) -> Iterator[str]:
     """What is wrong with rows that can be read."""
-    notes: list[str] = []
     for suite in dict.fromkeys(row.suite for row in rows):
-        whole = [row for row in rows if (row.suite, row.family) == (suite, ALL)]
-        lacking = {row.policy: None for row in rows if row.suite == suite}
-        lacking = [policy for policy in lacking if policy not in {row.policy for row in whole}]
-        if lacking:
-            notes.append(
-                f"{name}: {SUMMARY} has no row of the family {ALL} of {suite} for "
-                f"{', '.join(lacking)}, and figures over all of {suite} are missing"
-            )
-        blank = [row.policy for row in whole if "accuracy" not in row.figures]
-        if blank:
-            notes.append(f"{name}: no answer to {suite} was scored with {', '.join(blank)}")
+        whole = {row.policy: row for row in rows if (row.suite, row.family) == (suite, ALL)}
+        policies = dict.fromkeys(row.policy for row in rows if row.suite == suite)
+        if lacking := ", ".join(policy for policy in policies if policy not in whole):
+            yield f"{name}: {suite} has no row of the family {ALL} for {lacking}"
+        if blank := ", ".join(p for p, row in whole.items() if "accuracy" not in row.figures):
+            yield f"{name}: no answer to {suite} was scored with {blank}"
+        asked = {policy: row.n + row.errors for policy, row in whole.items()}
         failed = [
-            f"{row.errors:,} of {row.n + row.errors:,} with {row.policy}"
-            for row in whole
-            if row.errors
+            f"{row.errors:,} of {asked[p]:,} with {p}" for p, row in whole.items() if row.errors
         ]
         if failed:
-            notes.append(
-                f"{name}: samples of {suite} failed and are left out of the means: "
-                f"{', '.join(failed)}"
-            )
-        asked = {row.n + row.errors for row in whole}
-        if len(asked) > 1:
-            notes.append(
-                f"{name}: not every policy was asked all of {suite} ({min(asked):,} to "
-                f"{max(asked):,} samples)"
-            )
-    return notes
+            out = "failed and are left out of the means"
+            yield f"{name}: samples of {suite} {out}: {', '.join(failed)}"
+        least, most = min(asked.values(), default=0), max(asked.values(), default=0)
+        if least < most:
+            asked_of = f"({least:,} to {most:,} samples)"
+            yield f"{name}: not every policy was asked all of {suite} {asked_of}"
 
 
 def _config(config: Mapping[str, Any]) -> dict[str, Any]:
     flat = flatten({k: v for k, v in config.items() if k not in _SCOPE})
     return {k: _SEED.sub("seed", v) if isinstance(v, str) else v for k, v in flat.items()}
-
-
-def families(rows: Iterable[Row], suite: str) -> dict[str, str | None]:
-    """The families of a suite, and their kinds, in the order of their rows."""
-    return {row.family: row.kind for row in rows if row.suite == suite and row.family != ALL}
 
 
 # Policies side by side
@@ -299,11 +274,8 @@ class Entry:
         several, else over samples, which only accuracies have. Several families of a run are
         weighted by their samples. None if no run has it.
         """
-        found = [
-            _weighted(name, [rows[suite, f] for f in of if (suite, f) in rows])
-            for rows in self.held
-        ]
-        known = [value for value in found if value is not None]
+        parts = [[rows[suite, f] for f in of if (suite, f) in rows] for rows in self.held]
+        known = [found for rows in parts if (found := _weighted(name, rows)) is not None]
         pooled = over_runs([value for value, _ in known])
         if pooled is None or len(known) > 1:
             return pooled
@@ -314,7 +286,7 @@ class Entry:
         interval.
         """
         known = [row.versus for row in self.of_suite(suite) if row.versus is not None]
-        found = over_runs([difference for difference, _, _ in known])
+        found = over_runs([difference for difference, *_ in known])
         if found is None:
             return None
         return found, (known[0][1], known[0][2]) if len(known) == 1 else None
@@ -368,12 +340,8 @@ class Comparison:
     @property
     def clock(self) -> str:
         """The figure of seconds: of samples asked alone where all runs have it."""
-        timed = [
-            (entry, suite)
-            for entry in self.entries
-            for suite in self.suites
-            if entry.figure("seconds_per_sample", suite)
-        ]
+        every = [(entry, suite) for entry in self.entries for suite in self.suites]
+        timed = [(e, suite) for e, suite in every if e.figure("seconds_per_sample", suite)]
         alone = all(entry.figure("seconds_alone", suite) for entry, suite in timed)
         return "seconds_alone" if alone else "seconds_per_sample"
 
@@ -396,40 +364,34 @@ class Comparison:
         theirs = None if vanilla is None else vanilla.figure(name, suite, of)
         return ours.mean / theirs.mean if ours and theirs and theirs.mean > 0 else None
 
-    def average(self, entry: Entry, name: str = "accuracy") -> float | None:
+    def average(
+        self, entry: Entry, name: str = "accuracy", suites: Iterable[str] | None = None
+    ) -> float | None:
         """The unweighted mean of a figure over vanilla's; None if it lacks one of the suites."""
-        return mean_of_all([self.share(entry, suite, name) for suite in self.suites])
+        return mean_of_all([self.share(entry, suite, name) for suite in suites or self.suites])
 
-    def across(self, entry: Entry, name: str) -> float | None:
+    def across(self, entry: Entry, name: str, suites: Iterable[str] | None = None) -> float | None:
         """The unweighted mean of a figure over the suites; None if it lacks one of them."""
-        found = [entry.figure(name, suite) for suite in self.suites]
+        found = [entry.figure(name, suite) for suite in suites or self.suites]
         return mean_of_all([figure and figure.mean for figure in found])
 
 
 def compare(runs: Sequence[EvaluationRun]) -> Comparison:
     """Runs side by side: their entries in the order of `KINDS`, those of one kind as they came."""
     systems = dict(together(runs, by_config=True))
-    entries = [
-        entry for label, of in systems.items() for entry in _entries(label, of, len(systems) == 1)
-    ]
+    entries: list[Entry] = []
+    suites: dict[str, dict[str, str | None]] = {}
+    for label, of in systems.items():
+        for policy in dict.fromkeys(row.policy for run in of for row in run.rows):
+            held = [{(r.suite, r.family): r for r in run.rows if r.policy == policy} for run in of]
+            rows = tuple(of_run for of_run in held if of_run)
+            entries.append(Entry(label, policy, rows, alone=len(systems) == 1))
     order = [*KINDS, ""]
     entries.sort(key=lambda of: (order.index(kind_of(of.policy)), of.policy not in KINDS))
-    rows = [row for run in runs for row in run.rows]
-    return Comparison(
-        runs=tuple(runs),
-        systems=systems,
-        entries=tuple(entries),
-        suites={suite: families(rows, suite) for suite in dict.fromkeys(row.suite for row in rows)},
-    )
-
-
-def _entries(label: str, runs: Sequence[EvaluationRun], alone: bool) -> list[Entry]:
-    policies = dict.fromkeys(row.policy for run in runs for row in run.rows)
-    found: list[Entry] = []
-    for policy in policies:
-        held = [{(r.suite, r.family): r for r in run.rows if r.policy == policy} for run in runs]
-        found.append(Entry(label, policy, tuple(rows for rows in held if rows), alone))
-    return found
+    for row in (row for run in runs for row in run.rows):
+        families = suites.setdefault(row.suite, {})
+        families |= {row.family: row.kind} if row.family != ALL else {}
+    return Comparison(tuple(runs), systems, tuple(entries), suites)
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -443,9 +405,7 @@ def notes(comparison: Comparison) -> list[str]:
                 named = ", ".join(run.name for run in held)
                 found.append(f"{suite}: means over {len(held)} runs{of}: {named}")
             if keys := differing([replace(run, config=_asked(run, suite)) for run in held]):
-                found.append(
-                    f"{suite}: these runs were not asked the same: they differ in {', '.join(keys)}"
-                )
+                found.append(f"{suite}: these runs differ in the options {', '.join(keys)}")
             scored = [e for e in comparison.entries if e.system == label and e.scored(suite)]
             vanilla = comparison.vanilla(scored[0], suite) if scored else None
             if scored and vanilla is None:

@@ -33,7 +33,7 @@ from visionthink.core.types import (
 from visionthink.reports.evaluation_runs import KINDS as POLICY_KINDS
 from visionthink.reports.evaluation_runs import EvaluationRun, kind_of
 from visionthink.reports.formatting import one_line, pixels, shortened
-from visionthink.reports.page import Aside, card
+from visionthink.reports.page import card
 from visionthink.reports.report import Gallery
 from visionthink.reports.run_groups import is_number
 from visionthink.reports.training_runs import KINDS, TrainingRun
@@ -46,8 +46,7 @@ VERDICTS = ("right", "wrong", "failed")
 _DATA_URL = "data:image/"
 _BLANK = (0xC8, 0xC6, 0xC0)
 _UNKNOWN_PROFILE = "agent"
-_QUESTION, _ANSWER = 90, 60
-"""Characters that are shown of one that is folded."""
+_KEPT = ("policy", "answer", "requested", "score")
 
 Record = Mapping[str, Any]
 
@@ -90,7 +89,7 @@ def choose(runs: Sequence[EvaluationRun], most: int) -> list[Sample]:
     places: list[tuple[Any, ...]] = []
     for of, run in enumerate(runs):
         for at, record in enumerate(run.folder.episodes()):
-            outcome = (_verdict(record) or "failed", bool(record.get("requested")))
+            outcome = (_verdict(record), bool(record.get("requested")))
             heap = (_rank(record), _word(record, "policy"), *outcome, _word(record, "suite"), of)
             places.append((not record.get("images"), seen[heap], *heap, at))
             seen[heap] += 1
@@ -103,8 +102,7 @@ def _read(runs: Sequence[EvaluationRun], chosen: set[tuple[int, int]]) -> Iterat
         same: dict[tuple[str, str], list[Record]] = {_name(record): [] for record in records}
         for record in run.folder.episodes():
             if (name := _name(record)) in same:
-                kept = ("policy", "answer", "requested", "score")
-                same[name].append({key: record.get(key) for key in kept})
+                same[name].append({key: record.get(key) for key in _KEPT})
         for record in sorted(records, key=_rank):
             policy = record.get("policy")
             others = [other for other in same[_name(record)] if other["policy"] != policy]
@@ -121,57 +119,45 @@ def _rank(record: Record) -> int:
     return -1 if kind == "auto" else [*POLICY_KINDS, ""].index(kind)
 
 
-def _word(record: Record, key: str) -> str:
-    value = record.get(key)
-    return value if isinstance(value, str) else ""
-
-
 # Galleries
 
 
 def training_gallery(samples: Sequence[Sample]) -> Gallery:
     """Episodes of trainings, with their rewards."""
     many = len({sample.run.name for sample in samples}) > 1
-    cards: list[dict[str, Any]] = []
+    cards: list[Record] = []
     for number, sample in enumerate(samples, start=1):
-        record = sample.record
-        step = record.get("step")
-        kind = record.get("kind")
-        facts = [
-            sample.run.name if many else "",
-            f"step {step}" if isinstance(step, int) else "",
-            _word(record, "family"),
-        ]
-        reward = _reward(record)
-        scored = [f"{part} {reward[part]:+.3f}" for part in PARTS if part in reward]
-        aside = [_right_answer(record), ("Reward", "", ", ".join(scored) or "unscored")]
-        marks = [_judged(reward.get("accuracy")), kind if kind in KINDS else ""]
-        cards.append(_folded(sample, number, facts, marks, [], aside))
+        step, kind = sample.record.get("step"), sample.record.get("kind")
+        at = f"step {step}" if isinstance(step, int) else ""
+        facts = [sample.run.name if many else "", at, _word(sample.record, "family")]
+        right = _judged(_reward(sample.record).get("accuracy"))
+        cards.append(_folded(sample, number, facts, [right, kind if kind in KINDS else ""]))
     names = {"way": WAYS, "verdict": VERDICTS, "kind": KINDS}
-    choices = {name: {mark: mark for mark in marks} for name, marks in names.items()}
-    return _gallery("only", cards, choices)
+    return _gallery("only", cards, {name: {m: m for m in marks} for name, marks in names.items()})
 
 
 def evaluation_gallery(samples: Sequence[Sample]) -> Gallery:
     """Episodes of evaluations, with their scores and the answers of other policies."""
-    policies = _numbered("policy", [_word(s.record, "policy") for s in samples])
-    families = _numbered("family", [_family(s.record) for s in samples])
-    runs = _numbered("run", [s.run.name for s in samples])
-    cards: list[dict[str, Any]] = []
-    for number, sample in enumerate(samples, start=1):
-        record = sample.record
-        policy, family = _word(record, "policy"), _family(record)
-        facts = [sample.run.name if len(runs) > 1 else "", one_line(policy), one_line(family)]
-        hidden = [policies[policy], families[family], runs[sample.run.name]]
-        marks = [_verdict(record) or "failed"]
-        cards.append(_folded(sample, number, facts, marks, hidden, _scored(sample)))
-    texts = {"policy": policies, "family": families, "run": runs}
-    choices = {
-        name: {mark: one_line(text) or "none" for text, mark in marks.items()}
-        for name, marks in texts.items()
+    names = {
+        "policy": [_word(sample.record, "policy") for sample in samples],
+        "family": [_family(sample.record) for sample in samples],
+        "run": [sample.run.name for sample in samples],
     }
-    choices["way"] = {mark: mark for mark in WAYS}
-    choices["verdict"] = {mark: mark for mark in VERDICTS}
+    # Class names for texts: those of others cannot be class names.
+    marks = {
+        what: {text: f"{what}-{at}" for at, text in enumerate(dict.fromkeys(texts))}
+        for what, texts in names.items()
+    }
+    cards: list[Record] = []
+    for number, (sample, *texts) in enumerate(zip(samples, *names.values(), strict=True), start=1):
+        hidden = [of[text] for of, text in zip(marks.values(), texts, strict=True)]
+        facts = [texts[2] if len(marks["run"]) > 1 else "", *texts[:2]]
+        cards.append(_folded(sample, number, facts, [_verdict(sample.record)], hidden))
+    choices = {
+        what: {mark: one_line(text) or "none" for text, mark in of.items()}
+        for what, of in marks.items()
+    }
+    choices |= {"way": {m: m for m in WAYS}, "verdict": {m: m for m in VERDICTS}}
     return _gallery("show", cards, choices)
 
 
@@ -187,19 +173,13 @@ def _gallery(
     return Gallery(stem, cards, {name: marks for name, marks in offered.items() if len(marks) > 2})
 
 
-def _numbered(stem: str, texts: Sequence[str]) -> dict[str, str]:
-    """A class name for each distinct text: texts of others cannot be class names."""
-    return {text: f"{stem}-{at}" for at, text in enumerate(dict.fromkeys(texts))}
+def _word(record: Record, key: str) -> str:
+    value = record.get(key)
+    return value if isinstance(value, str) else ""
 
 
 def _family(record: Record) -> str:
     return _word(record, "family") or _word(record, "suite")
-
-
-def _right_answer(record: Record) -> tuple[str, str, str]:
-    expected = record.get("answer_expected")
-    text = ("", "not known") if expected is None else (one_line(str(expected)), "")
-    return ("Right answer", *text)
 
 
 def _reward(record: Record) -> dict[str, float]:
@@ -208,30 +188,12 @@ def _reward(record: Record) -> dict[str, float]:
     return {part: float(held[part]) for part in PARTS if is_number(held.get(part))}
 
 
-def _judged(score: float | None) -> str:
-    return "" if score is None else "right" if score >= 0.5 else "wrong"
+def _judged(score: object) -> str:
+    return ("right" if score >= 0.5 else "wrong") if is_number(score) else ""
 
 
 def _verdict(record: Record) -> str:
-    score = record.get("score")
-    return _judged(float(score)) if is_number(score) else ""
-
-
-def _scored(sample: Sample) -> Aside:
-    """The right answer, the score, and what other policies answered."""
-    record = sample.record
-    score, error = record.get("score"), record.get("error")
-    lines = [_right_answer(record)]
-    if error is not None:
-        lines.append(("Failed", "", one_line(str(error))[:300]))
-    else:
-        text = f"{score:g}" if is_number(score) else "none"
-        lines.append(("Score", "", f"{text}, by {_word(record, 'by') or 'nobody'}"))
-    for other in sample.others:
-        answer = shortened(one_line(str(other.get("answer") or "no answer")), _ANSWER)
-        asked = ", requested" if other.get("requested") is True else ""
-        lines.append((_word(other, "policy"), answer, f"({_verdict(other) or 'failed'}{asked})"))
-    return lines
+    return _judged(record.get("score")) or "failed"
 
 
 def _folded(
@@ -239,32 +201,33 @@ def _folded(
     number: int,
     facts: Sequence[str],
     marks: Sequence[str],
-    hidden: Sequence[str],
-    aside: Aside,
-) -> dict[str, Any]:
+    hidden: Sequence[str] = (),
+) -> Record:
     """One record, folded under one line: `facts`, how it went, `marks`, the question, the answer.
 
     `marks` and `hidden` are words of ours that it can be chosen by; `hidden` ones are not shown.
     """
     record = sample.record
-    shown: dict[str, Any] = {"card": None, "aside": (), "note": ""}
-    if record.get("turns") is None and record.get("error") is not None:
-        shown["aside"] = aside
-    else:
+    shown: dict[str, Any] = {"card": None, "problem": "", "note": ""}
+    if record.get("turns") is not None or record.get("error") is None:
         try:
             episode, note = episode_of(record, sample.run.folder.path)
-            lines = [*aside, *([("Note", "", note)] if note else [])]
-            shown["card"] = card(episode, number, lines)
+            shown |= {"card": card(episode, number), "note": note}
             marks = [_way(episode), *marks]
         except (VisionThinkError, ArithmeticError, LookupError, TypeError, ValueError) as error:
             why = one_line(f"{type(error).__name__}: {error}")
-            shown["note"] = f"This record cannot be shown: {why[:200]}"
+            shown["problem"] = f"This record cannot be shown: {why[:200]}"
             marks = []
+    expected = record.get("answer_expected")
     return shown | {
+        "record": record,
+        "expected": None if expected is None else one_line(str(expected)),
+        "reward": _reward(record),
+        "others": [(other, _verdict(other)) for other in sample.others],
         "classes": " ".join(mark for mark in ("sample", *marks, *hidden) if mark),
-        "facts": ", ".join(fact for fact in (*facts, *marks) if fact),
-        "question": shortened(one_line(str(record.get("question", ""))), _QUESTION),
-        "answer": shortened(one_line(_word(record, "answer")), _ANSWER),
+        "facts": ", ".join(one_line(fact) for fact in (*facts, *marks) if fact),
+        "question": shortened(one_line(str(record.get("question", ""))), 90),
+        "answer": shortened(one_line(_word(record, "answer")), 60),
     }
 
 

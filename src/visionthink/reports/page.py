@@ -31,9 +31,6 @@ THUMBNAIL = 160
 MAX_PNG = 400_000
 """Bytes; larger images are embedded as JPEG."""
 
-Aside = Sequence[tuple[str, str, str]]
-"""Lines under a question: a label, a text in bold, and a text."""
-
 
 def save_page(
     episodes: Sequence[Episode], path: str | os.PathLike[str], title: str = "Episodes"
@@ -49,14 +46,13 @@ def episode_page(episodes: Sequence[Episode], title: str = "Episodes") -> str:
     return render("episodes.html.jinja", title=title, cards=cards)
 
 
-def card(episode: Episode, number: int, aside: Aside = ()) -> dict[str, Any]:
+def card(episode: Episode, number: int) -> dict[str, Any]:
     """What `card.html.jinja` shows of one episode, the `number`-th of its page."""
     longest = max((max(look.size) for look in episode.looks), default=1)
     return {
         "number": number,
         "episode": episode,
         "steps": steps(episode),
-        "aside": aside,
         "ending": ending(episode),
         "whole": shows_all_at_first(episode),
         "factor": min(1.0, LONGEST_SIDE / longest),

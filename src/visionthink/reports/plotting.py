@@ -1,7 +1,7 @@
 """Plots of lines, bars, points and heat maps in one style.
 
 They read as well in grey print and by the colour-blind: marks differ in colour, and in dashes,
-markers or hatching as well. Colours are Okabe and Ito's, without the yellow, which is lost on white.
+markers or hatching as well. Colours are Okabe and Ito's, without the yellow: it is lost on white.
 """
 
 from __future__ import annotations
@@ -30,22 +30,12 @@ SMALL = 7.5
 _LEAD = "="
 """Before every label: matplotlib leaves labels that begin with an underscore out of legends."""
 _STYLE: dict[Any, Any] = {
-    "font.size": 9,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "axes.edgecolor": MUTED,
-    "axes.labelcolor": MUTED,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "text.color": INK,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "grid.color": "#d9d5cb",
-    "grid.linewidth": 0.6,
-    "lines.linewidth": 1.6,
-    "legend.frameon": False,
-    "hatch.linewidth": 0.6,
+    **{"font.size": 9, "text.color": INK, "xtick.color": MUTED, "ytick.color": MUTED},
+    **{"axes.titlesize": 10, "axes.titlelocation": "left", "axes.titleweight": "bold"},
+    **{"axes.edgecolor": MUTED, "axes.labelcolor": MUTED},
+    **{"axes.spines.top": False, "axes.spines.right": False},
+    **{"grid.color": "#d9d5cb", "grid.linewidth": 0.6, "lines.linewidth": 1.6},
+    **{"legend.frameon": False, "hatch.linewidth": 0.6},
     "text.parse_math": False,  # names of runs may hold anything
     "svg.hashsalt": "visionthink",  # equal runs give equal files
 }
@@ -260,24 +250,14 @@ def line_plot(
     figure, axes = _new_figure(title, panels, 2.7 if len(panels) <= columns else 2.3, columns)
     for at, (panel, ax) in enumerate(zip(panels, axes, strict=True)):
         for curve in panel.items:
+            colour, marker, _, dash = curve.style
             ax.errorbar(
-                curve.x,
-                curve.y,
-                yerr=curve.errors,
-                label=f"{_LEAD}{curve.label}",
-                color=curve.style.colour,
-                linestyle=curve.style.dash,
-                marker=curve.style.marker,
-                markersize=4.5,
-                markeredgecolor="white",
-                markeredgewidth=0.5,
-                markevery=max(1, len(curve.x) // 9),
-                capsize=3,
-                clip_on=False,
+                curve.x, curve.y, yerr=curve.errors, label=f"{_LEAD}{curve.label}", color=colour,
+                linestyle=dash, marker=marker, markersize=4.5, markeredgecolor="white",
+                markeredgewidth=0.5, markevery=max(1, len(curve.x) // 9), capsize=3, clip_on=False,
                 zorder=3,
-            )
+            )  # fmt: skip
             if curve.band is not None:
-                colour = curve.style.colour
                 ax.fill_between(curve.x, *curve.band, color=colour, alpha=0.18, linewidth=0)
         ax.grid(axis="y")
         ax.margins(x=0.02)
@@ -344,16 +324,10 @@ def _draw_bars(ax: Axes, bars: Bars, shift: float, thick: float, share: bool) ->
         if bars.hollow:
             fill = {"facecolor": "white", "linewidth": 0.9}
         ax.barh(
-            at + shift,
-            value,
-            height=thick * (0.5 if bars.hollow else 0.9),
-            xerr=error or None,
-            label=f"{_LEAD}{bars.label}",
-            error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2},
-            edgecolor=MUTED if bars.hollow else "white",
-            zorder=2,
-            **fill,
-        )
+            at + shift, value, height=thick * (0.5 if bars.hollow else 0.9), xerr=error or None,
+            label=f"{_LEAD}{bars.label}", edgecolor=MUTED if bars.hollow else "white", zorder=2,
+            error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2}, **fill,
+        )  # fmt: skip
         if not bars.hollow:
             text = f"{value:.0%}" if share else f"{value:.3g}"
             end = (value + error, at + shift)
@@ -384,17 +358,13 @@ def scatter_plot(
         ax.set_autoscale_on(False)
         for guide in panel.guides:
             more = guide.steps
+            x = [*guide.x, ax.get_xlim()[1]] if more else guide.x
+            y = [*guide.y, guide.y[-1]] if more else guide.y
             ax.plot(
-                [*guide.x, *([ax.get_xlim()[1]] if more else [])],
-                [*guide.y, *([guide.y[-1]] if more else [])],
-                drawstyle="steps-post" if more else "default",
-                color=guide.colour,
-                linestyle=guide.dash,
-                linewidth=1.1,
-                alpha=0.75,
-                label=f"{_LEAD}{guide.label}",
+                x, y, drawstyle="steps-post" if more else "default", color=guide.colour,
+                linestyle=guide.dash, linewidth=1.1, alpha=0.75, label=f"{_LEAD}{guide.label}",
                 zorder=2,
-            )
+            )  # fmt: skip
         if (low := panel.top) is not None:
             functions: Any = (lambda x, low=low: x - low, lambda p, low=low: p + low)
             top = ax.secondary_xaxis("top", functions=functions)
@@ -420,22 +390,13 @@ def scatter_plot(
 
 def _draw_point(ax: Axes, point: Point) -> None:
     colour, marker, *_ = point.style
+    fill, edge, width = ("white", colour, 1.4) if point.hollow else (colour, "white", 0.7)
     ax.errorbar(
-        point.x,
-        point.y,
-        yerr=point.error,
-        label=f"{_LEAD}{point.label}" if point.label else None,
-        color=colour,
-        linestyle="none",
-        marker=marker,
-        markersize=11 if marker == "*" else 7.5,
-        markerfacecolor="white" if point.hollow else colour,
-        markeredgecolor=colour if point.hollow else "white",
-        markeredgewidth=1.4 if point.hollow else 0.7,
-        elinewidth=1,
-        capsize=2.5,
-        zorder=3 if point.hollow else 4,
-    )
+        point.x, point.y, yerr=point.error, label=f"{_LEAD}{point.label}" if point.label else None,
+        color=colour, linestyle="none", marker=marker, markersize=11 if marker == "*" else 7.5,
+        markerfacecolor=fill, markeredgecolor=edge, markeredgewidth=width, elinewidth=1,
+        capsize=2.5, zorder=3 if point.hollow else 4,
+    )  # fmt: skip
 
 
 def heat_map_plot(
@@ -470,14 +431,10 @@ def heat_map_plot(
         if each.level is not None:
             ax.axhline(each.level, color="white", linewidth=2.4)
             ax.axhline(each.level, color=INK, linewidth=1.2, linestyle=(0, (4, 2)))
-            note: Any = ax.annotate(
-                each.level_label,
-                (1, each.level),
-                (-4, 3),
-                xycoords=("axes fraction", "data"),
-                textcoords="offset points",
-            )
-            note.set(ha="right", fontsize=8, bbox=BACK)
+            ax.annotate(
+                each.level_label, (1, each.level), (-4, 3), xycoords=("axes fraction", "data"),
+                textcoords="offset points", ha="right", fontsize=8, bbox=BACK,
+            )  # fmt: skip
         ax.set_ylabel(y_label if at % columns == 0 else "")
         ax.set_xlabel(x_label if at >= len(panels) - columns else "")
     bar: Any = figure.colorbar(mesh, ax=axes, shrink=0.9, pad=0.02)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+INK, MUTED = "#1f2328", "#5a626b"
+BACK = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
 _PLACES = tuple(
     (x * far, y * far, "left" if x > 0 else "right" if x < 0 else "center")
     for far in (1.0, 2.0, 3.2, 4.6, 6.5)
@@ -22,15 +24,8 @@ _PLACES = tuple(
 """Points to the right and up from the mark, and how the text is aligned; the best come first."""
 _HALF_MARK, _HALF_LINE = 6.0, 1.5
 """Half of what a mark and a line cover, in points."""
-_ROUNDS = 3
-"""How often each text is placed again, given where the others are."""
 _FAR = 20.0
 """Texts that are farther from their points, in points, are tied to them by a line."""
-_OUTSIDE, _LATER = 4.0, 1e-3
-"""What a pixel outside the frame costs beside a covered one, and each place after the first."""
-INK, MUTED = "#1f2328", "#5a626b"
-BACK = {"facecolor": "white", "edgecolor": "none", "pad": 0.8, "alpha": 0.85}
-
 Areas = NDArray[Any]
 """Rows of left, bottom, right, top, in pixels; shape (n, 4)."""
 
@@ -43,81 +38,67 @@ def place_texts(
     """
     figure: Any = ax.figure
     unit = figure.dpi / 72
-    at: list[Any] = [ax.transData.transform(point) for point in points]
-    taken = np.array([*_around(at, _HALF_MARK * unit), *_line_areas(ax, unit)]).reshape(-1, 4)
+    at = ax.transData.transform(points)
+    taken = np.concatenate([_around(at, _HALF_MARK * unit), *_line_areas(ax, unit)])
     frame = np.array([ax.get_window_extent().extents])
-    notes: list[Any] = []
-    for point, text in zip(points, texts, strict=True):
-        note: Any = ax.annotate(
-            text, point, xytext=(0, 0), textcoords="offset points", fontsize=size, color=INK
-        )
-        note.set(va="center", zorder=3.5, bbox=BACK)  # over lines, under points
-        notes.append(note)
-    extents = [note.get_window_extent() for note in notes]
+    offset: Any = {"textcoords": "offset points"}
+    notes: list[Any] = [
+        ax.annotate(text, point, (0, 0), fontsize=size, va="center", color=INK, bbox=BACK,
+                    zorder=3.5, **offset)  # over lines, under points
+        for point, text in zip(points, texts, strict=True)
+    ]  # fmt: skip
     options = [
-        _options(x, y, extent.width, extent.height, unit)
-        for (x, y), extent in zip(at, extents, strict=True)
+        _options(x, y, note.get_window_extent(), unit)
+        for (x, y), note in zip(at, notes, strict=True)
     ]
-    fixed = [_covered(areas, taken) + _OUTSIDE * _outside(areas, frame) for areas in options]
+    # A pixel outside the frame costs as much as four covered ones; near places win ties.
+    fixed = [
+        _covered(areas, taken)
+        + 4 * (np.prod(areas[:, 2:] - areas[:, :2], axis=1) - _covered(areas, frame))
+        + 1e-3 * np.arange(len(areas))
+        for areas in options
+    ]
     chosen: dict[int, int] = {}
-    for _ in range(_ROUNDS):
+    for _ in range(3):  # each text is placed again, given where the others are
         for n, areas in enumerate(options):
             others = [options[o][place] for o, place in chosen.items() if o != n]
-            costs = fixed[n] + _covered(areas, np.array(others).reshape(-1, 4))
-            chosen[n] = int(np.argmin(costs + _LATER * np.arange(len(_PLACES))))
+            covered = _covered(areas, np.array(others).reshape(-1, 4))
+            chosen[n] = int(np.argmin(fixed[n] + covered))
     for n, note in enumerate(notes):
         right, up, align = _PLACES[chosen[n]]
         note.set(position=(right, up), ha=align)
         if abs(right) + abs(up) > _FAR:
-            ax.annotate(
-                "",
-                points[n],
-                xytext=(right, up),
-                textcoords="offset points",
-                arrowprops={"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkB": 4},
-            )
+            arrow = {"arrowstyle": "-", "color": MUTED, "linewidth": 0.6, "shrinkB": 4}
+            ax.annotate("", points[n], (right, up), arrowprops=arrow, **offset)
 
 
-def _options(x: float, y: float, width: float, height: float, unit: float) -> Areas:
+def _options(x: float, y: float, extent: Any, unit: float) -> Areas:
     """What a text covers at each of the places beside (x, y)."""
-    shift = {"left": 0.0, "center": width / 2, "right": width}
-    found: list[tuple[float, ...]] = []
-    for right, up, align in _PLACES:
-        left, middle = x + right * unit - shift[align], y + up * unit
-        found.append((left, middle - height / 2, left + width, middle + height / 2))
-    return np.array(found)
+    shift = {"left": 0.0, "center": extent.width / 2, "right": extent.width}
+    left = np.array([x + right * unit - shift[align] for right, _, align in _PLACES])
+    low = np.array([y + up * unit - extent.height / 2 for _, up, _ in _PLACES])
+    return np.stack([left, low, left + extent.width, low + extent.height], axis=1)
 
 
-def _around(points: Sequence[Any], half: float) -> list[tuple[float, ...]]:
-    return [(x - half, y - half, x + half, y + half) for x, y in points]
+def _around(points: Areas, half: float) -> Areas:
+    return np.concatenate([points - half, points + half], axis=1)
 
 
-def _line_areas(ax: Axes, unit: float) -> list[tuple[float, ...]]:
+def _line_areas(ax: Axes, unit: float) -> list[Areas]:
     """Small areas along the lines of the axes."""
-    points: list[Any] = []
+    areas: list[Areas] = []
     for line in ax.lines:
-        corners = line.get_transform().transform(line.get_path().vertices)
+        corners: list[Any] = [*line.get_transform().transform(line.get_path().vertices)]
         if line.get_drawstyle() == "steps-post":
-            pairs = pairwise(corners)
-            corners = [*corners[:1], *(p for a, b in pairs for p in ((b[0], a[1]), b))]
-        for (x0, y0), (x1, y1) in pairwise(corners):
-            parts = max(1, round(max(abs(x1 - x0), abs(y1 - y0)) / (4 * unit)))
-            points += np.linspace((x0, y0), (x1, y1), parts + 1).tolist()
-    return _around(points, _HALF_LINE * unit)
+            corners = [*corners[:1], *(p for a, b in pairwise(corners) for p in ((b[0], a[1]), b))]
+        for start, end in pairwise(corners):
+            parts = max(1, round(np.abs(np.subtract(end, start)).max() / (4 * unit)))
+            areas.append(_around(np.linspace(start, end, parts + 1), _HALF_LINE * unit))
+    return areas
 
 
 def _covered(areas: Areas, others: Areas) -> NDArray[Any]:
     """For each area, the pixels of others that it covers."""
-    return np.sum(_shared(areas, others), axis=1)
-
-
-def _outside(areas: Areas, frame: Areas) -> NDArray[Any]:
-    whole = (areas[:, 2] - areas[:, 0]) * (areas[:, 3] - areas[:, 1])
-    return whole - _covered(areas, frame)
-
-
-def _shared(areas: Areas, others: Areas) -> NDArray[Any]:
-    """Pixels that two areas have in common; shape (areas, others)."""
     low = np.maximum(areas[:, None, :2], others[None, :, :2])
     high = np.minimum(areas[:, None, 2:], others[None, :, 2:])
-    return np.prod(np.clip(high - low, 0, None), axis=2)
+    return np.prod(np.clip(high - low, 0, None), axis=2).sum(axis=1)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import yaml
 
 from visionthink.core.rewards import FORMER_NAMES, RULES
 from visionthink.reports.formatting import count, one_line, shortened
@@ -193,8 +196,8 @@ def write_training_report(
 
 
 class _Curves(NamedTuple):
-    """A plot of curves. `metrics` have the titles of their panels; with `by_kind` they are drawn by
-    kind of question. `share`: y is a share; `level` is marked.
+    """A plot of curves, an entry of `curves.yaml`. `metrics` have the titles of their panels; with
+    `by_kind` they are drawn by kind of question. `share`: y is a share; `level` is marked.
     """
 
     name: str
@@ -206,75 +209,10 @@ class _Curves(NamedTuple):
     level: float | None = None
 
 
-_SAMPLED = "in training episodes, sampled at the training temperature."
-_CURVES = (
-    _Curves(
-        "request_rate",
-        "How often the original is requested",
-        f"Share of requests for the original {_SAMPLED}",
-        {"episode/request_rate": ""},
-        by_kind=True,
-        share=True,
-    ),
-    _Curves(
-        "accuracy",
-        "Accuracy",
-        f"Share of right answers {_SAMPLED}",
-        {"episode/accuracy": ""},
-        by_kind=True,
-        share=True,
-    ),
-    _Curves(
-        "held_out",
-        "Held-out questions",
-        "Greedy episodes on questions that are not trained on.",
-        {"eval/request_rate": "requests", "eval/accuracy": "accuracy"},
-        by_kind=True,
-        share=True,
-    ),
-    _Curves(
-        "reward",
-        "Reward and its parts",
-        "Mean over all sampled episodes; the control part is the penalty, with its sign.",
-        {f"reward/{part}": part for part in ("total", "accuracy", "format", "control")},
-    ),
-    _Curves(
-        "visual_tokens",
-        "Visual tokens processed, over vanilla",
-        "Visual tokens of all looks, over those of the originals alone; 1 is the cost of always "
-        "looking at the original only.",
-        {"cost/visual_token_ratio": ""},
-        level=1.0,
-    ),
-    _Curves(
-        "health",
-        "Failures",
-        "Shares of the sampled episodes, or of the groups of a prompt.",
-        {
-            "episode/malformed_rate": "malformed replies",
-            "episode/overlong_rate": "cut off by the length limit",
-            "episode/unanswered_rate": "without an answer",
-            "episode/zero_variance_rate": "groups without variance",
-            "judge/unscored_rate": "unscored by the judge",
-        },
-        share=True,
-    ),
-    _Curves(
-        "update",
-        "Updates",
-        "Loss, divergence from the reference model, norm of the gradient, learning rate, entropy.",
-        {
-            f"train/{part}": part.replace("_", " ")
-            for part in ("loss", "kl", "grad_norm", "learning_rate", "entropy")
-        },
-    ),
-    _Curves(
-        "time",
-        "Seconds of a step",
-        "Wall clock of sampling episodes, of judging them and of updating the weights.",
-        {f"time/{part}_s": part for part in ("rollout", "judge", "update")},
-    ),
-)
+@cache
+def _all_curves() -> list[_Curves]:
+    text = (Path(__file__).parent / "curves.yaml").read_text(encoding="utf-8")
+    return [_Curves(**each) for each in yaml.safe_load(text)]
 
 
 def training_plots(groups: Sequence[Group], sweep: Sweep | None = None) -> list[Plot]:
@@ -286,13 +224,13 @@ def training_plots(groups: Sequence[Group], sweep: Sweep | None = None) -> list[
     width = bin_width(groups, MAX_POINTS)
     names = [of.label for of in groups]
     # A line looks the same in every plot: as its group does, or as its kind if there is one group.
-    metrics = [metric for curves in _CURVES if curves.by_kind for metric in curves.metrics]
+    metrics = [metric for curves in _all_curves() if curves.by_kind for metric in curves.metrics]
     found = {kind for metric in metrics for kind in kinds(groups, metric)}
     by_kind = [*(k for k in KINDS if k in found), *sorted(found - KINDS.keys())]
     order = names if len(groups) > 1 else [*by_kind, *names]
     with drawing():
         swept = sweep_plot(sweep[1], sweep[0]) if sweep is not None else None
-        drawn = [_curve_plot(curves, groups, order, width) for curves in _CURVES]
+        drawn = [_curve_plot(curves, groups, order, width) for curves in _all_curves()]
         plots = [swept, *drawn, _heat_maps(groups, width)]
     return [plot for plot in plots if plot is not None]
 
