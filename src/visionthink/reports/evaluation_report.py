@@ -201,7 +201,7 @@ COLUMNS: Sequence[tuple[str, str, Callable[[Estimate | None], str]]] = (
     ("prompt tokens", "prompt_tokens", _tokens),
     ("generated tokens", "completion_tokens", _tokens),
     ("seconds a sample", "seconds_per_sample", _seconds),
-    ("asked alone: seconds", "seconds_alone", _seconds),
+    ("seconds alone", "seconds_alone", _seconds),
     ("memory MiB", "peak_memory", _number(",.0f", 2**-20)),
     ("F1 %", "f1", _score),
 )

@@ -196,7 +196,7 @@ def _new_figure(
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
     for panel, ax in zip(panels, axes, strict=False):
-        ax.set_title("\n".join(_wrapped(panel.title, 96 // columns, 2)))
+        ax.set_title("\n".join(_wrapped(panel.title, 84 // columns, 2)))
         ax.set_axisbelow(True)
     whole = "\n".join(_wrapped(title, 90, 3))
     figure.suptitle(whole, x=0.005, ha="left", fontsize=12, fontweight="bold")
@@ -241,9 +241,9 @@ def line_plot(
     legend: Sequence[str] | None = None,
     share: bool = False,
     level: float | None = None,
-    x_ticks: tuple[Sequence[float], Sequence[str]] | None = None,
+    x_ticks: Sequence[float] | None = None,
 ) -> Plot:
-    """Curves, over steps or over named ticks. `share`: y is from 0 to 100 %; `level` is marked."""
+    """Curves, by default over steps. `share`: y is from 0 to 100 %; `level` is marked."""
     from matplotlib.ticker import MaxNLocator
 
     columns = 2 if len(panels) in (2, 4) else min(3, len(panels))
@@ -266,8 +266,7 @@ def line_plot(
             _percent(ax.yaxis)
         left, right = ax.get_xlim()
         if x_ticks is not None:
-            ax.set_xticks(*x_ticks)
-            ax.tick_params(axis="x", labelrotation=20 if max(map(len, x_ticks[1])) > 12 else 0)
+            ax.set_xticks(list(x_ticks))
         else:
             ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         if right - left < 1 and x_ticks is None:  # a single step

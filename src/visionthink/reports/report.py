@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -37,43 +37,52 @@ class Table:
     def without_empty_columns(self) -> Table:
         """The table without columns that have no figure in any line."""
         full = [line.cells for line in self.lines if line.kind != "heading"]
-        kept = [
-            at
-            for at in range(len(self.heads))
-            if at == 0 or any(cells[at] not in (NOTHING, "") for cells in full)
-        ]
+        return self._columns(
+            [
+                at
+                for at in range(len(self.heads))
+                if at == 0 or any(cells[at] not in (NOTHING, "") for cells in full)
+            ]
+        )
+
+    def _columns(self, kept: Sequence[int]) -> Table:
         lines = [
             line if line.kind == "heading" else Line([line.cells[at] for at in kept], line.kind)
             for line in self.lines
         ]
         return Table([self.heads[at] for at in kept], lines)
 
-    def text(self, width: int | None = None) -> str:
-        """Aligned columns. If they are wider than `width`, the table is broken into parts below
-        each other that all begin with the first column.
+    def parts(self, width: int | None) -> list[Table]:
+        """The table broken into tables of at most `width` columns of text, which all begin with the
+        first column.
         """
-        rows = [self.heads, *self._rows()]
-        parts = (
-            aligned([[row[at] for at in part] for row in rows]) for part in _parts(rows, width)
-        )
-        return "\n\n".join(parts)
+        kept, parts = [0], list[list[int]]()
+        for at in range(1, len(self.heads)):
+            wider = aligned([[row[column] for column in (*kept, at)] for row in self._rows()])
+            if width is not None and max(map(len, wider.splitlines())) > width and len(kept) > 1:
+                parts.append(kept)
+                kept = [0]
+            kept.append(at)
+        return [self._columns(part) for part in (*parts, kept)]
+
+    def text(self, width: int | None = None) -> str:
+        """Aligned columns, in parts below each other if they are wider than `width`."""
+        return "\n\n".join(aligned(part._rows()) for part in self.parts(width))
 
     def markdown(self) -> str:
-        rule = ["---", *["---:"] * (len(self.heads) - 1)]
-        rows = [[quoted(head) for head in self.heads], rule]
-        for line, cells in zip(self.lines, self._rows(), strict=True):
-            row = [quoted(cell.strip()) for cell in cells]
-            if line.kind == "heading":
-                row[0] = f"**{row[0]}**"
-            elif line.kind == "shares":
-                row = [f"*{cell}*" if cell else "" for cell in row]
-            rows.append(row)
-        return "\n".join(f"| {' | '.join(row)} |" for row in rows)
+        heads, *rows = self._rows()
+        lines = [[quoted(head) for head in heads], ["---", *["---:"] * (len(heads) - 1)]]
+        for line, row in zip(self.lines, rows, strict=True):
+            mark = {"heading": "**", "shares": "*", "figures": ""}[line.kind]
+            cells = [quoted(cell.strip()) for cell in row]
+            lines.append([f"{mark}{cell}{mark}" if cell else "" for cell in cells])
+        return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
     def _rows(self) -> list[list[str]]:
-        blank = [""] * (len(self.heads) - 1)
+        """The heads and the lines, all of one length."""
         return [
-            [*line.cells, *blank] if line.kind == "heading" else line.cells for line in self.lines
+            self.heads,
+            *([*of.cells, *[""] * (len(self.heads) - len(of.cells))] for of in self.lines),
         ]
 
 
@@ -94,19 +103,6 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     )
 
 
-def _parts(rows: Sequence[Sequence[str]], width: int | None) -> Iterator[list[int]]:
-    """The columns of each part."""
-    part = [0]
-    for at in range(1, len(rows[0])):
-        wider = [[row[column] for column in (*part, at)] for row in rows]
-        longest = max(map(len, aligned(wider).splitlines()))
-        if width is not None and longest > width and len(part) > 1:
-            yield part
-            part = [0]
-        part.append(at)
-    yield part
-
-
 def quoted(text: str) -> str:
     """`text` with nothing in it that Markdown or HTML would read as markup."""
     return re.sub(r"([\\`*_{}\[\]<>#|~&!])", r"\\\1", text)
@@ -115,6 +111,8 @@ def quoted(text: str) -> str:
 # Reports
 
 PAGE, MARKDOWN = "report.html", "report.md"
+PAGE_WIDTH = 165
+"""Columns of text that fit into a table of the page at 1,280 px; wider tables are broken."""
 
 
 @dataclass(frozen=True)
@@ -181,6 +179,7 @@ class Report:
             title=self.title,
             summary=self.summary,
             blocks=[(type(block).__name__, block) for block in self.blocks],
+            page_width=PAGE_WIDTH,
             svg_url=lambda plot: data_url(plot.svg, "svg+xml"),
         )
 

@@ -85,11 +85,13 @@ def _around(points: Areas, half: float) -> Areas:
 
 
 def _line_areas(ax: Axes, unit: float) -> list[Areas]:
-    """Small areas along the lines of the axes."""
+    """Small areas along the lines of the axes, error bars among them."""
+    paths: list[Any] = [(line, line.get_path(), line.get_drawstyle()) for line in ax.lines]
+    paths += [(bars, path, "") for bars in ax.collections for path in bars.get_paths()]
     areas: list[Areas] = []
-    for line in ax.lines:
-        corners: list[Any] = [*line.get_transform().transform(line.get_path().vertices)]
-        if line.get_drawstyle() == "steps-post":
+    for of, path, drawn in paths:
+        corners: list[Any] = [*of.get_transform().transform(path.vertices)]
+        if drawn == "steps-post":
             corners = [*corners[:1], *(p for a, b in pairwise(corners) for p in ((b[0], a[1]), b))]
         for start, end in pairwise(corners):
             parts = max(1, round(np.abs(np.subtract(end, start)).max() / (4 * unit)))

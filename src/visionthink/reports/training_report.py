@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 import yaml
 
 from visionthink.core.rewards import FORMER_NAMES, RULES
-from visionthink.reports.formatting import count, one_line, shortened
+from visionthink.reports.formatting import count, one_line
 from visionthink.reports.plotting import (
+    Bars,
     Curve,
     HeatMap,
     Panel,
     Plot,
+    bar_plot,
     drawing,
     heat_map_plot,
     line_plot,
@@ -290,7 +292,7 @@ def _panels(
 
 def sweep_plot(settings: Sequence[Setting], key: str) -> Plot | None:
     """Final request rate and accuracy by kind for each value of a config key, with standard errors
-    over seeds; lines where all values are numbers. None if the runs have neither.
+    over seeds: lines where all values are numbers, else bars. None if the runs have neither.
     """
     pooled = [Group("", setting.runs) for setting in settings]
     held_out = all(run.evaluations for setting in settings for run in setting.runs)
@@ -298,32 +300,30 @@ def sweep_plot(settings: Sequence[Setting], key: str) -> Plot | None:
     found = {what: kinds(pooled, f"{stem}/{what}") for what in ("request_rate", "accuracy")}
     every = list(dict.fromkeys(kind for of_metric in found.values() for kind in of_metric))
     numeric = len(settings) > 1 and all(is_number(setting.value) for setting in settings)
-    places = [setting.value if numeric else at for at, setting in enumerate(settings)]
+    values, names = [of.value for of in settings], [of.label for of in settings]
     panels: list[Panel] = []
     for what, of_metric in found.items():
-        lines: list[Curve] = []
+        items: list[Curve | Bars] = []
         for kind in of_metric:
             means = [estimate(of.runs, f"{stem}/{what}/kind/{kind}") for of in settings]
-            held = [(x, it) for x, it in zip(places, means, strict=True) if it is not None]
-            look = style(every.index(kind))
-            x, y = [x for x, _ in held], [it.mean for _, it in held]
-            errors = [it.stderr or 0 for _, it in held]
-            look = look if numeric else look._replace(dash="none")
-            lines.append(Curve(KINDS.get(kind, kind), look, x, y, errors=errors))
-        panels += [Panel(what.replace("_", " "), lines)] if lines else []
+            label, look = KINDS.get(kind, kind), style(every.index(kind))
+            y, errors = [it and it.mean for it in means], [it and it.stderr for it in means]
+            if numeric:
+                held = [at for at, it in enumerate(means) if it is not None]
+                x, y, errors = ([of[at] or 0 for at in held] for of in (values, y, errors))
+                items.append(Curve(label, look, x, y, errors=errors))
+            else:
+                items.append(Bars(label, [look], y, errors))
+        panels += [Panel(what.replace("_", " "), items, names)] if items else []
     if not panels:
         return None
     where = "of the last held-out evaluation" if held_out else "over the last tenth of the steps"
+    bars = f"Figures {where}, by the kind of question; error bars are standard errors over seeds."
+    about = ("sweep", f"By {key}", bars, panels)
     with drawing():
-        return line_plot(
-            "sweep",
-            f"By {key}",
-            f"Figures {where}, by the kind of question; error bars are standard errors over seeds.",
-            panels,
-            x_label=key,
-            share=True,
-            x_ticks=(places, [shortened(setting.label, 24) for setting in settings]),
-        )
+        if numeric:
+            return line_plot(*about, x_label=key, share=True, x_ticks=values)
+        return bar_plot(*about, x_label="", share=True)
 
 
 def _heat_maps(groups: Sequence[Group], width: int) -> Plot | None:
