@@ -10,15 +10,17 @@ import pytest
 from training_runs import write_run
 
 from visionthink.core.errors import RunError, UsageError
-from visionthink.reports.curves import bin_width, line, r_histogram
-from visionthink.reports.grouping import Estimate, differing
-from visionthink.reports.training import (
+from visionthink.reports.run_groups import Estimate, differing
+from visionthink.reports.training_runs import (
     TrainingRun,
+    bin_width,
+    curve,
     estimate,
     families,
     figures,
     group,
     kinds,
+    r_histogram,
     read_runs,
     settings,
 )
@@ -63,7 +65,7 @@ def test_one_step_is_a_last_tenth(tmp_path: Path):
     assert read(tmp_path / "a", rates(0.25)).final(WEAK) == 0.25
 
 
-def test_what_is_no_number_is_no_figure(tmp_path: Path):
+def test_values_that_are_not_numbers_are_left_out(tmp_path: Path):
     """NaN is kept as null, which is left out: the last tenth of two values is 0.5."""
     lines = [*rates(0.25, 0.5, math.nan), {"step": 4, WEAK: "x"}, {"step": 5, WEAK: True}]
     run = read(tmp_path / "a", lines)
@@ -104,7 +106,7 @@ def test_a_run_named_twice_counts_once_and_names_tell_runs_apart(tmp_path: Path)
 BROKEN = [
     ("config.json", None, "no run in .*config.json is missing"),
     ("config.json", '{"version": 9, "config": {}}', "of version 9, .*: update visionthink"),
-    ("metrics.jsonl", None, "holds no step of training yet: name run folders"),
+    ("metrics.jsonl", None, "holds no step of training yet; name run folders"),
     ("metrics.jsonl", "", "holds no step of training yet"),
     ("metrics.jsonl", '{"step": 1, "eval/accuracy": 1}\n', "holds no step of training yet"),
     ("metrics.jsonl", '{"step": 1}\n{"st}\n{"step": 2}\n', r"metrics\.jsonl, line 2: no JSON obj"),
@@ -132,7 +134,7 @@ def test_a_line_cut_short_is_left_out(tmp_path: Path):
     assert read_runs([path])[0].points(WEAK) == {1: 0.5, 2: 0.25}
 
 
-def test_an_evaluation_is_no_training(tmp_path: Path):
+def test_an_evaluation_is_not_a_training(tmp_path: Path):
     RunFolder.create(tmp_path, {}, environment={}).write_summary([{"suite": "mini"}])
     with pytest.raises(RunError, match="holds an evaluation, not training"):
         read_runs([tmp_path])
@@ -154,7 +156,7 @@ def test_runs_that_differ_in_seeds_and_places_only_are_a_group(tmp_path: Path):
         for seed in (1, 2)
     ]
     groups = group(runs)
-    assert [of.label for of in groups] == ["rule paper", "rule none"]
+    assert [of.label for of in groups] == ["paper", "none"]
     assert [[run.name for run in of.runs] for of in groups] == [
         ["paper-seed1", "paper-seed2"],
         ["none-seed1", "none-seed2"],
@@ -170,6 +172,7 @@ def test_runs_that_differ_in_seeds_and_places_only_are_a_group(tmp_path: Path):
         (["paper-seed1", "paper-seed2"], "paper"),
         (["paper-s10", "paper-s11"], "paper"),
         (["paper_1", "paper_12"], "paper"),
+        (["rules1", "rules2"], "rules"),
         (["1", "2"], "1"),
         (["runs", "runs2"], "runs"),
     ],
@@ -179,15 +182,34 @@ def test_a_single_group_is_named_after_its_runs(tmp_path: Path, names: list[str]
     assert [of.label for of in group(runs)] == [label]
 
 
-def test_groups_that_differ_in_much_go_by_their_folders(tmp_path: Path):
-    many = {f"option{at}": "value" for at in range(9)}
-    runs = [read(tmp_path / "plain", rates(0.5)), read(tmp_path / "other", rates(0.5), **many)]
-    assert [of.label for of in group(runs)] == ["plain", "other"]
+def test_curves_are_labelled_by_run_names(tmp_path: Path):
+    """Not by the configs in which the runs differ; where trainers report to makes no group."""
+    runs = [
+        read(tmp_path / "plain", rates(0.5), steps=9, report_to="tensorboard"),
+        read(tmp_path / "other", rates(0.5), steps=8, report_to=None),
+        read(tmp_path / "third", rates(0.5), steps=8, report_to="none"),
+    ]
+    assert [of.label for of in group(runs[:2])] == ["plain", "other"]
+    assert [len(of.runs) for of in group(runs)] == [1, 2]
 
 
-def test_a_key_that_only_some_runs_have_is_a_difference(tmp_path: Path):
-    runs = [read(tmp_path / "a", rates(0.5)), read(tmp_path / "b", rates(0.5), steps=9)]
-    assert [of.label for of in group(runs)] == ["steps null", "steps 9"]
+def test_names_of_groups_leave_out_seeds_in_folders(tmp_path: Path):
+    runs = read_runs(
+        [
+            write_run(tmp_path / rule / f"seed-{seed}", rates(0.5), seed=seed, rule=rule)
+            for rule in ("rates", "paper")
+            for seed in (0, 1)
+        ]
+    )
+    assert [of.label for of in group(runs)] == ["rates", "paper"]
+
+
+def test_groups_whose_names_are_alike_go_by_their_first_runs(tmp_path: Path):
+    runs = [
+        read(tmp_path / name, rates(0.5), seed=at, x=at // 2)
+        for at, name in enumerate(("a-1", "a-2", "a-3", "a-4"))
+    ]
+    assert [of.label for of in group(runs)] == ["a-1", "a-3"]
 
 
 def test_means_and_standard_errors_over_seeds(tmp_path: Path):
@@ -213,7 +235,7 @@ def test_kinds_and_families_in_their_order(tmp_path: Path):
     assert kinds(groups, "eval/request_rate") == []
 
 
-def test_settings_of_a_key(tmp_path: Path):
+def test_runs_by_the_values_of_a_key(tmp_path: Path):
     runs = [
         read(tmp_path / f"{theta}-{seed}", rates(0.5), seed=seed, reward={"theta": theta})
         for theta in (0.25, 0, 0.2)
@@ -228,15 +250,15 @@ def test_settings_of_a_key(tmp_path: Path):
     assert [setting.label for setting in found] == ["0", "0.2", "0.25"]
 
 
-def test_settings_that_are_no_numbers_come_as_they_were_named(tmp_path: Path):
+def test_settings_that_are_not_numbers_keep_their_order(tmp_path: Path):
     runs = [read(tmp_path / rule, rates(0.5), rule=rule) for rule in ("paper", "none", "ours")]
     assert [setting.label for setting in settings(runs, "rule")] == ["paper", "none", "ours"]
 
 
-def test_a_key_that_a_run_lacks(tmp_path: Path):
+def test_a_key_that_a_run_lacks_is_refused(tmp_path: Path):
     run = read(tmp_path / "a", rates(0.5))
     wanted = (
-        "--by wants a config key of every run, and a has no 'reward.rul'; its keys: "
+        "--by needs a config key that every run has, and a has no 'reward.rul'; its keys: "
         "reward.rule, reward.theta, model, output_dir, seed"
     )
     with pytest.raises(UsageError) as caught:
@@ -253,17 +275,17 @@ def test_a_curve_is_the_mean_and_range_over_seeds(tmp_path: Path):
         read(tmp_path / "a", rates(0.5, 0.25, 1.0), seed=1),
         read(tmp_path / "b", rates(1.0, 0.75), seed=2),
     ]
-    drawn = line(group(runs)[0], WEAK)
+    drawn = curve(group(runs)[0], WEAK)
     assert drawn is not None
     assert drawn.steps == (1, 2, 3)
     assert drawn.mean == (0.75, 0.5, 1.0)
     assert (drawn.low, drawn.high, drawn.n) == ((0.5, 0.25, 1.0), (1.0, 0.75, 1.0), 2)
-    assert line(group(runs)[0], "reward/total") is None
+    assert curve(group(runs)[0], "reward/total") is None
 
 
 def test_points_may_stand_for_several_steps(tmp_path: Path):
     """Two steps a point: 1 alone at 0.5, then 2 and 3 at 2.5, then 4 alone at 4.5."""
-    drawn = line(group([read(tmp_path / "a", rates(1.0, 0.5, 0.25, 0.75))])[0], WEAK, width=2)
+    drawn = curve(group([read(tmp_path / "a", rates(1.0, 0.5, 0.25, 0.75))])[0], WEAK, width=2)
     assert drawn is not None
     assert (drawn.steps, drawn.mean) == ((0.5, 2.5, 4.5), (1.0, 0.375, 0.75))
 
@@ -277,7 +299,7 @@ def counts(step: int, histogram: Any, undefined: Any = 0) -> dict[str, Any]:
     return {"step": step, "control/r_histogram": histogram, "control/r_undefined": undefined}
 
 
-def test_where_r_lay(tmp_path: Path):
+def test_the_distribution_of_r_by_step(tmp_path: Path):
     """Step 1: 1 + 3 groups of two seeds, half of each bin. Step 4: none defined; the last stretch
     is as long as the one before it. Undefined are 2 + 4 of 4 + 6 groups.
     """
@@ -292,5 +314,5 @@ def test_where_r_lay(tmp_path: Path):
 
 
 @pytest.mark.parametrize("histogram", [None, [], [0, 0], "x", [1, "x"]])
-def test_where_r_is_not_known(tmp_path: Path, histogram: Any):
+def test_no_distribution_without_counts(tmp_path: Path, histogram: Any):
     assert r_histogram(group([read(tmp_path / "a", [counts(1, histogram)])])[0]) is None
