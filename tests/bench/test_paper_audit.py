@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
-from visionthink.reports.published import (
+from bench.paper.audit import (
     Flag,
     Published,
     Range,
     Row,
     flags,
     mean_percent,
+    paper_json,
+    paper_tables,
+    paper_text,
     percentages,
     published,
     replaced_share,
     token_share,
 )
-from visionthink.reports.published_table import paper_json, paper_tables, paper_text
+
+ROOT = Path(__file__).parents[2]
 
 
 def cells(**values: str) -> dict[str, Decimal]:
@@ -72,7 +80,7 @@ def test_token_shares():
     assert replaced_share(Decimal(40)) == 55
 
 
-def test_a_percentage_that_is_none():
+def test_a_percentage_that_does_not_follow_from_the_scores():
     """60.0/80.0 is 74.9 to 75.1 by its digits: 75.1 may be printed, 75.2 may not."""
     scores = cells(A="60.0", B="50.0")
     assert flags(figures(BASE, row("T1", "x", scores, cells(A="75.1", B="100")))) == []
@@ -80,7 +88,7 @@ def test_a_percentage_that_is_none():
     assert flag == Flag("T1", "x", "A", "%", "75.2", "75.0", "60.0 of vanilla's 80.0 is 75.0 %")
 
 
-def test_an_average_that_is_none():
+def test_an_average_that_does_not_follow_from_the_scores():
     scores = cells(A="60.0", B="55.0")
     assert flags(figures(BASE, row("T1", "x", scores, average="92.5"))) == []
     [flag] = flags(figures(BASE, row("T1", "x", scores, average="92.9")))
@@ -191,10 +199,18 @@ def test_text_says_that_nothing_was_measured_and_marks_cells():
 
 
 def test_one_object_for_machines():
-    told = paper_json(published())
-    assert told["label"] == "published, not measured"
-    assert len(told["flags"]) == 10
-    rates = next(table for table in told["tables"] if table["where"] == "Table 8")
+    found = paper_json(published())
+    assert found["label"] == "published, not measured"
+    assert len(found["flags"]) == 10
+    rates = next(table for table in found["tables"] if table["where"] == "Table 8")
     assert rates["rows"][0]["both images"] == pytest.approx(61.33, abs=0.01)
-    times = told["tables"][-1]
+    times = found["tables"][-1]
     assert times["rows"][2]["DocVQA"] == pytest.approx(44.05, abs=0.01)
+
+
+def test_the_script_prints_both_forms():
+    script = [sys.executable, "bench/paper/audit.py"]
+    text = subprocess.run(script, capture_output=True, text=True, check=True, cwd=ROOT)
+    assert text.stdout == paper_text(published()) + "\n"
+    found = subprocess.run([*script, "--json"], capture_output=True, check=True, cwd=ROOT)
+    assert json.loads(found.stdout) == json.loads(json.dumps(paper_json(published())))
