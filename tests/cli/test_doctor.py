@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cli.outcome import Run
-from visionthink.api import EMBEDDED
+from visionthink.mini import EMBEDDED
 
 FINDINGS = [
     *("python", "visionthink", "hf", "openai", "data", "train", "report", "serve", "mini"),
@@ -51,4 +51,4 @@ def test_a_missing_extra_does_not_stop_the_embedded_model(
     )
     given = run("doctor")
     assert given.code == 0
-    assert "pip install 'visionthink[openai]'" in given.out
+    assert "pip install '.[openai]'" in given.out

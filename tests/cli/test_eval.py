@@ -305,7 +305,7 @@ def test_a_judge_may_decide(data: Path, tmp_path: Path, run: Run) -> None:
         (["mini", "--out", "OUT", "--limit", "0"], 2, "'--limit': 0 is not in the range x>=1"),
         (["mini", "--out", "OUT", "--concurrency", "0"], 2, "--concurrency must be at least 1"),
         (["mini", "--out", "OUT", "--judge", "llm"], 2, "the judge 'llm' needs base_url"),
-        (["mini", "--out", "OUT", "--set", "limit"], 2, "--set wants key=value"),
+        (["mini", "--out", "OUT", "--set", "limit"], 2, "--set: expected key=value"),
         (["DATA", "--out", "OUT", "--set", "columns.answer=label"], 1, "no column 'label'"),
         (["DATA", "--out", "OUT", "--policy", "auto:general"], 2, "cannot request another look"),
         (["DATA", "--out", "DATA"], 2, "is a file"),

@@ -146,7 +146,7 @@ def test_an_interrupted_run_is_resumed(data: Path, tmp_path: Path, run: Run, sto
         (["--gap", "9"], "and at most n = 8; got 9"),
         (["--concurrency", "0"], "--concurrency must be at least 1; got 0"),
         (["--temperature", "-1"], "temperature must be 0 or more"),
-        (["--set", "colums.image=a"], "colums: is no option; did you mean columns"),
+        (["--set", "colums.image=a"], "colums: is not an option; did you mean columns"),
         (["--judge", "llm"], "the judge 'llm' needs base_url"),
         (["--retry-failed"], "--retry-failed goes with --resume only"),
         (["--split", "train"], "split does not go with data of format 'jsonl'"),

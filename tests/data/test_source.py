@@ -230,6 +230,6 @@ def test_text_layouts_need_no_extra(folder: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.splitlines() == [
         "1 2",
-        "reading from the hub needs packages that are not installed: "
-        "pip install 'visionthink[data]'",
+        "reading from the hub needs packages that are not installed: run pip install "
+        "'.[data]' in a clone of the repository",
     ], done.stderr

@@ -36,7 +36,7 @@ def test_options_of_a_server():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"lok": "low"}, "--model_args: lok: is no option; did you mean look?"),
+        ({"lok": "low"}, "--model_args: lok: is not an option; did you mean look?"),
         ({"look": "far"}, "--model_args: look: input should be 'auto', 'low' or 'high'; got 'far'"),
         ({"batch_size": 0}, "--model_args: batch_size: input should be greater than or equal to 1"),
         ({"batch_size": "auto"}, "--model_args: batch_size: input should be a valid integer"),

@@ -194,18 +194,18 @@ def test_an_id_with_a_number_sign_is_not_a_repetition(tmp_path: Path):
     ("text", "message"),
     [
         ("metric: exactt", "there is no metric 'exactt'; did you mean exact?"),
-        ("metrik: exact", "metrik: is no option; did you mean metric?"),
+        ("metrik: exact", "metrik: is not an option; did you mean metric?"),
         ("columns: {answer: label}", "there is no column 'label'; there are 'image, question, "),
         ("columns: {image: picture}", "there is no column 'picture' for the image"),
         ("format: csv", "format: input should be "),
         (
             "judge: {kind: oracle}",
-            "judge.kind: there is no judge 'oracle'; wanted one of cascade, llm, rules",
+            "judge.kind: there is no judge 'oracle'; expected one of cascade, llm, rules",
         ),
         ("judge: {kind: llm}", "base"),
         ("families: [tag]", "families does not go with data of format 'jsonl'"),
         ("metric: yes_no", "metric yes_no needs the answers yes and no; row '1' has 'tea'"),
-        ("metric: [exact", "no valid YAML"),
+        ("metric: [exact", "not valid YAML"),
     ],
 )
 def test_yaml_files_that_cannot_be_used(tmp_path: Path, text: str, message: str):

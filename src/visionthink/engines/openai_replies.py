@@ -90,7 +90,7 @@ class Server:
             if isinstance(cause, socket.gaierror):
                 what, hint = f"{self}: there is no such host", "correct the base URL"
             elif isinstance(cause, ConnectionRefusedError):
-                what = f"{self}: the connection was refused"
+                what, cause = f"{self}: the connection was refused", ""
                 hint = "start the server or correct the base URL"
             elif isinstance(cause, ssl.SSLError):
                 what, hint = f"{self}: TLS failed", "is it http, or its certificate not trusted?"
@@ -98,7 +98,8 @@ class Server:
                 continue
             said = cause
             break
-        return self._error("unreachable", what + _tries(error, " (", ")"), str(said), hint)
+        plain = re.sub(r"\[Errno -?\d+\] ", "", str(said))
+        return self._error("unreachable", what + _tries(error, " (", ")"), plain, hint)
 
     def no_reply(self, came: str, said: bytes = b"") -> ServerError:
         """The error for a success that does not hold what it should."""
