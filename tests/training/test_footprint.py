@@ -116,7 +116,7 @@ def test_image_sizes_come_from_the_data_if_it_is_available():
         for f in estimate(load_config("qwen2.5-vl-7b-paper"), 32)
         if f.name == "visual tokens, first look"
     ]
-    assert line.formula.endswith("image assumed: the data is not here")
+    assert line.formula.endswith("image assumed: the data is not available")
 
 
 def test_numbers_that_do_not_fit_are_refused():
