@@ -12,11 +12,11 @@ from typing import Any
 
 import click
 
-from visionthink.api import EMBEDDED
 from visionthink.cli.options import engine_from, engine_options, episode_options
 from visionthink.core.episode import check_question, run_episode
 from visionthink.core.images import DEFAULT_LIMITS, open_picture
 from visionthink.core.types import Example, LookMode, Sampling
+from visionthink.mini import EMBEDDED
 from visionthink.reports.transcript import transcript
 from visionthink.runs.records import episode_record
 

@@ -11,8 +11,7 @@ from importlib.util import find_spec
 
 import click
 
-from visionthink.api import EMBEDDED
-from visionthink.mini import CHECKPOINTS
+from visionthink.mini import CHECKPOINTS, EMBEDDED
 
 EXTRAS = {
     "hf": ("run models on this machine", ("torch", "transformers", "jinja2")),
