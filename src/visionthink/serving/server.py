@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from visionthink.api import GRIDS, open_engine
+from visionthink.api import open_engine
 from visionthink.core.errors import MissingExtraError, UsageError
+from visionthink.core.families import GRIDS
 from visionthink.serving.keys import keys_in
 from visionthink.serving.options import ServeOptions
 from visionthink.serving.pool import Backend, Pool
