@@ -1,4 +1,4 @@
-"""An episode whose course is scripted and whose arithmetic is not: the weights are random."""
+"""Episodes of random weights whose replies are scripted and whose arithmetic is real."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AGAIN = protocol.direct_reply("Clear now.", "red")
 
 
 class ScriptedCourse(Engine):
-    """Samples real tokens from the engine and then says what the script says."""
+    """Samples real tokens from the engine, then replaces the text by the script's."""
 
     def __init__(self, engine: Engine, replies: Sequence[str]) -> None:
         self._engine = engine
@@ -49,7 +49,7 @@ def episode(engine: Engine, example: Example, look: LookMode, replies: Sequence[
 
 
 def noise(side: int) -> Example:
-    """A question about a square image that nothing can compress."""
+    """A question about a square image of noise, which does not compress."""
     values = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     return Example((Picture(Image.fromarray(values)),), "What colour is the circle?")
 

@@ -1,9 +1,9 @@
 """Speed ratios, measured side by side in one run: `make bench`.
 
 Every round measures all variants in a row, so that a busy machine slows them alike; the table
-shows the median ratio over the rounds and their range. The course of an episode is scripted (the
-model's weights are random), its arithmetic is not. Beside each ratio stands its FLOPs limit: what
-the ratio would be if time were proportional to arithmetic.
+shows the median ratio over the rounds and their range. Replies are scripted (the
+model's weights are random); the arithmetic is real. The FLOPs limit beside each ratio is the ratio
+if time were proportional to arithmetic.
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ def test_json_is_one_object_and_nothing_else(image: Path, script: Path, run: Run
     assert [cost["visual_tokens"] for cost in costs] == [16, 64]
     assert sum(cost["prompt_tokens"] for cost in costs) == ledger["prompt_tokens"]
     assert episode == {
-        "version": 1,
+        "version": 2,
         "answer": "4.73",
         "requested": True,
         "stop_reason": "answered",
@@ -71,6 +71,17 @@ def test_json_is_one_object_and_nothing_else(image: Path, script: Path, run: Run
         "look": "auto",
         "profile": "agent",
         "model": "scripted",
+        "looks": [
+            {
+                "turn": turn,
+                "image": 0,
+                "action": action,
+                "box": None,
+                "size": [side, side],
+                "visual_tokens": tokens,
+            }
+            for turn, action, side, tokens in ((0, None, 112, 16), (1, "original", 224, 64))
+        ],
         "turns": [
             {
                 "role": "assistant",

@@ -107,7 +107,7 @@ def test_an_estimate_needs_no_folder(data: Path, tmp_path: Path, run: Run) -> No
         given = run("eval", data, *arguments)
         assert (given.code, given.err) == (0, "")
         assert given.out.startswith("rows: 12 questions, answered from the small image (low) and ")
-        assert "The small image alone is as good here" in given.out
+        assert "The small image alone is good enough here" in given.out
         given = run("eval", data, *arguments, "--out", tmp_path / "run", "--json")
     (row,) = json.loads(given.out)
     assert (row["both"], row["neither"], row["break_even"]) == (8, 4, 0.75)
@@ -183,7 +183,7 @@ def test_interrupted(data: Path, tmp_path: Path) -> None:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     assert [line for line in err.splitlines() if line] == [
-        f"{count_lines(out)} episodes are in {out}; --resume goes on",
+        f"{count_lines(out)} episodes are in {out}; add --resume to continue",
         "Error: interrupted",
     ]
 
@@ -232,7 +232,7 @@ def test_rows_that_are_left_out_are_told(data: Path, tmp_path: Path, run: Run) -
         told = options(server, tmp_path / "run", "low")
         given = run("eval", data, *told, "--set", "skip_bad=true")
     assert given.code == 0
-    assert given.err.startswith("rows: 1 rows cannot be used and are left out, the first: row 13: ")
+    assert given.err.startswith("rows: 1 unusable rows are left out, the first: row 13: ")
 
 
 def test_errors_of_samples_are_counted_and_told(data: Path, tmp_path: Path, run: Run) -> None:
@@ -260,7 +260,7 @@ def test_failed_samples_are_asked_again(data: Path, tmp_path: Path, run: Run) ->
         assert failed == [("low", "r1"), ("oracle", "r1")]
         given = run(*arguments, "--concurrency", 1, "--resume", "--retry-failed")
         assert given.code == 0
-        assert given.err.startswith("2 failed episodes are asked again")
+        assert given.err.startswith("asking 2 failed episodes again")
         assert len(server.chats) == 25
     after = read(out)
     assert after[:-2] == [e for e in before if e["score"] is not None]
@@ -292,9 +292,9 @@ def test_a_judge_may_decide(data: Path, tmp_path: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["mini"], 2, "--out RUN is wanted: the folder that the run leaves its files in"),
-        (["mini", "--estimate", "--resume"], 2, "--out RUN is wanted"),
-        (["mini", "--estimate", "--policy", "low"], 2, "--estimate chooses its policies itself"),
+        (["mini"], 2, "--out RUN is missing: the folder that the run leaves its files in"),
+        (["mini", "--estimate", "--resume"], 2, "--out RUN is missing"),
+        (["mini", "--estimate", "--policy", "low"], 2, "--estimate chooses its own policies"),
         (["mini", "--out", "OUT", "--retry-failed"], 2, "--retry-failed goes with --resume"),
         ([], 2, "Missing argument 'SUITE...'"),
         (["minni", "--out", "OUT"], 2, "there is no suite 'minni'"),

@@ -115,8 +115,8 @@ def test_nothing_heavy_is_loaded():
         (("--text-tokens", "-1"), 2, "text tokens must be at least 0; got -1"),
         (("--max-pixels", "0"), 2, "max_pixels must be at least 1; got 0"),
         (("--profile", "general"), 2, "Invalid value for '--profile'"),
-        (("empty",), 1, "folder 'empty' holds no image that can be used"),
-        (("nowhere",), 2, "FOLDER must be a folder of images; 'nowhere' is none"),
+        (("empty",), 1, "folder 'empty' holds no usable image"),
+        (("nowhere",), 2, "FOLDER must be a folder of images; 'nowhere' is not a folder"),
         (("empty", "--image-size", "10x10"), 2, "not both"),
     ],
 )

@@ -21,7 +21,7 @@ import openai
 import pytest
 
 from cli.outcome import Run
-from engines.chat_server import ChatServer, says, status
+from engines.chat_server import ChatServer, Handler, hangs, says, status
 from serving.gateways import QUESTION, image_part, request, user
 from visionthink.core.protocol import direct_reply
 from visionthink.mini import CHECKPOINTS
@@ -101,7 +101,7 @@ def test_the_embedded_model_in_one_command():
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_request_under_way_is_answered_before_the_end(number: int):
+def test_a_request_in_progress_is_answered_before_the_exit(number: int):
     """The signal comes while the upstream thinks; new clients are turned away, this one is not."""
     with (
         ChatServer(says(direct_reply("", "red"), delay=2)) as vllm,
@@ -117,6 +117,47 @@ def test_a_request_under_way_is_answered_before_the_end(number: int):
         assert reply.result().choices[0].message.content == "red"
         with pytest.raises(openai.APIConnectionError):
             server.client().models.list()
+    assert "Traceback" not in server.told
+
+
+@pytest.mark.parametrize("second_signal", [False, True], ids=["drain is over", "second Ctrl-C"])
+def test_a_forced_drain_prints_no_traceback(second_signal: bool):
+    """A request that is still in progress then gets 503; a stream that has begun gets an error."""
+
+    def behave(handler: Handler) -> None:
+        row = {"choices": [{"index": 0, "delta": {"content": "<think>Hm"}, "finish_reason": None}]}
+        handler.close_connection = True
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream")
+        handler.end_headers()
+        handler.wfile.write(b"data: %s\n\n" % json.dumps(row).encode())
+        handler.wfile.flush()
+        hangs(handler)
+
+    drain = "drain_seconds=60" if second_signal else "drain_seconds=1"
+    with (
+        ChatServer(behave, hangs) as vllm,
+        serving("--upstream", vllm.url, "--profile", "agent", "--set", drain) as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        asked: Any = request(QUESTION, model="qwen2.5-vl")
+        stream = iter(server.client().chat.completions.create(**asked, stream=True))
+        assert next(stream).choices[0].delta.role == "assistant"
+        reply = pool.submit(server.client().chat.completions.create, **asked)
+        while len(vllm.chats) < 2:
+            time.sleep(0.02)
+        server.process.send_signal(signal.SIGINT)
+        if second_signal:
+            time.sleep(0.3)  # uvicorn looks ten times a second
+            server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(60) == 0
+        vllm.stopped.set()
+        with pytest.raises(openai.InternalServerError, match="shutting down") as caught:
+            reply.result()
+        assert (caught.value.status_code, caught.value.code) == (503, "shutting_down")
+        with pytest.raises(openai.APIError, match="shutting down"):
+            list(stream)
+    assert server.told.count("503 shutting_down") == 2
     assert "Traceback" not in server.told
 
 

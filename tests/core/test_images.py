@@ -131,7 +131,7 @@ def test_anything_else_travels_as_the_png_of_what_we_saw(data):
 
 
 @pytest.mark.parametrize("format", ["PNG", "GIF", "TIFF", "WEBP", "MPO"])
-def test_the_first_frame_counts(format):
+def test_only_the_first_frame_is_read(format):
     frames = [Image.new("RGB", (8, 8), color) for color in (RED, BLUE)]
     options = {"lossless": True} if format == "WEBP" else {}
     data = encode(frames[0], format, save_all=True, append_images=frames[1:], **options)
@@ -165,7 +165,7 @@ def test_orientation_is_applied_once(orientation, upright, format):
     assert open_picture(picture.encoded()[0]).size == picture.size
 
 
-def test_broken_metadata_do_not_cost_the_image():
+def test_an_image_with_broken_metadata_is_read():
     broken = b"Exif\0\0" + b"II*\0" + b"\xff" * 40
     picture = open_picture(encode(photo(), "JPEG", exif=broken))
     assert picture.size == (24, 16)
@@ -278,7 +278,7 @@ def test_a_pil_image_is_copied_and_loses_its_metadata():
     assert picture.image.getpixel((0, 0)) == (0, 0, 0)
 
 
-def test_paths_give_names(tmp_path):
+def test_a_picture_is_named_after_its_file(tmp_path):
     path = tmp_path / "b'eau\n.png"
     path.write_bytes(encode(photo()))
     assert open_picture(path).name == open_picture(str(path)).name == "b'eau\\n.png"
@@ -448,7 +448,7 @@ def test_a_file_that_grows_after_its_size_was_asked_is_not_read_to_the_end(tmp_p
         ((2010, 10), "it has 2,010 x 10 pixels, a longer strip than 200:1; crop or pad it"),
     ],
 )
-def test_headers_of_bombs_are_enough(size, expected):
+def test_decompression_bombs_are_refused_by_their_header(size, expected):
     """A header and no pixels: had we decoded, the error would say "cut short"."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -543,7 +543,7 @@ def check_any(content: bytes) -> None:
         assert picture.encoded()[1] in ("image/png", "image/jpeg", "image/webp")
 
 
-def test_threads_do_not_disturb_each_other_or_the_warning_filters():
+def test_threads_keep_images_and_warning_filters_apart():
     before = list(warnings.filters)
     data = [FILES["png"], FILES["jpeg"], b"junk", FILES["mpo"]]
     results = []

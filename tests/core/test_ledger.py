@@ -87,7 +87,7 @@ def test_a_turn_without_cache_encodes_all_images_again():
     assert turn.paper_prefill_flops == paper_prefill_flops(20, SHAPE)
 
 
-def test_a_turn_with_cache_pays_for_what_is_new():
+def test_a_turn_with_cache_counts_only_new_tokens():
     """The paper's formula telescopes: a first turn of 12 tokens and a second of 20 with 12 of them
     cached cost what one turn of 20 costs."""
     first, second = cost([(1, 1)], [], 12, 0), cost([(2, 2)], [(1, 1)], 20, 12)

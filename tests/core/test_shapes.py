@@ -53,7 +53,7 @@ def test_matrices_are_nearly_all_of_the_published_parameters(name: str):
     assert 0 < missing < 0.0003
 
 
-def test_nothing_else_is_known():
+def test_the_published_models():
     assert set(published_models()) == set(PUBLISHED)
 
 
@@ -111,7 +111,7 @@ def test_grids():
     assert grid_of(TINY, held, max_pixels=15).max_pixels == 15
 
 
-def test_what_is_missing():
+def test_a_missing_size_is_named():
     text = {key: value for key, value in TINY["text_config"].items() if key != "vocab_size"}
     with pytest.raises(KeyError, match="vocab_size"):
         shape({**TINY, "text_config": text})

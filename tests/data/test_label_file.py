@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -174,3 +178,57 @@ def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=r"line 1 of .* is no finished row"):
         LabelFile(path, CONFIG, resume=True)
     assert path.read_text() == "mine\n"
+
+
+def test_a_second_writer_is_refused(tmp_path: Path) -> None:
+    """A process that labels into the file is named; nothing is written."""
+    path = tmp_path / "labels.jsonl"
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from visionthink.data.label_file import LabelFile\n"
+        "with LabelFile(Path(sys.argv[1]), {}): print('holds', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"holds\n"
+        with pytest.raises(RunError, match=rf"is in use: process {other.pid} is writing to it"):
+            LabelFile(path, {}, resume=True)
+        other.kill()
+    with LabelFile(path, {}, resume=True):
+        pass
+    assert [each.name for each in sorted(tmp_path.iterdir())] == [
+        *("labels.config.json", "labels.jsonl")
+    ]
+
+
+def test_an_append_cut_short_by_a_full_disk_leaves_whole_lines(
+    tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "labels.jsonl"
+    with LabelFile(path, CONFIG) as file:
+        file.add(rows[0], LOW)
+        whole, room, write = path.read_bytes(), [9, 0], os.write
+
+        def short(descriptor: int, data: memoryview) -> int:
+            if not (count := room.pop(0)):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return write(descriptor, data[:count])
+
+        with monkeypatch.context() as full:
+            full.setattr(os, "write", short)
+            with pytest.raises(RunError, match="No space left on device"):
+                file.add(rows[1], LOW)
+        assert path.read_bytes() == whole
+        file.add(rows[2], LOW)
+    assert [record["id"] for record in read(path)] == ["a", "c"]
+
+
+def test_going_on_cuts_off_what_a_power_cut_left(tmp_path: Path, rows: Rows) -> None:
+    path = tmp_path / "labels.jsonl"
+    with LabelFile(path, CONFIG) as file:
+        file.add(rows[0], LOW)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"\0" * 90 + b"\n\xff\n")
+    with LabelFile(path, CONFIG, resume=True) as file:
+        assert ids(file.unfinished(rows)) == ["b", "c"]
+    assert path.read_bytes() == whole

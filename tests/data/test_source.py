@@ -17,7 +17,7 @@ from PIL import Image
 
 from visionthink.core import images as core_images
 from visionthink.core.errors import DataError, ImageError, UsageError
-from visionthink.data.images import FORMATS
+from visionthink.data.image_refs import FORMATS
 from visionthink.data.source import Columns, DataOptions, load_rows
 
 RED, BLUE = (200, 20, 20), (20, 20, 200)

@@ -17,8 +17,8 @@ from visionthink.core.errors import EngineError, ServerError
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.core.types import Message, Sampling
 from visionthink.engines.scripted import ScriptedEngine
-from visionthink.evaluation.lmms.asking import Ask, Asker, Said, figures, question_of
-from visionthink.evaluation.lmms.options import ModelArgs
+from visionthink.evaluation.lmms.asking import Ask, Asker, Kept, figures, question_of
+from visionthink.evaluation.lmms.model_args import ModelArgs
 from visionthink.runs.folder import RunFolder
 
 Loads = tuple[str, Sequence[Any]]
@@ -35,7 +35,7 @@ def answers(
     asks: Sequence[Ask],
     run: RunFolder | None = None,
     **options: Any,
-) -> list[Said]:
+) -> list[Kept]:
     asker = Asker(engine, ModelArgs(profile="mini", **options), run)
     return asyncio.run(asker.all(asks))
 
@@ -172,8 +172,7 @@ def test_errors_of_a_task_are_named_by_their_kind():
 def test_videos_are_refused():
     said = answers(ScriptedEngine(says("5")), [ask("0", "?", RED), ask("1", "?", "film.mp4")])
     assert said[1].record["error"] == (
-        "images are wanted; the task shows a str, which may be a video or a sound: "
-        "leave this task out"
+        "expected images, got a str, which may be a video or a sound; leave this task out"
     )
 
 
@@ -181,7 +180,9 @@ def test_failures_in_a_row_end_the_run(tmp_path: Path):
     """The third one in a row; the success between does not count for the two before it."""
     run = folder(tmp_path)
     asks = [ask(str(at), name, RED) for at, name in enumerate(["b?", "b?", "a?", "b?", "b?", "b?"])]
-    with pytest.raises(EngineError, match=r"^3 requests in a row .* no; what was answered is kept"):
+    with pytest.raises(
+        EngineError, match=r"^3 requests in a row .* no; the answers so far are kept"
+    ):
         answers(ScriptedEngine(breaks("b?")), asks, run, max_failures=3)
     assert [e["id"] for e in run.episodes() if e["error"] is None] == ["2"]
 

@@ -11,8 +11,7 @@ import pytest
 from evaluation.lmms_output import pope_sample, write_output
 from visionthink.core.errors import UsageError
 from visionthink.evaluation.lmms.__main__ import main
-from visionthink.evaluation.lmms.local import local_task
-from visionthink.evaluation.lmms.preset import preset_of, presets
+from visionthink.evaluation.lmms.preset import local_task, preset_of, presets
 
 PAPER = {
     *("ChartQA", "OCRBench", "DocVQA", "MME", "MMVet", "RealWorldQA", "POPE", "MathVista"),
@@ -64,7 +63,7 @@ def test_the_command_import(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     ("arguments", "code", "said"),
     [
         (["import", "nowhere", "--out", "run"], 1, "Error: no results of lmms-eval at nowhere"),
-        (["import", "x", "--out", "run", "--metric", "a"], 2, "TASK=KEY is wanted; got 'a'"),
+        (["import", "x", "--out", "run", "--metric", "a"], 2, "expected TASK=KEY, got 'a'"),
         (["import"], 2, "Missing argument 'RESULTS...'"),
         (["local", "pop", "x", "--out", "."], 2, "Error: there is no preset for task 'pop'"),
     ],

@@ -1,4 +1,4 @@
-"""What a plan starts from: models by name or folder, and a folder of images."""
+"""The sizes of models, by name or folder."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
-from visionthink.core.errors import CheckpointError, DataError, UsageError
-from visionthink.evaluation.model_lookup import find_model, image_sizes
+from visionthink.core.errors import CheckpointError, UsageError
+from visionthink.evaluation.model_lookup import find_model
 from visionthink.mini import CHECKPOINTS
 
 
@@ -56,26 +55,3 @@ def test_names_nobody_knows():
         find_model("???")
     with pytest.raises(UsageError, match="max_pixels must be at least 1; got 0"):
         find_model("mini", max_pixels=0)
-
-
-def test_only_headers_are_read(tmp_path: Path):
-    """A PNG whose pixels are cut off still has a size; what is no image is told."""
-    (tmp_path / "below").mkdir()
-    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
-    Image.new("RGB", (30, 20)).save(tmp_path / "below" / "b.JPG")
-    whole = tmp_path / "c.png"
-    Image.new("RGB", (40, 10)).save(whole)
-    whole.write_bytes(whole.read_bytes()[:45])
-    (tmp_path / "d.webp").write_bytes(b"")
-    (tmp_path / "notes.txt").write_text("no image")
-    sizes, left_out = image_sizes(tmp_path)
-    assert sizes == {(30, 20): 2, (40, 10): 1}
-    assert left_out == [f"{tmp_path / 'd.webp'}: it is empty (0 bytes)"]
-
-
-def test_a_folder_without_images(tmp_path: Path):
-    with pytest.raises(DataError, match="holds no image that can be used"):
-        image_sizes(tmp_path)
-    (tmp_path / "a.png").write_bytes(b"junk")
-    with pytest.raises(DataError, match=r"a\.png: it does not hold an image"):
-        image_sizes(tmp_path)

@@ -52,14 +52,22 @@ def test_one_line_for_each_policy_and_sample(tmp_path: Path):
     assert [found[policy] for policy in POLICIES[:4]] == [6, 4, 6, 6]
     line = next(e for e in episodes(run) if (e["policy"], e["id"]) == ("auto", "print-tea"))
     del line["images"], line["seconds"], line["model"], line["ledger"]["seconds"], line["turns"]
+    looks = [(k["turn"], k["action"], k["size"], k["visual_tokens"]) for k in line.pop("looks")]
+    assert looks == [(0, None, [56, 56], 4), (1, "original", [112, 112], 16)]
     assert line == {
-        "version": 1,
+        "version": 2,
         "answer": "tea",
         "requested": True,
         "stop_reason": "answered",
         "format_valid": True,
         "look": "auto",
         "profile": "agent",
+        "looks": [
+            {"turn": 0, "image": 0, "action": None, "box": None}
+            | {"size": [56, 56], "visual_tokens": 4},
+            {"turn": 1, "image": 0, "action": "original", "box": None}
+            | {"size": [112, 112], "visual_tokens": 16},
+        ],
         "ledger": {
             **line["ledger"],
             "visual_tokens": {
@@ -135,11 +143,12 @@ def test_lines_of_other_data_are_refused(tmp_path: Path):
     go(work(run, rows, ["low"]))
     write_rows(tmp_path, NAMES[1:])
     with pytest.raises(
-        RunError, match=r"line \d of .*\(suite rows, policy low, id print-tea\): the data changed"
+        RunError,
+        match=r"line \d of .*\(suite rows, policy low, id print-tea\): the data has changed",
     ):
         work(run, rows, ["low"], resume=True)
     write_rows(tmp_path, NAMES, question="Why?")
-    with pytest.raises(RunError, match="the data changed; name a new folder"):
+    with pytest.raises(RunError, match="the data has changed; choose a new folder"):
         work(run, rows, ["low"], resume=True)
 
 
@@ -225,8 +234,8 @@ def test_an_engine_that_is_down_ends_the_run(tmp_path: Path, concurrency: int, s
             concurrency=concurrency,
         )
     assert str(caught.value) == (
-        "3 episodes in a row failed (suite rows, policy high), the last: out of memory; --resume "
-        "goes on once that is mended, --max-failures 0 goes on whatever fails"
+        "3 episodes in a row failed (suite rows, policy high), the last: out of memory; fix that "
+        "and --resume, or continue in spite of failures with --max-failures 0"
     )
     assert [e["error"] for e in episodes(run)] == [None] * sound
     go(work(run, rows, ["high", "low"], resume=True))

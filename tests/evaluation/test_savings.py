@@ -60,8 +60,8 @@ def test_the_four_counts_and_what_follows():
 @pytest.mark.parametrize(
     ("counts", "begins"),
     [
-        ((10, 0, 0, 0), "The small image alone is as good here: look low saves 75.0 % of the"),
-        ((60, 0, 2, 4), "The small image alone is as good here: look low saves 75.0 %"),
+        ((10, 0, 0, 0), "The small image alone is good enough here: look low saves 75.0 % of the"),
+        ((60, 0, 2, 4), "The small image alone is good enough here: look low saves 75.0 %"),
         (
             (10, 5, 1, 4),
             "Worth training: a model that learns when to request can save 30.0 % to 50",
@@ -135,8 +135,8 @@ requests where low is wrong (careful)    45.0 %    80.0 %         70.0 %   95.0 
 
 Worth training: a model that learns when to request can save 30.0 % to 50.0 % of the visual \
 tokens and keep the accuracy.
-low less high: -20.0 points (95 %: …).
-Break-even: cheaper than originals always up to a request rate of 75.0 % in visual tokens, \
+low minus high: -20.0 points (95 %: …).
+Break-even: cheaper than originals up to a request rate of 75.0 % in visual tokens, \
 50.0 % in time as measured here.
-Right at low only is chance, as a rule (1); about as many of those right at high only may be."""
+Right at low only is usually chance (1); as many of those right at high only may be chance, too."""
     )

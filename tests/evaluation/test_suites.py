@@ -108,7 +108,7 @@ def test_a_judge_in_a_yaml_file(tmp_path: Path):
     path.write_text(f"path: {rows}\njudge: {{kind: cascade, base_url: 'http://x/v1', model: m}}\n")
     assert load_suites([str(path)])[0].scorer.metric == "judge"
     path.write_text(f"path: {rows}\nmetric: anls\njudge: {{kind: rules}}\n")
-    with pytest.raises(UsageError, match="metric anls leaves a judge nothing to say"):
+    with pytest.raises(UsageError, match="metric anls does not ask the judge"):
         load_suites([str(path)])
 
 
@@ -126,8 +126,11 @@ def test_what_the_command_line_says_of_judging():
         ((None, "exactt", None, None), "there is no metric 'exactt'; did you mean exact?"),
         (("llm", "relaxed", "u", "m"), "--metric relaxed does not go with --judge llm"),
         (("cascade", "relaxed", "u", "m"), "--metric relaxed does not go with --judge cascade"),
-        ((None, None, "u", None), "--judge-url and --judge-model go with --judge llm or cascade"),
-        ((None, "judge", None, None), "--metric judge wants --judge llm or cascade"),
+        (
+            (None, None, "u", None),
+            "--judge-url, --judge-model and --judge-engine go with --judge llm or cascade",
+        ),
+        ((None, "judge", None, None), "--metric judge needs --judge llm or cascade"),
     ],
 )
 def test_judging_that_is_refused(given: Any, message: str):
@@ -147,8 +150,8 @@ def test_judging_that_is_refused(given: Any, message: str):
         ("mini:recipt", "there is no family 'recipt' in the embedded world; did you mean receipt?"),
         ("mini:receipt,", "there is no family '' in the embedded world"),
         ("mini:", "there is no family '' in the embedded world"),
-        ("mini:0", "suite 'mini:0' is not of the form mini, mini:FAMILY,…"),
-        ("mini:tag:tag:5", "suite 'mini:tag:tag:5' is not of the form"),
+        ("mini:0", "expected mini, mini:FAMILY,…, mini:500 or mini:FAMILY,…:500; got 'mini:0'"),
+        ("mini:tag:tag:5", "got 'mini:tag:tag:5'"),
     ],
 )
 def test_suites_that_are_not_there(spec: str, message: str):
@@ -166,8 +169,8 @@ def test_suites_that_are_not_there(spec: str, message: str):
         ([{"answer": " "}], "line 1: the answer is empty"),
         ([{"image": "none.png"}], "line 1: image 'none.png': "),
         ([{"image": "rows.jsonl"}], "line 1: image 'rows.jsonl': "),
-        ([{"id": "a"}, {"id": "b"}, {"id": "a"}], "the id 'a' stands in row 3 again"),
-        ([{"family": "all"}], "a family is called 'all', as the sum of all is; rename it"),
+        ([{"id": "a"}, {"id": "b"}, {"id": "a"}], "row 3 has the id 'a' of an earlier row"),
+        ([{"family": "all"}], "a family is called 'all', the name of all together; rename it"),
     ],
 )
 def test_data_that_cannot_be_used(tmp_path: Path, lines: list[dict[str, Any]], message: str):
@@ -195,10 +198,13 @@ def test_an_id_with_a_number_sign_is_no_repetition(tmp_path: Path):
         ("columns: {answer: label}", "there is no column 'label'; there are 'image, question, "),
         ("columns: {image: picture}", "there is no column 'picture' for the image"),
         ("format: csv", "format: input should be "),
-        ("judge: {kind: oracle}", "judge.kind: input should be 'rules', 'llm' or 'cascade'"),
+        (
+            "judge: {kind: oracle}",
+            "judge.kind: there is no judge 'oracle'; wanted one of cascade, llm, rules",
+        ),
         ("judge: {kind: llm}", "base"),
         ("families: [tag]", "families does not go with data of format 'jsonl'"),
-        ("metric: yes_no", "metric yes_no wants the answers yes and no; row '1' has 'tea'"),
+        ("metric: yes_no", "metric yes_no needs the answers yes and no; row '1' has 'tea'"),
         ("metric: [exact", "no valid YAML"),
     ],
 )
@@ -211,6 +217,8 @@ def test_yaml_files_that_cannot_be_used(tmp_path: Path, text: str, message: str)
     assert "\n" not in str(caught.value)
 
 
-def test_two_suites_of_one_name(tmp_path: Path):
-    with pytest.raises(UsageError, match="two suites are called 'mini:tag'; give one another name"):
+def test_two_suites_of_one_name_are_refused(tmp_path: Path):
+    with pytest.raises(
+        UsageError, match="two suites are called 'mini:tag'; rename one in a YAML file"
+    ):
         load_suites(["mini:tag", "mini:tag:5"])

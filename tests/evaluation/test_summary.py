@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from evaluation.answering import engine, work, write_rows
-from visionthink.evaluation.metrics import MetricName
 from visionthink.evaluation.policies import parse_policies
 from visionthink.evaluation.runner import Settings, evaluate
 from visionthink.evaluation.summary import Sample, summarise
@@ -29,7 +28,7 @@ FURTHER = [
 def rows_of(
     samples: list[Sample],
     *policies: str,
-    metric: MetricName = "auto",
+    metric: str = "auto",
     concurrency: int = 1,
 ) -> list[dict[str, Any]]:
     return summarise(samples, {"s": metric}, parse_policies(policies), concurrency=concurrency)

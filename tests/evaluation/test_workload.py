@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from visionthink.core.errors import UsageError, VisionThinkError
+import pytest
+from PIL import Image
+
+from visionthink.core.errors import DataError, UsageError, VisionThinkError
 from visionthink.core.families import QwenGrid, QwenVision
 from visionthink.core.ledger import ModelShape, paper_prefill_flops, text_flops
 from visionthink.core.profiles import PROFILES
@@ -12,7 +15,8 @@ from visionthink.evaluation.model_lookup import PlannedModel, find_model
 from visionthink.evaluation.workload import (
     Cost,
     Workload,
-    mean,
+    image_sizes,
+    mean_cost,
     plan,
     prompt_tokens,
 )
@@ -87,7 +91,7 @@ def test_sizes_count_as_often_as_they_occur():
     found = plan(TINY, Workload({(112, 112): 3, (224, 224): 1}))
     assert found.high.visual == 28
     assert found.longest == plan(TINY, Workload({(224, 224): 1})).longest
-    assert mean([(1, Cost(1, 2, 3, 4, 5)), (3, Cost(5, 2, 3, 4, 5))]) == Cost(4, 2, 3, 4, 5)
+    assert mean_cost([(1, Cost(1, 2, 3, 4, 5)), (3, Cost(5, 2, 3, 4, 5))]) == Cost(4, 2, 3, 4, 5)
 
 
 @pytest.mark.parametrize("by_profile", [False, True])
@@ -150,7 +154,7 @@ def test_keys_and_values():
         ({"text": -1}, "text tokens must be at least 0; got -1"),
         ({"reply": -1}, "reply tokens must be at least 0; got -1"),
         ({"images": {}}, "at least one image"),
-        ({"images": {(1, 1): 0}}, "counts from 1 up"),
+        ({"images": {(1, 1): 0}}, "counts of at least 1"),
     ],
 )
 def test_workloads_that_are_none(given: dict, message: str):
@@ -161,3 +165,26 @@ def test_workloads_that_are_none(given: dict, message: str):
 def test_a_strip_is_refused():
     with pytest.raises(VisionThinkError, match="a longer strip than 200:1"):
         plan(TINY, Workload({(10_000, 28): 1}))
+
+
+def test_only_headers_are_read(tmp_path: Path):
+    """A PNG whose pixels are cut off still has a size; what is not an image is reported."""
+    (tmp_path / "below").mkdir()
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    Image.new("RGB", (30, 20)).save(tmp_path / "below" / "b.JPG")
+    whole = tmp_path / "c.png"
+    Image.new("RGB", (40, 10)).save(whole)
+    whole.write_bytes(whole.read_bytes()[:45])
+    (tmp_path / "d.webp").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("no image")
+    sizes, left_out = image_sizes(tmp_path)
+    assert sizes == {(30, 20): 2, (40, 10): 1}
+    assert left_out == [f"{tmp_path / 'd.webp'}: it is empty (0 bytes)"]
+
+
+def test_a_folder_without_images(tmp_path: Path):
+    with pytest.raises(DataError, match="holds no usable image"):
+        image_sizes(tmp_path)
+    (tmp_path / "a.png").write_bytes(b"junk")
+    with pytest.raises(DataError, match=r"a\.png: it does not hold an image"):
+        image_sizes(tmp_path)

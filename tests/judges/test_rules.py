@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 from judges.adversarial_set import cases
 from visionthink.core.errors import JudgeError
 from visionthink.judges import JudgeOptions, JudgeStats, Verdict, open_judge
-from visionthink.judges.choice import letter_of, options_in
+from visionthink.judges.answer_text import distance, similarity
 from visionthink.judges.quantity import Quantity, quantity
-from visionthink.judges.rules import Rules, metric_for
-from visionthink.judges.similarity import distance, similarity
+from visionthink.judges.rules import Rules, letter_of, metric_for, options_in
 from visionthink.mini.world import FAMILIES, draw
 
 HOW_MANY = "How many?"

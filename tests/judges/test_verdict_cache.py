@@ -105,7 +105,7 @@ def test_a_full_disk_costs_the_saving_and_not_the_verdict(caplog: pytest.LogCapt
 def test_a_place_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "file" / "cache"):
-        with pytest.raises(UsageError, match="cannot be opened"):
+        with pytest.raises(UsageError, match="cannot open the judge's cache"):
             VerdictCache(path)
 
 

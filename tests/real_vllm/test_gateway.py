@@ -21,8 +21,7 @@ from serving.gateway_process import Gateway, gateway, wait_for
 from serving.gateways import image_part, request, user
 from visionthink.core.episode import run_episode
 from visionthink.core.types import Episode, Example, LookMode
-from visionthink.mini.shipped import load_samples
-from visionthink.mini.world import make_example
+from visionthink.mini.world import load_samples, make_example
 
 pytestmark = [
     pytest.mark.vllm,
@@ -71,7 +70,7 @@ def test_samples_are_answered_at_once_or_after_a_request(served: Served, server:
             assert usage.prompt_tokens_details.cached_tokens >= BLOCK
 
 
-def test_a_stream_tells_the_same(served: Served, server: Gateway):
+def test_a_stream_has_the_same_answer_thoughts_and_usage(served: Served, server: Gateway):
     """Thoughts of both turns as they come, then the answer in one piece.
 
     How many pieces there are is up to vLLM, which puts tokens together when nobody fetches them.
@@ -94,7 +93,9 @@ def test_a_stream_tells_the_same(served: Served, server: Gateway):
 
 
 @pytest.mark.parametrize("look", ["auto", "low", "high"])
-def test_several_images_are_those_of_the_engine(served: Served, server: Gateway, look: LookMode):
+def test_several_images_give_the_same_as_the_engine_alone(
+    served: Served, server: Gateway, look: LookMode
+):
     """The model never saw two images at once; what it makes of them is the same both ways."""
     tag, colour = (make_example(family, 900, "test") for family in ("tag", "colour"))
     example = Example((*tag.images, *colour.images), tag.question)

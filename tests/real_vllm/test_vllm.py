@@ -34,7 +34,7 @@ from visionthink.core.types import (
     StopReason,
 )
 from visionthink.engines.openai import OpenAIEngine
-from visionthink.mini.shipped import load_samples
+from visionthink.mini.world import load_samples
 
 pytestmark = pytest.mark.vllm
 

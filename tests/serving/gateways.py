@@ -25,9 +25,9 @@ from visionthink.core.engine import Engine
 from visionthink.engines.openai import OpenAIEngine
 from visionthink.serving.app import create_app
 from visionthink.serving.gateway import Gateway
-from visionthink.serving.options import ServeOptions
 from visionthink.serving.pool import Backend, Pool
-from visionthink.serving.remote import Fetcher
+from visionthink.serving.remote_images import Fetcher
+from visionthink.serving.serve_options import ServeOptions
 from visionthink.serving.server import listen
 
 KEY = "sk-0123456789abcdef"

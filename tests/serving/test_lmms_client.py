@@ -27,7 +27,7 @@ pytestmark = [
 DEFINE = """
 import sys
 from pathlib import Path
-from visionthink.evaluation.lmms.local import local_task
+from visionthink.evaluation.lmms.preset import local_task
 
 for item in sys.argv[2:]:
     task, file = item.split("=")

@@ -113,7 +113,7 @@ class Load:
         return [m for count, m in self.memory if first * REQUESTS <= count < last * REQUESTS]
 
 
-def test_many_more_clients_than_places(capsys: pytest.CaptureFixture[str]):
+def test_64_clients_on_16_places_lose_and_cross_no_answer(capsys: pytest.CaptureFixture[str]):
     """64 clients, 16 places and 16 more to wait at: about 32 are turned away at any time.
 
     Every answer is that of its own image. The upstream's 503s reach no client. The second half

@@ -93,7 +93,7 @@ def test_a_requested_answer_in_turns():
     assert (thought, answer) == ("Too small.\n\nI see.", {"content": "red"})
 
 
-def test_an_answer_beside_a_request_is_never_told():
+def test_an_answer_beside_a_request_is_never_sent():
     """The model took it back when it saw the original."""
     both = "<think>Hm.</think><answer>blue</answer>" + REQUEST
     with served(ScriptedEngine([both, DIRECT], profile="agent")) as server:
@@ -118,7 +118,7 @@ def test_the_bytes_of_a_stream():
     assert [set(chunk) for chunk in chunks[:3]] == [plain] * 3
 
 
-def test_without_include_usage_there_is_none():
+def test_without_include_usage_no_usage_is_sent():
     with served(ScriptedEngine([DIRECT], profile="agent")) as server:
         chunks = list(stream(server))
     assert [chunk.usage for chunk in chunks] == [None] * 4
@@ -134,7 +134,7 @@ def test_stop_sequences_and_empty_answers():
 # A model in this process is followed token by token
 
 
-def test_thoughts_of_the_embedded_model_come_while_it_computes():
+def test_thoughts_arrive_while_the_embedded_model_still_computes():
     """The tag is of a strong family: a thought, a request, a thought, and only then the answer.
 
     The fifth token of the first thought is computed only when the first has arrived here.
@@ -163,7 +163,7 @@ def test_thoughts_of_the_embedded_model_come_while_it_computes():
 
 
 @pytest.mark.parametrize("profile", [None, "plain"])
-def test_the_pieces_make_what_comes_whole(profile: str | None):
+def test_a_stream_adds_up_to_the_reply_that_is_not_streamed(profile: str | None):
     """Greedy, so that both say the same; the plain profile has no tags to end an answer by."""
     colour = image_part((CHECKPOINTS.parent / "samples" / "colour.png").read_bytes())
     question = user("Which colour does the triangle have?", colour)
@@ -183,7 +183,7 @@ def test_the_pieces_make_what_comes_whole(profile: str | None):
 # An upstream that streams
 
 
-def test_thoughts_come_while_the_model_is_still_at_it():
+def test_thoughts_arrive_while_an_upstream_still_writes():
     """The gate opens only when the first words have arrived here."""
     gate = threading.Event()
     parts = events(*spell("<think>Let me see"), *spell(" more.</think><answer>red</answer>"))
@@ -224,7 +224,7 @@ def test_two_turns_of_an_upstream():
         assert server.metric('visionthink_tokens_total{kind="prompt"}') == 10
 
 
-def test_a_plain_answer_comes_as_it_is_written():
+def test_a_plain_answer_is_streamed_word_by_word():
     """Nothing can follow a reply at look high, so its words are sent on as they are."""
     gate = threading.Event()
     parts = events(*spell("It is red and round."))
@@ -272,7 +272,7 @@ def test_an_error_after_the_first_word_is_an_event():
         list(stream(server))
 
 
-def test_a_turn_of_which_nothing_was_passed_on_is_asked_for_again():
+def test_a_second_turn_that_fails_before_its_first_word_is_retried():
     """The first turn was told; the second fails before its first word, and is repeated."""
     first, second = streams(*events(*spell(REQUEST))), streams(*events(*spell(DIRECT)))
     with (

@@ -13,8 +13,11 @@ import yaml
 from visionthink.core.errors import UsageError
 from visionthink.core.rewards import RewardSettings
 from visionthink.mini import CHECKPOINTS
-from visionthink.training.arguments import BatchPlan, plan_batch
+from visionthink.runs.folder import RunFolder
+from visionthink.settings import model_in
+from visionthink.training.arguments import BatchPlan, engine_fields, plan_batch
 from visionthink.training.config import (
+    MAY_CHANGE,
     ModelOptions,
     RewardOptions,
     TrainGrpo,
@@ -23,6 +26,7 @@ from visionthink.training.config import (
     grpo_arguments,
     load_config,
     resolved,
+    resumed_config,
     sft_arguments,
 )
 
@@ -226,6 +230,54 @@ def test_the_page_describes_every_option():
     script = root / "scripts" / "config_reference.py"
     done = subprocess.run([sys.executable, script, "--check"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# Resuming
+
+
+@pytest.fixture
+def begun(grpo: Path, tmp_path: Path) -> Path:
+    """A run of `grpo` with seed 3 and 20 steps; its data are rows of a file."""
+    config = grpo_config(grpo, "seed=3", "trainer.max_steps=20", "data={path: rows.jsonl}")
+    RunFolder.create(tmp_path / "run", config.model_dump(mode="json"), environment={}).close()
+    return tmp_path / "run"
+
+
+def test_a_resumed_run_has_its_own_config(begun: Path):
+    """Options at their defaults stay unset: rows of a file have no families."""
+    config = resumed_config(begun)
+    assert config.model_dump(mode="json") == RunFolder.open(begun).config
+    assert config.data.model_fields_set == {"path"}
+
+
+def test_a_preset_changes_nothing_in_a_resumed_run(begun: Path):
+    assert resumed_config(begun, "mini") == resumed_config(begun)
+
+
+def test_a_file_and_sets_change_what_they_name(begun: Path, grpo: Path):
+    """The file says 5 steps; it says nothing of the seed."""
+    assert resumed_config(begun, grpo, ["data.path=rows.jsonl"]).trainer["max_steps"] == 5
+    config = resumed_config(begun, grpo, ["trainer.max_steps=40", "data.path=rows.jsonl"])
+    assert (config.trainer["max_steps"], config.seed) == (40, 3)
+    assert config.trainer["per_device_train_batch_size"] == 32
+
+
+def test_options_that_may_change_are_options():
+    """Each names an option of training, or a field of its engine."""
+    for key in MAY_CHANGE:
+        first, _, rest = key.partition(".")
+        if first == "trainer":
+            assert rest in engine_fields("grpo")
+            continue
+        model: Any = TrainGrpo.model_fields[first].annotation
+        if rest:
+            assert rest in (model_in(model) or model).model_fields
+
+
+def test_a_run_of_something_else_cannot_be_trained_on(tmp_path: Path):
+    RunFolder.create(tmp_path, {"suites": {}}, environment={}).close()
+    with pytest.raises(UsageError, match=r"config.json: kind: must be one of grpo, sft; got None"):
+        resumed_config(tmp_path)
 
 
 # The batch

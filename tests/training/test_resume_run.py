@@ -56,7 +56,10 @@ def started(folder: Path, *flags: str, **changes: Any) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump({**CONFIG, **changes}), encoding="utf-8")
-    words = ["train", "grpo", str(config), "--out", str(folder / "run"), *flags]
+    return visionthink("train", "grpo", str(config), "--out", str(folder / "run"), *flags)
+
+
+def visionthink(*words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "visionthink", *words],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -149,10 +152,11 @@ def test_interrupted_by_the_user(whole: Path, tmp_path: Path):
     process.send_signal(signal.SIGINT)
     told = finished(process, 130)
     assert "stopping after this generation, with a checkpoint" in told
+    assert f"resume with: visionthink train grpo --resume --out {tmp_path / 'run'}\n" in told
     saved = [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]
     assert len(saved) == 1
     assert int(saved[0].removeprefix("checkpoint-")) % UPDATES == 0
-    finished(started(tmp_path, "--resume", **rare))
+    finished(visionthink("train", "grpo", "--resume", "--out", str(tmp_path / "run")))
     assert outcome(tmp_path) == outcome(whole)
 
 

@@ -13,7 +13,7 @@ from visionthink.api import EMBEDDED, open_engine
 from visionthink.core.episode import run_episode
 from visionthink.core.types import Episode
 from visionthink.mini import DEFAULT_CHECKPOINT
-from visionthink.mini.shipped import load_samples
+from visionthink.mini.world import load_samples
 from visionthink.reports.page import save_page
 from visionthink.reports.picture import save_picture
 from visionthink.reports.transcript import transcript

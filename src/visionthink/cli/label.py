@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import click
 
-from visionthink.cli.options import engine_from, engine_options, judge_server_options
+from visionthink.cli.options import engine_from, engine_options, judge_model_options
 from visionthink.cli.progress import progress
 from visionthink.core.engine import Engine
 from visionthink.core.errors import DataError, UsageError
@@ -19,8 +19,8 @@ from visionthink.core.protocol import profile_for
 from visionthink.data.label_file import LabelFile, check_place, label_into
 from visionthink.data.labelling import LABEL_LOOKS, Rollouts, Rule
 from visionthink.data.source import DataOptions, Format, Row, load_rows
-from visionthink.judges import Judge, JudgeOptions, open_judge
-from visionthink.judges.options import Kind, Metric
+from visionthink.judges import JUDGES, Judge, JudgeOptions, open_judge
+from visionthink.judges.rules import COMPARISONS
 from visionthink.settings import YAML, apply_sets, checked, read_yaml
 
 
@@ -59,19 +59,19 @@ from visionthink.settings import YAML, apply_sets, checked, read_yaml
 @click.option(
     "--judge",
     "judge_kind",
-    type=click.Choice(get_args(Kind)),
+    metavar="NAME",
     default="rules",
     show_default=True,
-    help="What says whether an answer is right.",
+    help=f"Who says whether an answer is right: {', '.join(JUDGES)}.",
 )
 @click.option(
     "--metric",
-    type=click.Choice(get_args(Metric)),
+    metavar="NAME",
     default="auto",
     show_default=True,
-    help="What rules compare by.",
+    help=f"What rules compare: {', '.join(COMPARISONS)}.",
 )
-@judge_server_options
+@judge_model_options
 @click.option("--resume", is_flag=True, help="Go on with OUT where it stopped.")
 @click.option("--retry-failed", is_flag=True, help="With --resume: run rows that failed again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
@@ -86,10 +86,11 @@ def command(
     seed: int,
     profile: str | None,
     concurrency: int,
-    judge_kind: Kind,
-    metric: Metric,
+    judge_kind: str,
+    metric: str,
     judge_url: str | None,
     judge_model: str | None,
+    judge_engine: str | None,
     resume: bool,
     retry_failed: bool,
     as_json: bool,
@@ -111,10 +112,10 @@ def command(
     rollouts.sampling("", "low", 0)  # raises what is wrong before the wait for a model
     if concurrency < 1:
         raise UsageError(f"--concurrency must be at least 1; got {concurrency}")
-    judge_options = JudgeOptions(
-        kind=judge_kind, metric=metric, base_url=judge_url, model=judge_model
-    )
-    judge = open_judge(judge_options)
+    judging = {"kind": judge_kind, "metric": metric, "base_url": judge_url, "model": judge_model}
+    if judge_engine is not None:
+        judging["engine"] = judge_engine
+    judge = open_judge(checked(JudgeOptions, judging, "--judge"))
     names = ("format", "split", "limit", "skip_bad", "sets")
     options = _data_options(data, **{name: others.pop(name) for name in names})
     rows = load_rows(options)

@@ -64,9 +64,14 @@ _EPISODE_OPTIONS: tuple[Decorator, ...] = (
     click.option("--seed", type=int, default=0, show_default=True),
 )
 
-_JUDGE_SERVER_OPTIONS: tuple[Decorator, ...] = (
+_JUDGE_MODEL_OPTIONS: tuple[Decorator, ...] = (
     click.option("--judge-url", metavar="URL", help="Server of the judging model, up to its /v1."),
-    click.option("--judge-model", metavar="NAME", help="Name the judging model is served under."),
+    click.option("--judge-model", metavar="NAME", help="The server's name for the judging model."),
+    click.option(
+        "--judge-engine",
+        type=click.Choice(("openai", "hf")),
+        help="hf: the judging model is a folder or hub id, run here. [default: openai]",
+    ),
 )
 
 
@@ -86,9 +91,9 @@ def episode_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return _with(_EPISODE_OPTIONS, function)
 
 
-def judge_server_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that say where the model is that judges."""
-    return _with(_JUDGE_SERVER_OPTIONS, function)
+def judge_model_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say where the judging model is."""
+    return _with(_JUDGE_MODEL_OPTIONS, function)
 
 
 def engine_from(

@@ -38,6 +38,8 @@ MAX_QUESTION_CHARACTERS = 20_000
 
 Watch = Callable[[int, str], None]
 """Follows an episode: called with the number of the turn, from 0, and its text so far."""
+Shown = Callable[[Sequence[Look]], None]
+"""Follows an episode: called with the looks of each turn, before its reply is asked for."""
 
 
 async def run_episode(
@@ -49,6 +51,7 @@ async def run_episode(
     max_turns: int | None = None,
     sampling: Sampling | None = None,
     watch: Watch | None = None,
+    shown: Shown | None = None,
 ) -> Episode:
     """Ask `engine` the example's question and see the episode through to its `StopReason`.
 
@@ -62,6 +65,7 @@ async def run_episode(
             request in the last one cannot be served.
         sampling: how replies are drawn; greedy by default. Turn t draws with its own seed.
         watch: called with each reply as it grows, where the engine streams, and at its end.
+        shown: called with the looks of each turn (none after a failed call) before its reply.
 
     Raises:
         UsageError: an argument is wrong, or the question is empty or too long.
@@ -87,6 +91,8 @@ async def run_episode(
     turns: list[Turn] = []
     costs: list[TurnCost] = []
     while True:
+        if shown is not None:
+            shown([look for look in looks if look.turn == len(turns)])
         last_turn = len(turns) + 1 >= limit
         budget = _next_sampling(sampling, turns)
         heard = None if watch is None else partial(watch, len(turns))
@@ -109,8 +115,8 @@ async def run_episode(
         call_id = next((call.id for call in messages[-1].calls), "")
         if isinstance(reply, Request) and isinstance(views, tuple):
             looks += _looks(len(turns), reply.action.name, views, about)
-            shown = [view.picture for view in views]
-            messages.append(protocol.tool_response(rules, shown, call_id))
+            pictures = [view.picture for view in views]
+            messages.append(protocol.tool_response(rules, pictures, call_id))
         else:
             error = reply.reason if isinstance(reply, Malformed) else cast(Problem, views).text
             message = protocol.tool_error(rules, error, call_id)

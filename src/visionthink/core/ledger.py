@@ -1,4 +1,4 @@
-"""What an episode cost: visual tokens, text tokens, prefill FLOPs, seconds.
+"""The cost of an episode: visual tokens, text tokens, prefill FLOPs, seconds.
 
 Every token figure says what it counts. *First* is the first look, *requested* all later ones,
 *processed* their sum: all visual tokens the model ran over. *Vanilla* is the original alone. Where
@@ -54,14 +54,14 @@ class ModelShape:
 
 @dataclass(frozen=True)
 class Pruned:
-    """What a prompt came to whose visual tokens were pruned, one number a layer of the language
-    model.
+    """What was left of a prompt whose visual tokens were pruned, one number per layer of the
+    language model.
 
     Attributes:
         run: tokens that the layer ran.
         cached: tokens that its cache held before.
         visual: those of `run` that stand for the images which came just before the reply.
-        extra_flops: what choosing and merging the tokens took by itself.
+        extra_flops: of choosing and merging the tokens.
     """
 
     run: tuple[int, ...]
@@ -101,7 +101,7 @@ def _layer_flops(new: int, past: int, shape: ModelShape) -> int:
 
 
 def pruned_text_flops(pruned: Pruned, shape: ModelShape) -> int:
-    """`text_flops` of a prompt that was pruned, with what the pruning itself took."""
+    """`text_flops` of a prompt that was pruned, and of the pruning itself."""
     layers = zip(pruned.run, pruned.cached, strict=True)
     run = sum(_layer_flops(new, past, shape) for new, past in layers)
     return run + 2 * shape.hidden * shape.vocabulary + pruned.extra_flops
@@ -147,8 +147,8 @@ def turn_cost(
 ) -> TurnCost:
     """Cost of a reply to `images` (new in this turn) after `earlier_images`.
 
-    Cached prompt tokens are not prefilled again, and then the earlier images are not encoded again
-    either; with nothing cached both are. `pruned` says what the prompt came to if it was pruned.
+    With a cached prefix, neither its tokens nor the earlier images are computed again; without one,
+    all are. `pruned` says what was left of the prompt if it was pruned.
     """
     exact = paper = None
     if shape is not None:
@@ -214,7 +214,7 @@ class Ledger:
 
     @property
     def ratio(self) -> float:
-        """What was processed over vanilla; 1 where there was no image."""
+        """Processed visual tokens over vanilla's; 1 where there was no image."""
         return self.processed / self.vanilla if self.vanilla else 1.0
 
     @property

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,9 +19,10 @@ from typing import Any
 from visionthink.core.engine import Engine
 from visionthink.core.errors import ImageError, RunError, UsageError
 from visionthink.core.images import DEFAULT_LIMITS
-from visionthink.data.images import ImageRef
+from visionthink.data.image_refs import ImageRef
 from visionthink.data.labelling import LABELS, Labelled, Rollouts, Score, label_rows
 from visionthink.data.rows import Row
+from visionthink.runs.files import Lock, append_line, mend_lines, replacing
 
 VERSION = 1
 NEEDS_HIGH = {"low": False, "high": True}
@@ -37,7 +37,7 @@ def check_place(path: Path, *, resume: bool, retry_failed: bool) -> None:
 
 
 class LabelFile:
-    """Appends finished rows to `path`; a context manager.
+    """Appends finished rows to `path`; a context manager. One process at a time may do so.
 
     Args:
         path: the JSONL file.
@@ -47,7 +47,8 @@ class LabelFile:
 
     Raises:
         UsageError: see `check_place`.
-        RunError: the file is of another config, or cannot be read or written.
+        RunError: the file is of another config, another process is writing to it, or it cannot be
+            read or written.
     """
 
     def __init__(
@@ -64,17 +65,23 @@ class LabelFile:
         config = {"version": VERSION, **config}
         try:
             check_place(path, resume=resume, retry_failed=retry_failed)
-            if path.exists():
-                self._check_config(config)
-                records = _read(path, retry_failed)
-            else:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                _replace(self._config, json.dumps(config, indent=1) + "\n")
-                records = []
-            self._records = {record["id"]: record for record in records}
-            self._file = path.open("ab", buffering=0)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = Lock(path.with_name(f".{path.name}.lock"), str(path))
+            try:
+                check_place(path, resume=resume, retry_failed=retry_failed)
+                if path.exists():
+                    self._check_config(config)
+                    records = _read(path, retry_failed)
+                else:
+                    _replace(self._config, json.dumps(config, indent=1) + "\n")
+                    append_line(path, b"")
+                    records = []
+            except BaseException:
+                self._lock.release()
+                raise
         except OSError as error:
             raise RunError(f"cannot write {str(path)!r}: {error.strerror}") from error
+        self._records = {record["id"]: record for record in records}
 
     def __enter__(self) -> LabelFile:
         return self
@@ -85,7 +92,7 @@ class LabelFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._file.close()
+        self._lock.release()
 
     def unfinished(self, rows: Iterable[Row]) -> list[Row]:
         """The rows that are still to do.
@@ -121,9 +128,7 @@ class LabelFile:
         """
         try:
             record = self._record(row, labelled)
-            line = json.dumps(record, ensure_ascii=False).encode() + b"\n"
-            if self._file.write(line) != len(line):
-                raise RunError(f"cannot write {str(self.path)!r}: the disk is full")
+            append_line(self.path, json.dumps(record, ensure_ascii=False).encode() + b"\n")
         except OSError as error:
             raise RunError(f"cannot write {str(self.path)!r}: {error.strerror}") from error
         self._records[row.id] = record
@@ -169,7 +174,8 @@ class LabelFile:
             mark = hashlib.sha256(row.id.encode()).hexdigest()[:8]
             path = self._images / f"{name}-{mark}-{index}.{mime.removeprefix('image/')}"
             self._images.mkdir(exist_ok=True)
-            path.write_bytes(data)
+            with replacing(path) as file:
+                file.write(data)
             return f"{self._images.name}/{path.name}"
         path = Path(image.path).resolve()
         return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else str(path)
@@ -215,11 +221,12 @@ def _answer(row: Row) -> str | list[str]:
 
 
 def _read(path: Path, retry_failed: bool) -> list[dict[str, Any]]:
-    """The finished rows; a half-written last line and, if asked for, failed rows are taken out."""
-    data = path.read_bytes()
-    whole = data[: data.rfind(b"\n") + 1]
+    """The finished rows; what a crash left half-written and, if asked for, failed rows are taken
+    out.
+    """
+    mend_lines(path)
     records: list[dict[str, Any]] = []
-    for number, line in enumerate(whole.splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             record = json.loads(line)
             _ = record["id"], record["label"], record["question"], record["answer"]
@@ -230,17 +237,13 @@ def _read(path: Path, retry_failed: bool) -> list[dict[str, Any]]:
         records = [record for record in records if record["label"] != "failed"]
         lines = [json.dumps(record, ensure_ascii=False) + "\n" for record in records]
         _replace(path, "".join(lines))
-    elif len(whole) < len(data):
-        with path.open("r+b") as file:
-            file.truncate(len(whole))
     return records
 
 
 def _replace(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
-    draft = path.with_name(f"{path.name}.new")
-    draft.write_text(text, encoding="utf-8")
-    os.replace(draft, path)
+    with replacing(path) as file:
+        file.write(text.encode())
 
 
 def _flat(value: object, name: str = "") -> dict[str, object]:

@@ -9,7 +9,7 @@ from typing import overload
 
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Limits, Picture
-from visionthink.data.options import DataOptions
+from visionthink.data.data_options import DataOptions
 from visionthink.data.rows import Row, Rows
 from visionthink.mini.world import FAMILIES, Split, draw, make_example
 

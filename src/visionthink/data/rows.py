@@ -13,7 +13,7 @@ from typing import Any, overload
 from visionthink.core.errors import ImageError
 from visionthink.core.images import DEFAULT_LIMITS, Limits
 from visionthink.core.types import Example
-from visionthink.data.images import ImageRef
+from visionthink.data.image_refs import ImageRef
 
 
 @dataclass(frozen=True, slots=True)

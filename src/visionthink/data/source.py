@@ -10,9 +10,9 @@ from pathlib import Path
 
 from visionthink.core.errors import DataError, UsageError
 from visionthink.core.images import DEFAULT_LIMITS, Limits
-from visionthink.data.options import Columns, DataOptions, Format, Kind
+from visionthink.data.data_options import Columns, DataOptions, Format, Kind
 from visionthink.data.rows import BadRow, Row, Rows
-from visionthink.data.text import METADATA, read_folder, read_jsonl
+from visionthink.data.text_files import METADATA, read_folder, read_jsonl
 
 __all__ = ["BadRow", "Columns", "DataOptions", "Format", "Kind", "Row", "Rows", "load_rows"]
 

@@ -19,8 +19,8 @@ from typing import Any
 
 from visionthink.core.errors import DataError, MissingExtraError
 from visionthink.core.images import Limits, Picture, open_picture
-from visionthink.data.images import FileImage, ImageRef, changed, file_problem, header_problem
-from visionthink.data.options import Columns, DataOptions
+from visionthink.data.data_options import Columns, DataOptions
+from visionthink.data.image_refs import FileImage, ImageRef, changed, file_problem, header_problem
 from visionthink.data.rows import Row, Rows
 from visionthink.data.validate import Gatherer, Refusal, image_path, image_refusal, make_row
 

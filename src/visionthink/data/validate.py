@@ -9,11 +9,10 @@ from typing import Any, get_args
 
 from visionthink.core.episode import MAX_QUESTION_CHARACTERS
 from visionthink.core.errors import DataError
-from visionthink.data.images import ImageRef
-from visionthink.data.options import DataOptions, Kind
+from visionthink.data.data_options import DataOptions, Kind
+from visionthink.data.image_refs import ImageRef
 from visionthink.data.rows import BadRow, Row, Rows
 
-KINDS = get_args(Kind)
 MOST_KEPT = 20_000
 """Characters of JSON that a further column may have to be kept in the metadata."""
 SHOWN = 3
@@ -109,7 +108,7 @@ def make_row(
     answers = accepted_answers(_column(record, columns.answer))
     taken = {columns.question, columns.answer, columns.id, *used}
     metadata = {k: v for k, v in record.items() if k not in taken and _worth_keeping(v)}
-    if metadata.get("kind") not in KINDS:
+    if metadata.get("kind") not in get_args(Kind):
         metadata.pop("kind", None)
     if "kind" not in metadata and options.kind is not None:
         metadata["kind"] = options.kind

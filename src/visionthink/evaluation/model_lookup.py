@@ -1,32 +1,25 @@
-"""What a plan starts from: the sizes of a model by its name, and those of images in a folder."""
+"""The sizes of a model by its name, without its weights."""
 
 from __future__ import annotations
 
 import difflib
 import json
-import warnings
-from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from visionthink.api import EMBEDDED
-from visionthink.core.errors import CheckpointError, DataError, UsageError
+from visionthink.core.errors import CheckpointError, UsageError
 from visionthink.core.families import family_of, published_models
-from visionthink.core.images import DEFAULT_LIMITS, Grid, Size
+from visionthink.core.images import Grid
 from visionthink.core.ledger import ModelShape
-from visionthink.data.images import FORMATS, file_problem
 from visionthink.mini import CHECKPOINTS
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp")
 
 
 @dataclass(frozen=True)
 class PlannedModel:
-    """What costs follow from. `parameters` are those of its matrices."""
+    """What the costs of a model follow from; `parameters` are those of its matrices."""
 
     name: str
     shape: ModelShape
@@ -34,12 +27,12 @@ class PlannedModel:
     parameters: int
 
     def kv_bytes(self, element: int) -> int:
-        """Bytes of keys and values that one token keeps, at `element` bytes a number."""
+        """Bytes of keys and values for one token, at `element` bytes a number."""
         return 2 * self.shape.layers * self.shape.kv_heads * self.shape.head_dim * element
 
 
 def find_model(name: str, max_pixels: int | None = None) -> PlannedModel:
-    """A known model by its hub id or a short form of it, an embedded one, or a folder's.
+    """A known model by its hub id or a short form of it, an embedded one, or that of a folder.
 
     Raises:
         UsageError: no such model is known, or max_pixels is below 1.
@@ -93,31 +86,3 @@ def _read_json(path: Path) -> dict[str, Any]:
     if not isinstance(held, dict):
         raise CheckpointError(f"{str(path)!r} must hold a JSON object; got {type(held).__name__}")
     return held
-
-
-def image_sizes(folder: Path) -> tuple[Counter[Size], list[str]]:
-    """Sizes of the images in a folder and below it, and why others were left out.
-
-    Only headers are read. Orientation tags are not: a turned image has as many tokens.
-
-    Raises:
-        DataError: there is no image that can be used.
-    """
-    sizes: Counter[Size] = Counter()
-    left_out: list[str] = []
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in SUFFIXES:
-            continue
-        if problem := file_problem(path, DEFAULT_LIMITS):
-            left_out.append(f"{path}: {problem}")
-            continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(path, formats=FORMATS) as image:
-                sizes[image.size] += 1
-    if not sizes:
-        why = f"; {left_out[0]}" if left_out else ""
-        raise DataError(
-            f"folder {str(folder)!r} holds no image that can be used ({', '.join(SUFFIXES)}){why}"
-        )
-    return sizes, left_out

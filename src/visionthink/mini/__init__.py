@@ -1,9 +1,8 @@
-"""Mini: the embedded default. A procedural image world and a small model that looks twice.
+"""Mini: a procedural image world and the small models that know it, the package's default.
 
-`world` draws images with questions and answers; `recipe` makes two of the checkpoints shipped here,
-`mini-base` (requests as often as not) and `mini-sft` (requests where a label says so); `mini` is
-what `train grpo mini` makes of `mini-base`, and the default. `bars` measures them. Nothing here
-needs a network.
+`world` draws images with questions and answers. Three checkpoints ship: `mini-base` requests the
+original half of the time, whatever the question; `mini-sft` learnt from labels when to request;
+`mini`, the default, learnt it by reinforcement. `recipes/mini` makes and measures them.
 """
 
 from __future__ import annotations
@@ -12,4 +11,6 @@ from pathlib import Path
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 SAMPLES = Path(__file__).parent / "samples"
+EMBEDDED = ("mini", "mini-base", "mini-sft")
+"""Names of the shipped checkpoints; `--model` takes them."""
 DEFAULT_CHECKPOINT = "mini"

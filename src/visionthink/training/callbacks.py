@@ -1,4 +1,4 @@
-"""What happens beside the learning: run folder, progress, tests, watchdog, Ctrl-C."""
+"""What happens beside the learning: metrics, progress, evaluation, watchdog, Ctrl-C."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
@@ -15,7 +16,6 @@ from transformers import TrainerCallback
 from visionthink.data.rows import Row
 from visionthink.runs.folder import RunFolder
 from visionthink.runs.records import sample_record
-from visionthink.training.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from visionthink.training.trainer import VisionThinkTrainer
@@ -46,6 +46,44 @@ def _told(line: Mapping[str, Any], room: str) -> str:
         "visual tokens": f"eval/{COST}" if room == "eval" else COST,
     }
     return "  ".join(f"{name} {line[key]:.0%}" for name, key in keys.items() if key in line)
+
+
+@dataclass
+class Watchdog:
+    """Notices when a policy has stopped deciding: counts steps in a row at which it is pinned.
+
+    A policy that always or never requests, or whose groups all agree, gets no gradient from the
+    control penalty any more: nothing will bring it back.
+
+    Attributes:
+        steps: how many such steps make a collapse.
+        margin: the request rate is pinned within this of 0 or 1; the variance is pinned below
+            margin · (1 - margin), the variance of groups at that edge.
+    """
+
+    steps: int = 20
+    margin: float = 0.02
+    pinned: int = 0
+
+    def observe(self, request_rate: float, request_variance: float) -> str | None:
+        """Count one step. Returns what is wrong once it has lasted `steps` steps, and again each
+        time that it has lasted as many more.
+        """
+        low, high = request_rate <= self.margin, request_rate >= 1 - self.margin
+        agreed = request_variance < self.margin * (1 - self.margin)
+        self.pinned = self.pinned + 1 if low or high or agreed else 0
+        if not self.pinned or self.pinned % self.steps:
+            return None
+        if low:
+            what = "never requests the original"
+        elif high:
+            what = "always requests the original"
+        else:
+            what = "decides alike within every group, so the control penalty teaches nothing"
+        return (
+            f"for {self.pinned} steps the policy {what} "
+            f"(request rate {request_rate:.2f}, variance within groups {request_variance:.3f})"
+        )
 
 
 class RunLog(TrainerCallback):

@@ -7,9 +7,9 @@ same texts as a table.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -19,8 +19,9 @@ from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import profile_for
 from visionthink.core.rewards import FORMER_NAMES, RULES, RewardSettings
 from visionthink.data.source import DataOptions
-from visionthink.judges.options import JudgeOptions
+from visionthink.judges import JudgeOptions
 from visionthink.mini import CHECKPOINTS
+from visionthink.runs.folder import CONFIG, RunFolder
 from visionthink.settings import apply_sets, checked, did_you_mean, read_yaml
 from visionthink.training.arguments import (
     BATCH_FIELDS,
@@ -338,6 +339,16 @@ TrainConfig = TrainGrpo | TrainSft
 
 KINDS: dict[str, type[TrainGrpo] | type[TrainSft]] = {"grpo": TrainGrpo, "sft": TrainSft}
 
+MAY_CHANGE = (
+    *("trainer.max_steps", "trainer.num_train_epochs"),
+    *("trainer.save_steps", "trainer.save_total_limit", "trainer.dataloader_num_workers"),
+    *("trainer.logging_steps", "trainer.report_to", "trainer.run_name"),
+    *("samples_per_step", "eval.every", "watchdog", "judge_limits", "judge.base_url"),
+)
+"""Options that may differ when a run is resumed: how long it takes, and what is kept and said of it
+on the way.
+"""
+
 
 def presets() -> list[str]:
     """Names of the presets that ship."""
@@ -354,6 +365,32 @@ def load_config(source: str | Path, sets: Sequence[str] = ()) -> TrainConfig:
     Raises:
         UsageError: what is wrong, with the file and the path of keys.
     """
+    return _checked(apply_sets(read_yaml(_config_file(source)), sets), str(source))
+
+
+def resumed_config(
+    folder: Path, source: str | Path | None = None, sets: Sequence[str] = ()
+) -> TrainConfig:
+    """The config of the run in `folder`, with a config file and `sets` on top.
+
+    A preset changes nothing: the run has its own settings, of its preset or set otherwise. Whether
+    the result may continue the run is checked when the folder is opened for writing.
+
+    Raises:
+        RunError: there is no run in the folder.
+        UsageError: as `load_config`.
+    """
+    held = RunFolder.open(folder).config
+    config = _checked(held, str(folder / CONFIG))
+    # Options at their defaults must stay unset: other kinds of data do not know them.
+    options = {"kind": config.kind, **config.model_dump(mode="json", exclude_defaults=True)}
+    where = str(folder / CONFIG)
+    if source is not None and (path := _config_file(source)).parent != PRESETS:
+        options, where = _merged(options, read_yaml(path)), str(source)
+    return _checked(apply_sets(options, sets), where)
+
+
+def _config_file(source: str | Path) -> Path:
     name = str(source)
     known = presets()
     path = PRESETS / f"{name}.yaml" if name in known else Path(name)
@@ -361,11 +398,23 @@ def load_config(source: str | Path, sets: Sequence[str] = ()) -> TrainConfig:
         raise UsageError(
             f"config {name!r} is neither a file nor a preset{did_you_mean(name, known)}"
         )
-    options = apply_sets(read_yaml(path), sets)
+    return path
+
+
+def _checked(options: Mapping[str, Any], where: str) -> TrainConfig:
     kind = options.get("kind")
     if kind not in KINDS:
-        raise UsageError(f"{name}: kind: must be one of {', '.join(KINDS)}; got {kind!r}")
-    return checked(KINDS[kind], options, name)
+        raise UsageError(f"{where}: kind: must be one of {', '.join(KINDS)}; got {kind!r}")
+    return checked(KINDS[kind], options, where)
+
+
+def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested options, `above` where both say something."""
+    merged = {**below, **above}
+    for key, value in above.items():
+        if isinstance(value, Mapping) and isinstance(below.get(key), Mapping):
+            merged[key] = _merged(below[key], cast(Mapping[str, Any], value))
+    return merged
 
 
 def resolved(config: TrainConfig) -> dict[str, Any]:

@@ -9,13 +9,20 @@ from visionthink.core.episode import DEFAULT_PROFILE
 from visionthink.core.errors import TrainingError, UsageError
 from visionthink.core.protocol import profile_for
 from visionthink.judges import open_judge
-from visionthink.training.callbacks import Evaluation, Interrupt, RunLog, Say
+from visionthink.training.callbacks import Evaluation, Interrupt, RunLog, Say, Watchdog
 from visionthink.training.config import TrainGrpo, batch_plan, grpo_arguments
 from visionthink.training.export import export_checkpoint
 from visionthink.training.rollout_types import RolloutSettings
-from visionthink.training.run import CHECKPOINTS, MODEL, begin, load_model, read_data, voice_of
+from visionthink.training.run import (
+    CHECKPOINTS,
+    MODEL,
+    begin,
+    load_model,
+    read_data,
+    report_into,
+    voice_of,
+)
 from visionthink.training.trainer import VisionThinkTrainer
-from visionthink.training.watchdog import Watchdog
 
 
 def train_grpo(config: TrainGrpo, out: Path, resume: bool = False, say: Say = print) -> Path:
@@ -23,9 +30,10 @@ def train_grpo(config: TrainGrpo, out: Path, resume: bool = False, say: Say = pr
 
     Args:
         config: see `load_config`.
-        out: the run folder; new or empty, or with `resume` one of the same config.
-        resume: go on from the last checkpoint of `out`.
-        say: takes lines for the user; called on the main process only.
+        out: the run folder; new or empty, or with `resume` one of the same config but for
+            `config.MAY_CHANGE`.
+        resume: continue from the last checkpoint in `out`.
+        say: receives lines for the user; called on the main process only.
 
     Raises:
         TrainingError: the judge failed too often, or the watchdog stopped the run.
@@ -46,7 +54,7 @@ def train_grpo(config: TrainGrpo, out: Path, resume: bool = False, say: Say = pr
     checkpoint = load_model(config.model)
     profile = config.profile or checkpoint.profile or DEFAULT_PROFILE
     profile_for(config.look, profile)  # refuses what cannot request
-    run, last = begin(config, out, resume, args.process_index == 0)
+    run, last = begin(config, out, resume, args.process_index == 0, voice)
 
     updates = plan.updates
     dog = config.watchdog
@@ -77,6 +85,7 @@ def train_grpo(config: TrainGrpo, out: Path, resume: bool = False, say: Say = pr
         f"training {config.model.name} on {len(rows)} questions, "
         f"{plan.prompts} prompts of {plan.group} episodes a generation"
     )
+    report_into(trainer, out)
     try:
         trainer.train_from(last)
     finally:

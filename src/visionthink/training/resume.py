@@ -7,8 +7,13 @@ Qwen-VL families are written under the hub's names: nothing matches, and it goes
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import torch
+from transformers import TrainingArguments
+from trl.trainer.utils import RepeatSampler
 
 from visionthink.core.errors import TrainingError
 
@@ -22,6 +27,7 @@ class ResumesVisionModels:
     """
 
     model: Any
+    args: Any
     state: Any
     train: Any
     is_fsdp_enabled: bool
@@ -33,7 +39,7 @@ class ResumesVisionModels:
         `Trainer` would make one step more; of sharded weights it still does.
         """
         sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
-        if last is not None and is_finished(last) and not sharded:
+        if last is not None and is_finished(last, self.args) and not sharded:
             self._load_from_checkpoint(str(last))
         else:
             self.train(resume_from_checkpoint=str(last) if last else None)
@@ -89,10 +95,14 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(found)[1] if found else None
 
 
-def is_finished(checkpoint: Path) -> bool:
-    """Whether the run that left this whole checkpoint had no step to go."""
-    state = _state(checkpoint)
-    return state is not None and state["global_step"] >= state["max_steps"]
+def is_finished(checkpoint: Path, args: TrainingArguments) -> bool:
+    """Whether a run with these arguments has no step left after this whole checkpoint."""
+    state = _state(checkpoint) or {}
+    done = state.get("global_step", 0)
+    if args.max_steps > 0:
+        return done >= args.max_steps
+    epochs = state.get("num_train_epochs", 0)
+    return done >= state.get("max_steps", 0) and epochs >= args.num_train_epochs
 
 
 def _is_whole(checkpoint: Path) -> bool:
@@ -104,3 +114,26 @@ def _state(checkpoint: Path) -> dict[str, Any] | None:
         return json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+class EpochOrder(RepeatSampler):
+    """TRL's order of rows, found again in any epoch.
+
+    TRL's own sampler takes each epoch's permutation from where the last one left its generator: a
+    run resumed in the second epoch would go through the first one's order again.
+
+    Args:
+        epoch: tells which epoch begins, from 0.
+        options: of `RepeatSampler`.
+    """
+
+    def __init__(self, epoch: Callable[[], int], **options: Any) -> None:
+        super().__init__(**options)
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        if self.shuffle and self.seed is not None:
+            self.generator.manual_seed(self.seed)
+            for _ in range(self._epoch()):
+                torch.randperm(self.num_samples, generator=self.generator)
+        return super().__iter__()

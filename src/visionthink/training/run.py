@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 import transformers
-from transformers import TrainingArguments
+from transformers import Trainer, TrainingArguments
+from transformers.integrations.integration_utils import TensorBoardCallback
 
 from visionthink.core.errors import UsageError
 from visionthink.data.rows import Rows
@@ -16,14 +17,17 @@ from visionthink.data.source import DataOptions, load_rows
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
 from visionthink.runs.folder import RunFolder, describe_environment
 from visionthink.training.callbacks import Say
-from visionthink.training.config import LoraOptions, ModelOptions, TrainConfig
+from visionthink.training.config import MAY_CHANGE, LoraOptions, ModelOptions, TrainConfig
 from visionthink.training.resume import last_checkpoint
 
 MODEL = "model"
 """Folder of the trained checkpoint inside the run."""
 
 CHECKPOINTS = "checkpoints"
-"""Folder of what `--resume` goes on from."""
+"""Folder of the checkpoints that `--resume` starts from."""
+
+TENSORBOARD = "tensorboard"
+"""Folder of TensorBoard's files, one for all resumptions; see `report_into`."""
 
 
 def quiet() -> None:
@@ -113,22 +117,38 @@ def _check_targets(lora: LoraOptions, model: torch.nn.Module) -> None:
 
 
 def begin(
-    config: TrainConfig, out: Path, resume: bool, main: bool
+    config: TrainConfig, out: Path, resume: bool, main: bool, say: Say
 ) -> tuple[RunFolder | None, Path | None]:
-    """The run folder, on the main process, and the checkpoint to go on from, if there is one.
+    """The run folder, on the main process, and the checkpoint to resume from, if there is one.
 
-    What the folder holds of steps after that checkpoint is dropped: they come again.
+    Metrics and episodes of steps after that checkpoint are dropped: these steps are made again.
 
     Raises:
-        RunError: the folder holds something else, or a run of another config.
+        RunError: the folder holds something else or a run of another config, or another process is
+            training in it.
     """
     run = None
     if main:
         gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
         environment = describe_environment(seeds={"train": config.seed}, gpu=gpu)
-        asked = config.model_dump(mode="json")
-        run = RunFolder.create(out, asked, environment=environment, resume=resume)
+        settings = config.model_dump(mode="json")
+        run = RunFolder.create(
+            out, settings, environment=environment, resume=resume, may_change=MAY_CHANGE
+        )
+        for each in run.environment.get("resumed", [])[-1:]:
+            for key, values in each.get("changed", {}).items():
+                say(f"{key} is now {values['now']} (was {values['was']})")
     last = last_checkpoint(out / CHECKPOINTS) if resume else None
     if run is not None:
         run.truncate_metrics_after(0 if last is None else int(last.name.rpartition("-")[2]))
     return run, last
+
+
+def report_into(trainer: Trainer, out: Path) -> None:
+    """Have TensorBoard's files in the run folder, unless TENSORBOARD_LOGGING_DIR names a place.
+
+    transformers would start a new folder, named after date and host, at each resumption.
+    """
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
+            callback.logging_dir = str(out / TENSORBOARD)

@@ -24,7 +24,15 @@ from visionthink.training.callbacks import Interrupt, Say, metrics_line
 from visionthink.training.config import LoraOptions, TrainSft, sft_arguments
 from visionthink.training.export import export_checkpoint
 from visionthink.training.resume import ResumesVisionModels
-from visionthink.training.run import CHECKPOINTS, MODEL, begin, load_model, read_data, voice_of
+from visionthink.training.run import (
+    CHECKPOINTS,
+    MODEL,
+    begin,
+    load_model,
+    read_data,
+    report_into,
+    voice_of,
+)
 from visionthink.training.sft_data import IGNORED, Collator, lessons_of
 
 
@@ -33,9 +41,10 @@ def train_sft(config: TrainSft, out: Path, resume: bool = False, say: Say = prin
 
     Args:
         config: see `load_config`.
-        out: the run folder; new or empty, or with `resume` one of the same config.
-        resume: go on from the last checkpoint of `out`.
-        say: takes lines for the user; called on the main process only.
+        out: the run folder; new or empty, or with `resume` one of the same config but for
+            `config.MAY_CHANGE`.
+        resume: continue from the last checkpoint in `out`.
+        say: receives lines for the user; called on the main process only.
 
     Raises:
         RunError, DataError, ImageError, UsageError, EngineError: see `core.errors`.
@@ -54,7 +63,7 @@ def train_sft(config: TrainSft, out: Path, resume: bool = False, say: Say = prin
     lessons = lessons_of(
         rows, profile, mixture=config.mixture, thoughts=config.thoughts, seed=config.seed
     )
-    run, last = begin(config, out, resume, args.process_index == 0)
+    run, last = begin(config, out, resume, args.process_index == 0, voice)
     requests = sum(lesson.way == "request" for lesson in lessons)
     voice(
         f"training {config.model.name} on {len(lessons)} conversations, "
@@ -70,6 +79,7 @@ def train_sft(config: TrainSft, out: Path, resume: bool = False, say: Say = prin
     )
     trainer.remove_callback(PrinterCallback)  # ours writes the lines
     interrupt.trainer = trainer  # pyright: ignore[reportAttributeAccessIssue] -- has any_process
+    report_into(trainer, out)
     try:
         trainer.train_from(last)
     finally:

@@ -127,7 +127,7 @@ def written_replies(
 
 
 class ReplayEngine(Engine):
-    """Gives the written replies of one lesson, each with its end of turn."""
+    """Gives the written replies of one lesson, each with its end of turn. No FLOPs are counted."""
 
     def __init__(self, replies: Sequence[str], checkpoint: Checkpoint) -> None:
         self._replies = iter(replies)
@@ -135,9 +135,7 @@ class ReplayEngine(Engine):
 
     @property
     def about(self) -> EngineInfo:
-        """Without a shape: nothing is computed, so no FLOPs are counted."""
-        held = self._checkpoint
-        return EngineInfo(held.name, held.grid, profile=held.profile)
+        return EngineInfo(self._checkpoint.name, self._checkpoint.grid)
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """The next written reply."""

@@ -32,7 +32,7 @@ from visionthink.engines.hf_prompt import Prompt
 from visionthink.judges import Judge
 from visionthink.training.packing import Packed, pack_episode
 from visionthink.training.processor import processor_of
-from visionthink.training.resume import ResumesVisionModels
+from visionthink.training.resume import EpochOrder, ResumesVisionModels
 from visionthink.training.rollout import LockstepEngine, roll_out
 from visionthink.training.rollout_facts import (
     Facts,
@@ -45,7 +45,6 @@ from visionthink.training.rollout_facts import (
     share,
 )
 from visionthink.training.rollout_types import Rollouts, RolloutSettings
-from visionthink.training.sampler import EpochOrder
 
 SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p")
 
