@@ -19,7 +19,8 @@ from PIL import Image, ImageChops
 
 from serving.gateways import KEY, Served, image_part, png, request, served, user
 from visionthink.cli.serve import command
-from visionthink.core.images import QWEN2_5_VL, half_view, open_picture
+from visionthink.core.families import QWEN2_5_VL
+from visionthink.core.images import half_view, open_picture
 from visionthink.core.protocol import direct_reply, render_tool_call, request_reply
 from visionthink.engines.scripted import ScriptedEngine
 from visionthink.mini import SAMPLES
