@@ -16,7 +16,13 @@ from pydantic import ValidationError
 from visionthink.cli.progress import progress
 from visionthink.core.errors import UsageError
 from visionthink.judges import JUDGES, Judge, JudgeOptions, open_judge
-from visionthink.judges.predictions import Judged, Output, judge_rows, read_rows
+from visionthink.judges.predictions import (
+    Judged,
+    json_line,
+    judge_rows,
+    output_file,
+    read_rows,
+)
 from visionthink.judges.rules import COMPARISONS
 
 
@@ -95,9 +101,9 @@ def command(
     judge = open_judge(options)
     rows = read_rows(file)
     began = time.monotonic()
-    with Output(out) as output, progress("judging", "judged", len(rows)) as done:
+    with output_file(out) as output, progress("judging", "judged", len(rows)) as done:
         judged = asyncio.run(judge_rows(judge, rows, workers=options.concurrency, done=done))
-        output.write([each.record() for each in judged])
+        output.writelines(json_line(each.record()) for each in judged)
     summary = _summary(judge, judged, time.monotonic() - began)
     click.echo(json.dumps(summary) if as_json else _text(summary))
     if failed := [each for each in judged if each.verdict is None]:
