@@ -93,7 +93,7 @@ def test_the_embedded_model_in_one_command():
         assert server.end() == 0
     assert server.url.startswith("http://127.0.0.1:")
     assert (
-        "knows only its own drawn world; name a real one with --model or --upstream"
+        "knows only its own drawn world; name a real model with --model or --upstream"
         in server.stderr
     )
     assert re.search(r"200 auto, \d+ of \d+ visual tokens", server.stderr)
@@ -202,7 +202,7 @@ def test_a_server_starts_before_its_upstream_if_it_knows_the_name():
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        (["--set", "limits.image=3"], 2, "limits.image: is no option; did you mean limits.images?"),
+        (["--set", "limits.image=3"], 2, "limits.image: is not an option; did you mean limits.i"),
         (["--set", "limits.running=0"], 2, "limits.running: input should be greater than or equal"),
         (["--set", "log_content=perhaps"], 2, "log_content: "),
         (["--profile", "native"], 2, "profile 'native' uses the tool format of a server"),

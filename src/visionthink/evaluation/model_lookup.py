@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visionthink.api import EMBEDDED
 from visionthink.core.errors import CheckpointError, UsageError
 from visionthink.core.images import Grid
 from visionthink.core.ledger import ModelShape
@@ -19,7 +18,7 @@ from visionthink.core.shapes import (
     matrix_parameters,
     model_shape,
 )
-from visionthink.mini import CHECKPOINTS
+from visionthink.mini import CHECKPOINTS, EMBEDDED
 
 
 @dataclass(frozen=True)

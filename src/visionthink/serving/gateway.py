@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visionthink.api import EMBEDDED
 from visionthink.core import protocol
 from visionthink.core.episode import DEFAULT_PROFILE, Shown, Watch, check_question, run_episode
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture, half_view
 from visionthink.core.profiles import Profile
 from visionthink.core.types import Episode, Example, LookMode, Sampling
+from visionthink.mini import EMBEDDED
 from visionthink.serving.api_error import ApiError
 from visionthink.serving.chat_request import (
     ChatRequest,
