@@ -66,9 +66,9 @@ def test_a_value_may_hold_an_equals_sign():
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ("seed", "--set wants key=value, such as seed=7; got 'seed'"),
-        ("=7", "--set wants key=value, such as seed=7; got '=7'"),
-        ("a..b=7", "--set wants key=value, such as seed=7; got 'a..b=7'"),
+        ("seed", "--set: expected key=value, such as seed=7; got 'seed'"),
+        ("=7", "--set: expected key=value, such as seed=7; got '=7'"),
+        ("a..b=7", "--set: expected key=value, such as seed=7; got 'a..b=7'"),
         ("d.x.y=7", "--set d.x.y: d is 3, which has no options"),
     ],
 )
@@ -81,7 +81,7 @@ def test_sets_that_cannot_be(item: str, message: str):
 def test_broken_yaml_names_its_line(tmp_path: Path):
     path = tmp_path / "a.yaml"
     path.write_text("a: 1\nb: [1\nc: 2\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"a\.yaml, line 3: no valid YAML: "):
+    with pytest.raises(UsageError, match=r"a\.yaml, line 3: not valid YAML: "):
         read_yaml(path)
 
 
@@ -89,7 +89,7 @@ def test_broken_yaml_names_its_line(tmp_path: Path):
 def test_a_file_must_hold_a_mapping(tmp_path: Path, text: str):
     path = tmp_path / "a.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match="a mapping of options is wanted; got"):
+    with pytest.raises(UsageError, match="expected a mapping of options, got"):
         read_yaml(path)
 
 
@@ -106,16 +106,16 @@ def test_a_file_that_is_no_text(tmp_path: Path):
     ("options", "message"),
     [
         ({"nam": "x"}, "f: name: is missing"),
-        ({"name": "x", "iner": 1}, "f: iner: is no option; did you mean inner?"),
+        ({"name": "x", "iner": 1}, "f: iner: is not an option; did you mean inner?"),
         (
             {"name": "x", "inner": {"sise": 1}},
-            "f: inner.sise: is no option; did you mean inner.size?",
+            "f: inner.sise: is not an option; did you mean inner.size?",
         ),
         (
             {"name": "x", "inner": {"zzz": 1}},
-            "f: inner.zzz: is no option; wanted one of inner.size",
+            "f: inner.zzz: is not an option; expected one of inner.size",
         ),
-        ({"name": "x", "inner": "x"}, "f: inner: wants options, such as {key: value}; got 'x'"),
+        ({"name": "x", "inner": "x"}, "f: inner: expected options, such as {key: value}; got 'x'"),
         ({"name": 3}, "f: name: input should be a valid string; got 3"),
         (
             {"name": "x", "inner": {"size": "big"}},

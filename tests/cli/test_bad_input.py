@@ -172,11 +172,56 @@ def test_bad_usage(case: str, good: Path, run: Run) -> None:
 
 
 def test_missing_arguments_and_verbs(run: Run) -> None:
-    assert "an image and then a question" in run("ask", "a.png").err
+    assert "expected IMAGE... QUESTION: one or more images, then" in run("ask", "a.png").err
     assert run("ask").code == 2
-    given = run("asc")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("aks",), "there is no command 'aks'; did you mean ask?"),
+        (("eval_",), "there is no command 'eval_'; did you mean eval?"),
+        (("xyz",), "there is no command 'xyz'; expected one of ask, demo, doctor, eval, judge, "),
+        (("train", "gpro"), "there is no command 'gpro'; did you mean grpo?"),
+        (("train", "grpo", "mini", "--outt", "x"), "did you mean"),
+    ],
+)
+def test_misspelt_commands_and_options_are_corrected(
+    run: Run, arguments: tuple[str, ...], complaint: str
+) -> None:
+    given = run(*arguments)
     assert (given.code, given.err.count("\n")) == (2, 1)
-    assert "No such command 'asc'" in given.err
+    assert complaint.lower() in given.err.lower()
+
+
+def test_a_question_before_its_image_is_noticed(good: Path, run: Run) -> None:
+    """So is an image where the question is missing."""
+    for arguments in (("What?", good), (good, good)):
+        given = run("ask", *arguments)
+        assert (given.code, given.out) == (2, "")
+        assert given.err == (
+            f"Error: expected IMAGE... QUESTION with the question last, but {str(good)!r} is an "
+            "image file (see visionthink ask --help)\n"
+        )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ask", "IMAGE", "What?", "--model", "minni"),
+        ("eval", "mini", "--out", "OUT", "--model", "minni"),
+        ("label", "mini", "--out", "OUT", "--model", "minni"),
+        ("train", "grpo", "mini", "--out", "OUT", "--set", "model.name=minni"),
+    ],
+)
+def test_a_misspelt_model_is_corrected(
+    good: Path, tmp_path: Path, run: Run, arguments: tuple[str, ...]
+) -> None:
+    places = {"IMAGE": good, "OUT": tmp_path / "out"}
+    given = run(*(places.get(each, each) for each in arguments))
+    assert (given.code, given.err.count("\n")) == (2, 1)
+    assert "there is no model 'minni'; did you mean mini?" in given.err
+    assert not (tmp_path / "out").exists()
 
 
 def folder_with(folder: Path, **files: bytes) -> Path:
@@ -237,14 +282,15 @@ def test_bad_servers(case: str, good: Path, run: Run) -> None:
     assert given.err.count("\n") == 1
 
 
-def test_no_server(good: Path, run: Run) -> None:
+def test_a_server_that_does_not_listen_is_said_so_in_words(good: Path, run: Run) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         url = f"http://127.0.0.1:{held.getsockname()[1]}/v1"
         given = run("ask", good, "What?", "--base-url", url, "--model", "m", "--retries", "0")
     assert given.code == 1
-    assert url in given.err
-    assert given.err.count("\n") == 1
+    assert given.err == (
+        f"Error: {url}: the connection was refused; start the server or correct the base URL\n"
+    )
 
 
 def test_a_good_server(good: Path, run: Run) -> None:

@@ -51,4 +51,4 @@ def test_a_missing_extra_does_not_stop_the_embedded_model(
     )
     given = run("doctor")
     assert given.code == 0
-    assert "pip install 'visionthink[openai]'" in given.out
+    assert "pip install '.[openai]'" in given.out

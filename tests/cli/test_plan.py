@@ -32,7 +32,7 @@ def test_tables_and_a_verdict(run: Run):
     assert "Computed from sizes, not measured." in given.out
 
 
-def test_one_object_for_machines(run: Run):
+def test_json_is_one_object(run: Run):
     given = run("plan", *SEVEN, "--request-rate", 0.31, "--json")
     told = json.loads(given.out)
     high, low, auto, *pruned = told["policies"]
@@ -120,7 +120,7 @@ def test_nothing_heavy_is_loaded():
         (("empty", "--image-size", "10x10"), 2, "not both"),
     ],
 )
-def test_what_goes_wrong_is_one_line(
+def test_errors_are_one_line(
     run: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

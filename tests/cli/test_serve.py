@@ -201,7 +201,7 @@ def test_a_server_starts_before_its_upstream_if_it_knows_the_name():
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        (["--set", "limits.image=3"], 2, "limits.image: is no option; did you mean limits.images?"),
+        (["--set", "limits.image=3"], 2, "limits.image: is not an option; did you mean limits.i"),
         (["--set", "limits.running=0"], 2, "limits.running: input should be greater than or equal"),
         (["--set", "log_content=perhaps"], 2, "log_content: "),
         (["--profile", "native"], 2, "profile 'native' uses the tool format of a server"),

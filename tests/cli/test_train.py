@@ -135,7 +135,7 @@ def test_help_lists_the_presets_of_its_kind(run, kind: str, names: set[str]):
         ),
         (("grpo", "mini", "--out", "x", "--processes", "2"), "go with --dry-run only"),
         (("grpo", "mini", "--dry-run", "--set", "reward.thta=1"), "did you mean reward.theta?"),
-        (("grpo", "mini", "--dry-run", "--processes", "3"), "no multiple of 96"),
+        (("grpo", "mini", "--dry-run", "--processes", "3"), "not a multiple of 96"),
         (("grpo", "mini", "--dry-run", "--set", "model.name=a/b"), "the sizes of model 'a/b'"),
     ],
 )

@@ -25,10 +25,10 @@ class Guest:
         self.task = asyncio.create_task(self._stay(room, pixels, then))
 
     async def _stay(self, room: PixelBudget, pixels: int, then: int | None) -> None:
-        async with room.share(pixels) as share:
+        async with room.share(pixels) as shrink:
             self.inside = True
             if then is not None:
-                share.shrink(then)
+                shrink(then)
             await self._leave.wait()
         self.inside = False
 

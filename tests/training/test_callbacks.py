@@ -110,7 +110,7 @@ def test_broken_rows_are_told_once(tmp_path: Path):
         log.trainer.broken[row] = None
         log.on_log(None, state(step), TrainerControl(), LOGS)
     assert [line for line in said if line.startswith("row ")] == [
-        f"row {row!r} cannot be opened: others are drawn in its place" for row in ("q1", "q7")
+        f"row {row!r} cannot be opened; others are drawn in its place" for row in ("q1", "q7")
     ]
 
 
@@ -239,7 +239,7 @@ def test_a_signal_waits_for_the_end_of_the_generation(
     """A generation is of two updates: step 3 goes on, step 4 saves and stops."""
     callback, said = interrupt
     os.kill(os.getpid(), number)
-    assert said == ["stopping after this generation, with a checkpoint; once more to stop at once"]
+    assert said == ["stopping after this generation, with a checkpoint; again to stop at once"]
     control = TrainerControl()
     callback.on_step_end(None, state(3), control)
     assert not control.should_training_stop

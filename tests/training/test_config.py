@@ -79,11 +79,11 @@ def test_reward_options_default_to_the_rule_s_own():
 
 def refusals() -> list[tuple[str, str]]:
     return [
-        ("rewrad.rule=none", "rewrad: is no option; did you mean reward?"),
-        ("reward.rul=none", "reward.rul: is no option; did you mean reward.rule?"),
+        ("rewrad.rule=none", "rewrad: is not an option; did you mean reward?"),
+        ("reward.rul=none", "reward.rul: is not an option; did you mean reward.rule?"),
         (
             "trainer.learning_rat=1",
-            "trainer: learning_rat is no field of GRPOConfig; did you mean learning_rate?",
+            "trainer: learning_rat is not a field of GRPOConfig; did you mean learning_rate?",
         ),
         (
             "trainer.learning_rate=fast",
@@ -97,28 +97,28 @@ def refusals() -> list[tuple[str, str]]:
         ),
         (
             "trainer.output_dir=x",
-            "trainer: output_dir is not set here: --out says where the run goes",
+            "trainer: output_dir cannot be set here: use --out",
         ),
-        ("trainer.seed=1", "trainer: seed is not set here: set seed beside trainer"),
+        ("trainer.seed=1", "trainer: seed cannot be set here: set seed beside trainer"),
         (
             "trainer.log_completions=true",
-            "trainer: log_completions is not set here: it fails on image messages; "
+            "trainer: log_completions cannot be set here: it fails on image messages; "
             "samples_per_step keeps episodes",
         ),
         (
             "trainer.mask_truncated_completions=true",
-            "trainer: mask_truncated_completions is not set here: it loses the images of overlong "
-            "samples",
+            "trainer: mask_truncated_completions cannot be set here: it loses the images of "
+            "overlong samples",
         ),
         (
             "trainer.steps_per_generation=2",
-            "trainer.steps_per_generation is not set here: batch says it in prompts",
+            "trainer.steps_per_generation cannot be set here: batch sets it in prompts",
         ),
         ("trainer.vllm_mode=server", "trainer.vllm_mode must be colocate: server mode loses turns"),
         ("profile=agnt", "profile: there is no profile 'agnt'; did you mean agent?"),
         (
             "look=high",
-            "look high offers no request, so there is nothing to control: set reward.rule none",
+            "with look high there are no requests to control; set reward.rule to none",
         ),
         ("model.lora.r=0", "model.lora.r: input should be greater than or equal to 1; got 0"),
         ("kind=dpo", "kind: must be one of grpo, sft; got 'dpo'"),
@@ -143,7 +143,7 @@ def test_a_profile_that_cannot_request_is_refused(grpo: Path):
 
 
 def test_fields_of_the_other_engine_are_refused(sft: Path):
-    with pytest.raises(UsageError, match="num_generations is no field of TrainingArguments"):
+    with pytest.raises(UsageError, match="num_generations is not a field of TrainingArguments"):
         load_config(sft, ["trainer.num_generations=8"])
 
 
@@ -196,14 +196,14 @@ def test_checkpoints_stand_at_the_ends_of_generations(grpo: Path, tmp_path: Path
     with pytest.raises(UsageError) as caught:
         grpo_arguments(config, tmp_path)
     assert str(caught.value) == (
-        "trainer.save_steps 6 is no multiple of the 4 updates of a generation; a resumed run would "
-        "answer its prompts anew"
+        "trainer.save_steps 6 is not a multiple of the 4 updates of a generation; a resumed run "
+        "would answer its prompts a second time"
     )
 
 
 def test_the_engine_s_own_refusals_become_ours(grpo: Path, tmp_path: Path):
     config = grpo_config(grpo, "trainer.lr_scheduler_type=zigzag")
-    with pytest.raises(UsageError, match=r"GRPOConfig refuses what trainer says: .*zigzag"):
+    with pytest.raises(UsageError, match=r"GRPOConfig refuses the trainer options: .*zigzag"):
         grpo_arguments(config, tmp_path)
 
 
@@ -308,18 +308,18 @@ def test_the_engine_s_own_numbers():
 @pytest.mark.parametrize(
     ("given", "batch", "message"),
     [
-        ({}, (12, 8), "batch.prompts 12 is no multiple of batch.update_prompts 8"),
+        ({}, (12, 8), "batch.prompts 12 is not a multiple of batch.update_prompts 8"),
         (
             {"per_device_train_batch_size": 48},
             (8, 8),
-            "an update of 128 samples (batch.update_prompts 8 x 16 generations) is no multiple of "
-            "48 (48 per_device_train_batch_size x 1 processes)",
+            "an update of 128 samples (batch.update_prompts 8 x 16 generations) is not a multiple "
+            "of 48 (48 per_device_train_batch_size x 1 processes)",
         ),
         (
             {"per_device_train_batch_size": 6},
             (None, None),
             "a generation of 6 samples (6 per_device_train_batch_size x 1 processes x 1 "
-            "steps_per_generation) holds no whole number of groups of 16 num_generations",
+            "steps_per_generation) is not a whole number of groups of 16 num_generations",
         ),
         (
             {
@@ -328,13 +328,13 @@ def test_the_engine_s_own_numbers():
                 "steps_per_generation": 3,
             },
             (None, None),
-            "trainer.steps_per_generation 3 is no multiple of trainer.gradient_accumulation_steps "
-            "2: an update would mix generations",
+            "trainer.steps_per_generation 3 is not a multiple of "
+            "trainer.gradient_accumulation_steps 2: an update would mix generations",
         ),
         (
             {"per_device_train_batch_size": 16, "generation_batch_size": 40},
             (None, None),
-            "trainer.generation_batch_size 40 is no multiple of 16 "
+            "trainer.generation_batch_size 40 is not a multiple of 16 "
             "(16 per_device_train_batch_size x 1 processes)",
         ),
         ({"num_generations": 1}, (8, 8), "trainer.num_generations must be at least 2; got 1"),

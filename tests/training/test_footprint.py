@@ -120,7 +120,7 @@ def test_image_sizes_come_from_the_data_where_it_is_here():
 
 
 def test_numbers_that_do_not_fit_are_refused():
-    with pytest.raises(UsageError, match="no multiple of 96"):
+    with pytest.raises(UsageError, match="not a multiple of 96"):
         estimate(load_config("mini"), 3, (112, 112))
 
 

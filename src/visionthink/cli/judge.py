@@ -26,7 +26,7 @@ from visionthink.judges.rules import COMPARISONS
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="JSONL file to write: the rows in their order, with score, by and error.",
+    help="JSONL file to write: the same rows in the same order, with score, by and error.",
 )
 @click.option(
     "--judge",
@@ -66,7 +66,9 @@ from visionthink.judges.rules import COMPARISONS
     "--max-tokens", type=int, help="Limit of a reply, reasoning included. [default: 2048]"
 )
 @click.option(
-    "--extra-body", metavar="JSON", help="Further fields of each request, as one JSON object."
+    "--extra-body",
+    metavar="JSON",
+    help="Further fields of each request to a server, as one JSON object.",
 )
 @click.option(
     "--cache",

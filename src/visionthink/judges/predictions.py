@@ -12,6 +12,7 @@ from typing import Any, cast
 from visionthink.core.concurrency import run_bounded
 from visionthink.core.errors import DataError, JudgeError, RunError, UsageError
 from visionthink.judges.judge import Judge, Verdict
+from visionthink.runs.files import part_of
 
 FIELDS = ("id", "question", "answer", "prediction")
 
@@ -118,12 +119,12 @@ class Output:
 
     def __init__(self, path: Path) -> None:
         self._path = path.resolve()  # what a link points to is replaced, not the link
-        self._part = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
+        self._part = part_of(self._path)
         if path.exists() and not path.is_file():  # root could replace a device such as /dev/full
             what = "a folder" if path.is_dir() else "not a regular file"
             raise UsageError(f"{path} is {what}; expected a file to write")
         try:
-            self._part.touch()
+            self._part.touch(exist_ok=False)
         except OSError as error:
             raise RunError(f"{path} cannot be written: {error.strerror}") from error
 

@@ -201,14 +201,6 @@ def _kind(value: Any) -> str:
     )
 
 
-ROLES: dict[str, Role] = {
-    "system": "system",
-    "developer": "system",
-    "user": "user",
-    "assistant": "assistant",
-}
-
-
 @dataclass(frozen=True)
 class ImageSource:
     """An image in a request: its place, and its URL."""
@@ -306,7 +298,8 @@ def to_example(messages: Sequence[ChatMessage], pictures: Mapping[str, Picture])
     """
     turns: list[Message] = []
     for message in messages:
-        role, parts = ROLES[message.role], _parts(message, pictures)
+        role: Role = "system" if message.role == "developer" else message.role
+        parts = _parts(message, pictures)
         if turns and turns[-1].role == role:
             turns[-1] = Message(role, _joined(turns[-1].parts, parts))
         else:
