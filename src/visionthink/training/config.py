@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from visionthink.api import EMBEDDED
 from visionthink.core.errors import UsageError
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import profile_for
 from visionthink.core.rewards import FORMER_NAMES, RULES, RewardSettings
 from visionthink.data.source import DataOptions
 from visionthink.judges import JudgeOptions
-from visionthink.mini import CHECKPOINTS, check_model_name
+from visionthink.mini import CHECKPOINTS, EMBEDDED, check_model_name
 from visionthink.runs.folder import CONFIG, RunFolder
 from visionthink.settings import apply_sets, checked, did_you_mean, read_yaml
 from visionthink.training.arguments import (
