@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from visionthink.reports.evaluation_plots import Published, evaluation_plots
@@ -171,10 +169,7 @@ def _held(found: Mapping[str, Any], key: str) -> Mapping[str, Any]:
 
 
 def _score(figure: Estimate | None) -> str:
-    if figure is None:
-        return NOTHING
-    spread = "" if figure.stderr is None else f" ± {figure.stderr * 100:.1f}"
-    return f"{figure.mean * 100:.1f}{spread}"
+    return NOTHING if figure is None else figure.text()
 
 
 def _share(figure: Estimate | None) -> str:
@@ -289,13 +284,6 @@ def evaluation_report(
         blocks += [Heading("Training runs"), *training_blocks(trainings, by, episodes)]
     title = f"Evaluation: {', '.join(suites)}" if len(suites) <= 3 else "Evaluation"
     return Report(title, ", ".join(summary), blocks)
-
-
-def write_evaluation_report(
-    evaluations: Sequence[EvaluationRun], out: str | os.PathLike[str], **options: Any
-) -> list[Path]:
-    """Write `evaluation_report` into a folder: the page, the Markdown, and the plots."""
-    return evaluation_report(evaluations, **options).write(out)
 
 
 # For machines

@@ -47,6 +47,11 @@ class Estimate:
     stderr: float | None
     n: int
 
+    def text(self, scale: float = 100, digits: int = 1) -> str:
+        """`50.0 ± 2.0`, by default in percent."""
+        spread = "" if self.stderr is None else f" ± {self.stderr * scale:.{digits}f}"
+        return f"{self.mean * scale:.{digits}f}{spread}"
+
     def to_json(self) -> dict[str, Any]:
         return {"mean": self.mean, "stderr": self.stderr, "n": self.n}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
@@ -24,21 +23,20 @@ from visionthink.reports.plotting import (
     line_plot,
     style,
 )
-from visionthink.reports.report import Block, Heading, Line, Report, Table
-from visionthink.reports.run_groups import Estimate, differing, is_number
+from visionthink.reports.report import NOTHING, Block, Heading, Line, Report, Table
+from visionthink.reports.run_groups import differing, is_number
 from visionthink.reports.training_runs import (
     FIGURES,
     KINDS,
     Group,
-    Setting,
     TrainingRun,
     bin_width,
     curve,
     estimate,
-    families,
     figures,
     group,
     kinds,
+    leaves,
     r_histogram,
     settings,
 )
@@ -46,20 +44,6 @@ from visionthink.reports.training_runs import (
 EPISODES = 48
 MAX_POINTS = 150
 MAX_HEAT_MAPS = 6
-HEADS = {
-    "request_weak": "requests weak %",
-    "request_strong": "requests strong %",
-    "request_lucky": "requests lucky %",
-    "accuracy": "accuracy %",
-    "format": "reward: format",
-    "reward": "reward: total",
-    "visual_token_ratio": "visual tokens %",
-    "eval_request_weak": "held-out: requests weak %",
-    "eval_request_strong": "held-out: requests strong %",
-    "eval_request_lucky": "held-out: requests lucky %",
-    "eval_accuracy": "held-out: accuracy %",
-}
-"""Column heads of `FIGURES`."""
 _PLAIN = ("format", "reward")
 """Figures that are not shares."""
 NOTE = (
@@ -69,7 +53,7 @@ NOTE = (
 )
 SEEDS = "Means over runs that differ in their seeds only, ± their standard errors."
 
-Sweep = tuple[str, Sequence[Setting]]
+Sweep = tuple[str, Sequence[Group]]
 """A config key and the runs by its values."""
 
 
@@ -78,66 +62,48 @@ Sweep = tuple[str, Sequence[Setting]]
 
 def final_table(groups: Sequence[Group]) -> Table:
     """A row for each run, and below them one for each group of several."""
-    lines = [
-        Line([one_line(run.name), f"{len(run.steps):,}", *_cells(_single(figures(run)))])
-        for of_group in groups
-        for run in of_group.runs
-    ]
-    for of_group in groups:
-        if len(of_group.runs) > 1:
-            label = f"{one_line(of_group.label)} ({len(of_group.runs)} runs)"
-            lines.append(Line([label, "", *_cells(_pooled(of_group.runs))]))
-    return Table(["run", "steps", *HEADS.values()], lines).without_empty_columns()
+    runs = [run for of_group in groups for run in of_group.runs]
+    lines = [_line(run.name, f"{len(run.steps):,}", [run]) for run in runs]
+    for of in groups:
+        if len(of.runs) > 1:
+            lines.append(_line(f"{of.label} ({len(of.runs)} runs)", "", of.runs))
+    return _table("run", "steps", lines)
+
+
+def sweep_table(settings: Sequence[Group], key: str) -> Table:
+    """Final figures for each value of a config key, over all runs that have it."""
+    return _table(key, "runs", [_line(of.label, str(len(of.runs)), of.runs) for of in settings])
+
+
+def _table(first: str, second: str, lines: list[Line]) -> Table:
+    heads = [one_line(first), second, *(head for _, head in FIGURES.values())]
+    return Table(heads, lines).without_empty_columns()
+
+
+def _line(label: str, number: str, runs: Sequence[TrainingRun]) -> Line:
+    cells = [one_line(label), number]
+    for name, (key, _) in FIGURES.items():
+        found = estimate(runs, key)
+        scale = (1, 3) if name in _PLAIN else (100, 1)
+        cells.append(found.text(*scale) if found else NOTHING)
+    return Line(cells)
 
 
 def family_table(groups: Sequence[Group]) -> Table | None:
     """Final request rate by family, a column for each group; None if there are no families."""
-    prefix = "episode/request_rate"
-    lines = [
-        Line(
-            [
-                one_line(family),
-                *(_cell("", estimate(of.runs, f"{prefix}/family/{family}")) for of in groups),
-            ]
-        )
-        for family in families(groups, prefix)
-    ]
+    stem = "episode/request_rate/family/"
+    lines: list[Line] = []
+    for family in leaves(groups, stem):
+        found = [estimate(of.runs, f"{stem}{family}") for of in groups]
+        lines.append(Line([one_line(family), *(it.text() if it else NOTHING for it in found)]))
     heads = ["requests by family, %", *(one_line(of.label) for of in groups)]
     return Table(heads, lines) if lines else None
 
 
-def sweep_table(settings: Sequence[Setting], key: str) -> Table:
-    """Final figures for each value of a config key, over all runs that have it."""
-    lines = [
-        Line([one_line(of.label), str(len(of.runs)), *_cells(_pooled(of.runs))]) for of in settings
-    ]
-    return Table([one_line(key), "runs", *HEADS.values()], lines).without_empty_columns()
-
-
-def sweep_warning(settings: Sequence[Setting], key: str) -> str:
+def sweep_warning(settings: Sequence[Group], key: str) -> str:
     """Other keys in which the runs of a sweep differ, and which may be the cause."""
     others = [k for k in differing(r for of in settings for r in of.runs) if k != key]
     return f"these runs also differ in {', '.join(others)}" if others else ""
-
-
-def _single(values: Mapping[str, float | None]) -> dict[str, Estimate | None]:
-    return {k: None if v is None else Estimate(v, None, 1) for k, v in values.items()}
-
-
-def _pooled(runs: Sequence[TrainingRun]) -> dict[str, Estimate | None]:
-    return {name: estimate(runs, key) for name, key in FIGURES.items()}
-
-
-def _cells(found: Mapping[str, Estimate | None]) -> list[str]:
-    return [_cell(name, found[name]) for name in HEADS]
-
-
-def _cell(name: str, found: Estimate | None) -> str:
-    if found is None:
-        return "-"
-    scale, digits = (1, 3) if name in _PLAIN else (100, 1)
-    spread = "" if found.stderr is None else f" ± {found.stderr * scale:.{digits}f}"
-    return f"{found.mean * scale:.{digits}f}{spread}"
 
 
 # The report
@@ -185,13 +151,6 @@ def training_blocks(runs: Sequence[TrainingRun], by: str | None, episodes: int) 
     if samples:
         blocks += [Heading("Sample episodes"), training_gallery(samples)]
     return blocks
-
-
-def write_training_report(
-    runs: Sequence[TrainingRun], out: str | os.PathLike[str], **options: Any
-) -> list[Path]:
-    """Write `training_report` into a folder: the page, the Markdown, and the plots."""
-    return training_report(runs, **options).write(out)
 
 
 # Plots
@@ -290,14 +249,13 @@ def _panels(
             yield name, [(of.label, of, key) for of in groups]
 
 
-def sweep_plot(settings: Sequence[Setting], key: str) -> Plot | None:
+def sweep_plot(settings: Sequence[Group], key: str) -> Plot | None:
     """Final request rate and accuracy by kind for each value of a config key, with standard errors
     over seeds: lines where all values are numbers, else bars. None if the runs have neither.
     """
-    pooled = [Group("", setting.runs) for setting in settings]
     held_out = all(run.evaluations for setting in settings for run in setting.runs)
     stem = "eval" if held_out else "episode"
-    found = {what: kinds(pooled, f"{stem}/{what}") for what in ("request_rate", "accuracy")}
+    found = {what: kinds(settings, f"{stem}/{what}") for what in ("request_rate", "accuracy")}
     every = list(dict.fromkeys(kind for of_metric in found.values() for kind in of_metric))
     numeric = len(settings) > 1 and all(is_number(setting.value) for setting in settings)
     values, names = [of.value for of in settings], [of.label for of in settings]
@@ -372,6 +330,7 @@ def _theta(of_group: Group) -> float | None:
 
 def training_json(groups: Sequence[Group], sweep: Sweep | None = None) -> dict[str, Any]:
     """The object that `report --json` prints."""
+    runs = [run for of_group in groups for run in of_group.runs]
     found: dict[str, Any] = {
         "runs": [
             {
@@ -381,43 +340,22 @@ def training_json(groups: Sequence[Group], sweep: Sweep | None = None) -> dict[s
                 "last_step": run.steps[-1]["step"],
                 "figures": figures(run),
             }
-            for of_group in groups
-            for run in of_group.runs
+            for run in runs
         ],
-        "groups": [
-            {
-                "label": of_group.label,
-                "runs": [run.name for run in of_group.runs],
-                "figures": _estimates(of_group.runs, groups),
-            }
-            for of_group in groups
-        ],
+        "groups": [{"label": of.label, **_estimates(of)} for of in groups],
     }
     if sweep is not None:
         key, settings = sweep
-        found["by"] = {
-            "key": key,
-            "note": sweep_warning(settings, key),
-            "values": [
-                {
-                    "value": setting.value,
-                    "runs": [run.name for run in setting.runs],
-                    "figures": _estimates(setting.runs, groups),
-                }
-                for setting in settings
-            ],
-        }
+        values = [{"value": of.value, **_estimates(of)} for of in settings]
+        found["by"] = {"key": key, "note": sweep_warning(settings, key), "values": values}
     return found
 
 
-def _estimates(runs: Sequence[TrainingRun], groups: Sequence[Group]) -> dict[str, Any]:
+def _estimates(of: Group) -> dict[str, Any]:
     """Every figure with its spread, those by kind and family among them."""
-    keys = dict(FIGURES)
-    for stem in ("episode", "eval"):
-        for what in ("request_rate", "accuracy"):
-            prefix = f"{stem}/{what}"
-            for part, leaves in (("kind", kinds), ("family", families)):
-                found = [f"{prefix}/{part}/{leaf}" for leaf in leaves(groups, prefix)]
-                keys |= dict(zip(found, found, strict=True))
-    values = {name: estimate(runs, key) for name, key in keys.items()}
-    return {name: value.to_json() for name, value in values.items() if value is not None}
+    keys = {name: key for name, (key, _) in FIGURES.items()}
+    stems = ("episode/request_rate/", "episode/accuracy/", "eval/request_rate/", "eval/accuracy/")
+    keys |= {key: key for key in sorted(of.keys) if key.startswith(stems)}
+    values = {name: estimate(of.runs, key) for name, key in keys.items()}
+    shown = {name: value.to_json() for name, value in values.items() if value is not None}
+    return {"runs": [run.name for run in of.runs], "figures": shown}

@@ -35,19 +35,19 @@ KINDS = {
 """Kinds of questions in the order in which they are shown, in words; others come after them."""
 
 FIGURES = {
-    "request_weak": "episode/request_rate/kind/weak",
-    "request_strong": "episode/request_rate/kind/strong",
-    "request_lucky": "episode/request_rate/kind/lucky",
-    "accuracy": "reward/accuracy",
-    "format": "reward/format",
-    "reward": "reward/total",
-    "visual_token_ratio": "cost/visual_token_ratio",
-    "eval_request_weak": "eval/request_rate/kind/weak",
-    "eval_request_strong": "eval/request_rate/kind/strong",
-    "eval_request_lucky": "eval/request_rate/kind/lucky",
-    "eval_accuracy": "eval/accuracy",
+    "request_weak": ("episode/request_rate/kind/weak", "requests weak %"),
+    "request_strong": ("episode/request_rate/kind/strong", "requests strong %"),
+    "request_lucky": ("episode/request_rate/kind/lucky", "requests lucky %"),
+    "accuracy": ("reward/accuracy", "accuracy %"),
+    "format": ("reward/format", "reward: format"),
+    "reward": ("reward/total", "reward: total"),
+    "visual_token_ratio": ("cost/visual_token_ratio", "visual tokens %"),
+    "eval_request_weak": ("eval/request_rate/kind/weak", "held-out: requests weak %"),
+    "eval_request_strong": ("eval/request_rate/kind/strong", "held-out: requests strong %"),
+    "eval_request_lucky": ("eval/request_rate/kind/lucky", "held-out: requests lucky %"),
+    "eval_accuracy": ("eval/accuracy", "held-out: accuracy %"),
 }
-"""Final figures, and the metrics that they are means of."""
+"""Final figures: the metrics that they are means of, and their heads in tables."""
 
 _OF_TRAINING = ("episode/", "reward/", "control/", "judge/", "cost/", "length/", "time/", "train/")
 _BESIDE = {"train/epoch"}
@@ -85,10 +85,11 @@ class TrainingRun:
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in their seeds only."""
+    """Runs that differ in their seeds only, or that have the same `value` of a config key."""
 
     label: str
     runs: tuple[TrainingRun, ...]
+    value: Any = None
 
     @property
     def keys(self) -> set[str]:
@@ -140,18 +141,14 @@ def group(runs: Sequence[TrainingRun]) -> list[Group]:
 
 def kinds(groups: Iterable[Group], prefix: str) -> list[str]:
     """The kinds that have a metric `prefix/kind/KIND`, in the order of `KINDS`."""
-    return _leaves(groups, f"{prefix}/kind/", list(KINDS))
+    found = leaves(groups, f"{prefix}/kind/")
+    return [*(kind for kind in KINDS if kind in found), *(k for k in found if k not in KINDS)]
 
 
-def families(groups: Iterable[Group], prefix: str) -> list[str]:
-    """The families that have a metric `prefix/family/FAMILY`."""
-    return _leaves(groups, f"{prefix}/family/", [])
-
-
-def _leaves(groups: Iterable[Group], stem: str, first: list[str]) -> list[str]:
+def leaves(groups: Iterable[Group], stem: str) -> list[str]:
+    """What follows a stem in the names of metrics."""
     keys = {key for of_group in groups for key in of_group.keys}
-    found = {key.removeprefix(stem) for key in keys if key.startswith(stem)}
-    return [*(leaf for leaf in first if leaf in found), *sorted(found - set(first))]
+    return sorted(key.removeprefix(stem) for key in keys if key.startswith(stem))
 
 
 # Figures
@@ -159,28 +156,16 @@ def _leaves(groups: Iterable[Group], stem: str, first: list[str]) -> list[str]:
 
 def figures(run: TrainingRun) -> dict[str, float | None]:
     """The final figures of a run, by the names of `FIGURES`."""
-    return {name: run.final(key) for name, key in FIGURES.items()}
+    return {name: run.final(key) for name, (key, _) in FIGURES.items()}
 
 
-def estimate(of_group: Iterable[TrainingRun], key: str) -> Estimate | None:
+def estimate(runs: Iterable[TrainingRun], key: str) -> Estimate | None:
     """The final value of a metric over runs; None if none of them has one."""
-    values = (run.final(key) for run in of_group)
+    values = (run.final(key) for run in runs)
     return over_runs([value for value in values if value is not None])
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One value of a config key, and the runs that have it."""
-
-    value: Any
-    runs: tuple[TrainingRun, ...]
-
-    @property
-    def label(self) -> str:
-        return value_text({"": self.value}, "")
-
-
-def settings(runs: Sequence[TrainingRun], key: str) -> list[Setting]:
+def settings(runs: Sequence[TrainingRun], key: str) -> list[Group]:
     """The runs by their value of a config key; numbers ascend, others are in the order given.
 
     Raises:
@@ -194,10 +179,9 @@ def settings(runs: Sequence[TrainingRun], key: str) -> list[Setting]:
                 f"its keys: {_listed(run.config, key)}"
             )
         found.setdefault(value_text(run.config, key), []).append(run)
-    settings = [Setting(of[0].config[key], tuple(of)) for of in found.values()]
-    if all(is_number(setting.value) for setting in settings):
-        settings.sort(key=lambda setting: setting.value)
-    return settings
+    groups = [Group(label, tuple(of), of[0].config[key]) for label, of in found.items()]
+    numeric = all(is_number(of_group.value) for of_group in groups)
+    return sorted(groups, key=lambda of_group: of_group.value) if numeric else groups
 
 
 def _listed(config: Mapping[str, Any], key: str) -> str:
