@@ -62,12 +62,6 @@ def over_runs(values: Sequence[float]) -> Estimate | None:
     return None if average is None else Estimate(average, stderr(values), len(values))
 
 
-def mean_of_all(values: Sequence[float | None]) -> float | None:
-    """The mean; None if one of them is missing."""
-    held = [value for value in values if value is not None]
-    return mean(held) if len(held) == len(values) else None
-
-
 def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -77,13 +71,10 @@ def named(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, str]]:
     that is given twice is there once.
     """
     found = {Path(path).resolve(): Path(path) for path in paths}
-    longest = max((len(path.parts) for path in found), default=1)
-    names = [str(path) for path in found]
-    for parts in range(1, longest + 1):
-        short = ["/".join(path.parts[-parts:]) for path in found]
-        if len(set(short)) == len(short):
-            names = short
-            break
+    parts, names = 0, list[str]()
+    while len(set(names)) < len(found):
+        parts += 1
+        names = ["/".join(path.parts[-parts:]) for path in found]
     return list(zip(found.values(), names, strict=True))
 
 

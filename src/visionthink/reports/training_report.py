@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
-
-import yaml
 
 from visionthink.core.rewards import FORMER_NAMES, RULES
 from visionthink.reports.formatting import count, one_line
@@ -23,7 +19,7 @@ from visionthink.reports.plotting import (
     line_plot,
     style,
 )
-from visionthink.reports.report import NOTHING, Block, Heading, Line, Report, Table
+from visionthink.reports.report import NOTHING, Block, Heading, Line, Report, Table, texts
 from visionthink.reports.run_groups import differing, is_number
 from visionthink.reports.training_runs import (
     FIGURES,
@@ -46,13 +42,6 @@ MAX_POINTS = 150
 MAX_HEAT_MAPS = 6
 _PLAIN = ("format", "reward")
 """Figures that are not shares."""
-NOTE = (
-    "Figures of training are means over the last tenth of the steps that have them; held-out ones "
-    "are those of the last evaluation. Visual tokens are those processed, over those of the "
-    "originals alone."
-)
-SEEDS = "Means over runs that differ in their seeds only, ± their standard errors."
-
 Sweep = tuple[str, Sequence[Group]]
 """A config key and the runs by its values."""
 
@@ -112,17 +101,13 @@ def sweep_warning(settings: Sequence[Group], key: str) -> str:
 def training_report(
     runs: Sequence[TrainingRun], *, by: str | None = None, episodes: int = EPISODES
 ) -> Report:
-    """The report of training runs.
+    """The report of training runs, with at most `episodes` sample episodes of all runs together.
 
-    Args:
-        runs: see `training_runs.read_runs`.
-        by: a config key: final figures are also shown for each of its values.
-        episodes: how many sample episodes the page shows at most, of all runs together.
+    `by` is a config key: final figures are also shown for each of its values.
 
     Raises:
-        MissingExtraError: matplotlib is not installed.
-        UsageError: a run has no such key.
-        RunError: the episodes of a run are broken.
+        MissingExtraError, UsageError, RunError: matplotlib is not installed; a run has no such key;
+            the episodes of a run are broken.
     """
     title = "Training runs" if len(runs) > 1 else f"Training run {one_line(runs[0].name)}"
     steps = count(max(len(run.steps) for run in runs), "step")
@@ -135,9 +120,9 @@ def training_blocks(runs: Sequence[TrainingRun], by: str | None, episodes: int) 
 
     groups = group(runs)
     sweep = (by, settings(runs, by)) if by is not None else None
-    blocks: list[Block] = [Heading("Final figures"), final_table(groups), NOTE]
+    blocks: list[Block] = [Heading("Final figures"), final_table(groups), texts()["final figures"]]
     if any(len(of_group.runs) > 1 for of_group in groups):
-        blocks.append(SEEDS)
+        blocks.append(texts()["seeds"])
     if sweep is not None:
         key, found = sweep
         blocks += [Heading(f"By {key}"), sweep_table(found, key)]
@@ -157,9 +142,7 @@ def training_blocks(runs: Sequence[TrainingRun], by: str | None, episodes: int) 
 
 
 class _Curves(NamedTuple):
-    """A plot of curves, an entry of `curves.yaml`. `metrics` have the titles of their panels; with
-    `by_kind` they are drawn by kind of question. `share`: y is a share; `level` is marked.
-    """
+    """A plot of curves, as `texts.yaml` has it."""
 
     name: str
     title: str
@@ -170,28 +153,19 @@ class _Curves(NamedTuple):
     level: float | None = None
 
 
-@cache
-def _all_curves() -> list[_Curves]:
-    text = (Path(__file__).parent / "curves.yaml").read_text(encoding="utf-8")
-    return [_Curves(**each) for each in yaml.safe_load(text)]
-
-
 def training_plots(groups: Sequence[Group], sweep: Sweep | None = None) -> list[Plot]:
-    """All plots that the runs have figures for.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """All plots that the runs have figures for. Raises MissingExtraError: no matplotlib."""
     width = bin_width(groups, MAX_POINTS)
     names = [of.label for of in groups]
     # A line looks the same in every plot: as its group does, or as its kind if there is one group.
-    metrics = [metric for curves in _all_curves() if curves.by_kind for metric in curves.metrics]
+    all_curves = [_Curves(**each) for each in texts()["curves"]]
+    metrics = [metric for curves in all_curves if curves.by_kind for metric in curves.metrics]
     found = {kind for metric in metrics for kind in kinds(groups, metric)}
     by_kind = [*(k for k in KINDS if k in found), *sorted(found - KINDS.keys())]
     order = names if len(groups) > 1 else [*by_kind, *names]
     with drawing():
         swept = sweep_plot(sweep[1], sweep[0]) if sweep is not None else None
-        drawn = [_curve_plot(curves, groups, order, width) for curves in _all_curves()]
+        drawn = [_curve_plot(curves, groups, order, width) for curves in all_curves]
         plots = [swept, *drawn, _heat_maps(groups, width)]
     return [plot for plot in plots if plot is not None]
 
@@ -203,26 +177,20 @@ def _curve_plot(
     width = 1 if spec.name == "held_out" else width
     panels: list[Panel] = []
     for title, metrics in _panels(spec, groups):
-        found = [(label, curve(of, key, width)) for label, of, key in metrics]
-        lines = [
-            Curve(
-                KINDS.get(label, label),
-                style(order.index(label)),
-                points.steps,
-                points.mean,
-                (points.low, points.high) if points.n > 1 else None,
-            )
-            for label, points in found
-            if points is not None
-        ]
+        lines: list[Curve] = []
+        for label, of, key in metrics:
+            if points := curve(of, key, width):
+                name, look = KINDS.get(label, label), style(order.index(label))
+                band = (points.low, points.high) if points.n > 1 else None
+                lines.append(Curve(name, look, points.steps, points.mean, band))
         panels += [Panel(title, lines)] if lines else []
     if not panels:
         return None
-    seeds = " Lines are means over seeds, bands go from the least to the largest."
+    bands = any(line.band for panel in panels for line in panel.items)
     return line_plot(
         spec.name,
         spec.title,
-        spec.caption + (seeds if any(line.band for p in panels for line in p.items) else ""),
+        f"{spec.caption} {texts()['bands']}" if bands else spec.caption,
         panels,
         x_label="step" if width == 1 else f"step (a point is the mean of {width})",
         legend=[KINDS.get(label, label) for label in order] if len(order) > 1 else [],
@@ -301,10 +269,7 @@ def _heat_maps(groups: Sequence[Group], width: int) -> Plot | None:
     return heat_map_plot(
         "r_histogram",
         "Distribution of r by step",
-        "r compares direct answers with requests, prompt by prompt: by counts of right answers or, "
-        "with the rule rates, by rates of success, undefined where all episodes of a prompt chose "
-        "the same way. The line is the threshold of the control penalty."
-        f"{first if len(panels) > MAX_HEAT_MAPS else ''}",
+        texts()["r_histogram"] + (first if len(panels) > MAX_HEAT_MAPS else ""),
         panels[:MAX_HEAT_MAPS],
         x_label="step",
         y_label="r",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,10 +97,8 @@ class Group:
 
 
 def read_runs(paths: Sequence[str | os.PathLike[str]]) -> list[TrainingRun]:
-    """Read run folders; one that is named twice counts once.
-
-    Raises:
-        RunError: a folder is not a run, is broken, or holds no step of training.
+    """Read run folders; one that is named twice counts once. Raises RunError: a folder is not a
+    run, is broken, or holds no step of training.
     """
     return [_read(path, name) for path, name in named(paths)]
 
@@ -115,20 +113,17 @@ def _read(path: Path, name: str) -> TrainingRun:
             raise RunError(f"{path / METRICS} has a line without a step; mend or remove it")
         for key, value in line.items():
             if key.startswith("eval/"):
-                held_out = evaluations.setdefault(step, {"step": step})
-                held_out[key.replace("eval/episode/", "eval/", 1)] = value
+                name_of = key.replace("eval/episode/", "eval/", 1)
+                evaluations.setdefault(step, {"step": step})[name_of] = value
             elif key.startswith(_OF_TRAINING) and key not in _BESIDE:
                 training.setdefault(step, {"step": step})[key] = value
     if not training:
         what = "an evaluation, not training" if folder.summary else "no step of training yet"
         raise RunError(f"{path} holds {what}; name run folders that `visionthink train` has filled")
-    return TrainingRun(
-        name=name,
-        folder=folder,
-        config=flatten(folder.config),
-        steps=tuple(training[step] for step in sorted(training)),
-        evaluations=tuple(evaluations[step] for step in sorted(evaluations)),
+    steps, held_out = (
+        tuple(lines[step] for step in sorted(lines)) for lines in (training, evaluations)
     )
+    return TrainingRun(name, folder, flatten(folder.config), steps, held_out)
 
 
 # Groups
@@ -167,9 +162,7 @@ def estimate(runs: Iterable[TrainingRun], key: str) -> Estimate | None:
 
 def settings(runs: Sequence[TrainingRun], key: str) -> list[Group]:
     """The runs by their value of a config key; numbers ascend, others are in the order given.
-
-    Raises:
-        UsageError: a run has no such key.
+    Raises UsageError: a run has no such key.
     """
     found: dict[str, list[TrainingRun]] = {}
     for run in runs:
@@ -217,13 +210,9 @@ def curve(of_group: Group, key: str, width: int = 1) -> SeedCurve | None:
         return None
     at = sorted({step for points in curves for step in points})
     columns = [[points[step] for points in curves if step in points] for step in at]
-    return SeedCurve(
-        steps=tuple(step * width + (width - 1) / 2 for step in at),
-        mean=tuple(math.fsum(column) / len(column) for column in columns),
-        low=tuple(map(min, columns)),
-        high=tuple(map(max, columns)),
-        n=len(curves),
-    )
+    steps = tuple(step * width + (width - 1) / 2 for step in at)
+    means = tuple(math.fsum(column) / len(column) for column in columns)
+    return SeedCurve(steps, means, tuple(map(min, columns)), tuple(map(max, columns)), len(curves))
 
 
 def _binned(points: Mapping[int, float], width: int) -> dict[int, float]:
@@ -255,41 +244,27 @@ class Histogram:
 def r_histogram(of_group: Group, width: int = 1) -> Histogram | None:
     """The counts of all runs, `width` steps together; None if there are none.
 
-    A step without counts belongs to the one before it: not every step draws new episodes.
+    A step without counts belongs to the one before it: not every step samples new episodes.
     """
     counts: dict[int, list[float]] = {}
     defined = undefined = 0.0
-    for step, histogram, none in _histograms(of_group):
-        bins = len(next(iter(counts.values()), histogram))
-        total = counts.setdefault(step // width, [0.0] * bins)
-        for at, number in enumerate(histogram[:bins]):
+    for step in (step for run in of_group.runs for step in run.steps):
+        found, none = step.get("control/r_histogram"), step.get("control/r_undefined")
+        if not isinstance(found, list) or not found or not all(map(is_number, found)):
+            continue
+        bins = len(next(iter(counts.values()), found))
+        total = counts.setdefault(step["step"] // width, [0.0] * bins)
+        for at, number in enumerate(found[:bins]):
             total[at] += number
-        defined += math.fsum(histogram)
-        undefined += none
+        defined += math.fsum(found)
+        undefined += float(none) if none is not None and is_number(none) else 0.0
     if not defined:
         return None
     at = sorted(counts)
     last = at[-1] + (at[-1] - at[-2] if len(at) > 1 else 1)
+    sums = [(counts[step], math.fsum(counts[step])) for step in at]
     return Histogram(
         edges=tuple(step * width for step in (*at, last)),
-        shares=tuple(_shares(counts[step]) for step in at),
+        shares=tuple(tuple(n / total for n in of) if total else None for of, total in sums),
         undefined=undefined / (defined + undefined),
     )
-
-
-def _histograms(of_group: Group) -> Iterator[tuple[int, list[float], float]]:
-    for run in of_group.runs:
-        for step in run.steps:
-            histogram = step.get("control/r_histogram")
-            if isinstance(histogram, list) and histogram and all(map(is_number, histogram)):
-                none = step.get("control/r_undefined")
-                yield (
-                    step["step"],
-                    [float(n) for n in histogram],
-                    float(none) if none is not None and is_number(none) else 0.0,
-                )
-
-
-def _shares(counts: Sequence[float]) -> tuple[float, ...] | None:
-    total = math.fsum(counts)
-    return tuple(count / total for count in counts) if total else None
