@@ -47,12 +47,12 @@ class Outer(BaseModel):
         ("", None),
     ],
 )
-def test_values(text: str, value: object):
+def test_values_of_sets_are_yaml(text: str, value: object):
     assert parse_yaml(text, "here") == value
     assert type(parse_yaml(text, "here")) is type(value)
 
 
-def test_sets_go_in_their_order_and_leave_the_given_options_alone():
+def test_sets_apply_in_order_and_leave_the_given_options_alone():
     given = {"a": {"b": 1, "c": 2}, "d": 3}
     result = apply_sets(given, ["a.b=5", "e.f.g=[x]", "a.b=7", "d="])
     assert result == {"a": {"b": 7, "c": 2}, "d": None, "e": {"f": {"g": ["x"]}}}
@@ -72,7 +72,7 @@ def test_a_value_may_hold_an_equals_sign():
         ("d.x.y=7", "--set d.x.y: d is 3, which has no options"),
     ],
 )
-def test_sets_that_cannot_be(item: str, message: str):
+def test_broken_sets_are_refused(item: str, message: str):
     with pytest.raises(UsageError) as caught:
         apply_sets({"d": 3}, [item])
     assert str(caught.value) == message
@@ -93,7 +93,7 @@ def test_a_file_must_hold_a_mapping(tmp_path: Path, text: str):
         read_yaml(path)
 
 
-def test_a_file_that_is_no_text(tmp_path: Path):
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path):
     path = tmp_path / "a.yaml"
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match=r"cannot read config .*a.yaml': it is not UTF-8$"):
@@ -124,7 +124,7 @@ def test_a_file_that_is_no_text(tmp_path: Path):
         ),
     ],
 )
-def test_errors_of_one_line(options: dict[str, object], message: str):
+def test_errors_are_one_line_with_the_path_of_keys(options: dict[str, object], message: str):
     with pytest.raises(UsageError) as caught:
         checked(Outer, options, "f")
     assert str(caught.value) == message

@@ -84,7 +84,7 @@ IMAGES = {
 
 
 @pytest.mark.parametrize("case", IMAGES)
-def test_bad_images(case: str, tmp_path: Path, script: Path, run: Run) -> None:
+def test_bad_images_fail_with_one_line(case: str, tmp_path: Path, script: Path, run: Run) -> None:
     make, complaint = IMAGES[case]
     given = run("ask", make(tmp_path), "What?", "--engine", "scripted", "--model", script)
     assert given.code == 1
@@ -114,7 +114,7 @@ def as_nobody() -> Iterator[None]:
             os.seteuid(0)
 
 
-def test_unreadable_permissions(good: Path, script: Path, run: Run) -> None:
+def test_an_unreadable_image_fails_with_one_line(good: Path, script: Path, run: Run) -> None:
     run("ask", good, "What?", "--engine", "scripted", "--model", script)  # imports all it needs
     good.chmod(0)
     good.parent.chmod(0o755)
@@ -136,7 +136,7 @@ QUESTIONS = {
 
 
 @pytest.mark.parametrize("case", QUESTIONS)
-def test_odd_questions(case: str, good: Path, script: Path, run: Run) -> None:
+def test_empty_long_and_hostile_questions(case: str, good: Path, script: Path, run: Run) -> None:
     question, code, said = QUESTIONS[case]
     given = run("ask", good, question, "--engine", "scripted", "--model", script, "--json")
     assert given.code == code
@@ -163,7 +163,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("case", OPTIONS)
-def test_bad_usage(case: str, good: Path, run: Run) -> None:
+def test_bad_options_are_refused_in_one_line(case: str, good: Path, run: Run) -> None:
     options, complaint = OPTIONS[case]
     given = run("ask", good, "What?", *options)
     assert given.code == 2
@@ -171,7 +171,7 @@ def test_bad_usage(case: str, good: Path, run: Run) -> None:
     assert given.err.count("\n") == 1
 
 
-def test_missing_arguments_and_verbs(run: Run) -> None:
+def test_missing_arguments_are_named(run: Run) -> None:
     assert "expected IMAGE... QUESTION: one or more images, then" in run("ask", "a.png").err
     assert run("ask").code == 2
 
@@ -245,7 +245,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("case", MODELS)
-def test_bad_models(
+def test_bad_models_fail_with_one_line(
     case: str, good: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -271,7 +271,7 @@ SERVERS: dict[str, tuple[Behaviour, str]] = {
 
 
 @pytest.mark.parametrize("case", SERVERS)
-def test_bad_servers(case: str, good: Path, run: Run) -> None:
+def test_bad_servers_fail_with_one_line(case: str, good: Path, run: Run) -> None:
     behaviour, complaint = SERVERS[case]
     with ChatServer(behaviour) as server:
         given = run(
@@ -282,7 +282,7 @@ def test_bad_servers(case: str, good: Path, run: Run) -> None:
     assert given.err.count("\n") == 1
 
 
-def test_a_server_that_does_not_listen_is_said_so_in_words(good: Path, run: Run) -> None:
+def test_a_refused_connection_is_reported_in_words(good: Path, run: Run) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         url = f"http://127.0.0.1:{held.getsockname()[1]}/v1"
@@ -293,7 +293,7 @@ def test_a_server_that_does_not_listen_is_said_so_in_words(good: Path, run: Run)
     )
 
 
-def test_a_good_server(good: Path, run: Run) -> None:
+def test_a_good_server_answers(good: Path, run: Run) -> None:
     with ChatServer(says(ANSWER)) as server:
         given = run("ask", good, "What?", "--base-url", server.url)
     assert (given.code, given.out) == (0, "red\n")

@@ -18,7 +18,7 @@ TINY = (
 )
 
 
-def test_dry_run_prints_a_config_and_what_it_takes(run):
+def test_dry_run_prints_a_config_and_its_estimate(run):
     """As YAML with the estimate in comments: the whole is the same config again."""
     outcome = run("train", "grpo", "mini", "--dry-run", "--image-size", "112x112")
     assert (outcome.code, outcome.err) == (0, "")
@@ -146,7 +146,7 @@ def test_bad_usage_is_one_line(run, arguments: tuple[str, ...], message: str):
     assert outcome.err.count("\n") == 1
 
 
-def test_a_folder_that_is_no_checkpoint(run, tmp_path: Path):
+def test_a_folder_that_is_not_a_checkpoint_is_refused(run, tmp_path: Path):
     outcome = run(
         *("train", "sft", "mini-cold-start", "--out", tmp_path / "run"),
         *("--set", f"model.name={tmp_path}"),

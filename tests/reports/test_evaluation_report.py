@@ -21,7 +21,6 @@ from visionthink.reports.evaluation_report import (
     evaluation_report,
     family_tables,
     score_table,
-    write_evaluation_report,
 )
 from visionthink.reports.evaluation_runs import (
     Comparison,
@@ -60,7 +59,7 @@ def test_a_report_of_evaluations_and_trainings(tmp_path: Path):
     rate = {"step": 1, "episode/request_rate/kind/weak": 0.5}
     training = write_run(tmp_path / "t", [rate], episodes=[sample(answered(), 1)])
     out = tmp_path / "out"
-    files = write_evaluation_report(runs, out, trainings=read_runs([training]), by="reward.rule")
+    files = evaluation_report(runs, trainings=read_runs([training]), by="reward.rule").write(out)
     assert [path.name for path in files[:2]] == ["report.html", "report.md"]
     assert {path.name for path in out.iterdir()} == {path.name for path in files}
     assert {"accuracy_tokens.png", "seconds.svg", "request_rate.svg", "sweep.png"} <= {
@@ -82,7 +81,7 @@ def test_a_report_of_evaluations_and_trainings(tmp_path: Path):
 def test_a_folder_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "out").touch()
     with pytest.raises(RunError, match=r"cannot write the report into .*: File exists"):
-        write_evaluation_report(evaluated(tmp_path / "a"), tmp_path / "out")
+        evaluation_report(evaluated(tmp_path / "a")).write(tmp_path / "out")
 
 
 # The page

@@ -16,10 +16,10 @@ from visionthink.reports.training_runs import (
     bin_width,
     curve,
     estimate,
-    families,
     figures,
     group,
     kinds,
+    leaves,
     r_histogram,
     read_runs,
     settings,
@@ -231,7 +231,7 @@ def test_kinds_and_families_in_their_order(tmp_path: Path):
     line = {f"episode/request_rate/{name}": 0.5 for name in names}
     groups = group([read(tmp_path / "a", [{"step": 1, **line}])])
     assert kinds(groups, "episode/request_rate") == ["weak", "strong", "other"]
-    assert families(groups, "episode/request_rate") == ["colour", "tag"]
+    assert leaves(groups, "episode/request_rate/family/") == ["colour", "tag"]
     assert kinds(groups, "eval/request_rate") == []
 
 

@@ -43,7 +43,7 @@ def config(**changes: Any) -> TrainGrpo:
     )
 
 
-def test_what_a_run_leaves(tmp_path: Path):
+def test_the_files_of_a_run(tmp_path: Path):
     """Two lines of metrics, the first with the generation's figures; four of eight episodes; a
     checkpoint to resume from, and one to use.
     """
@@ -72,7 +72,7 @@ def test_what_a_run_leaves(tmp_path: Path):
 
 
 @pytest.mark.parametrize("changes", [{}, {"lora": {"r": 4}}])
-def test_a_finished_run_makes_no_step_more(tmp_path: Path, changes: dict[str, Any]):
+def test_resuming_a_finished_run_makes_no_step(tmp_path: Path, changes: dict[str, Any]):
     """Resumed without its model, as after Ctrl-C in the last step: written again, byte by byte."""
     settings = config(
         model={"name": "mini-base", "device": "cpu", **changes},

@@ -20,7 +20,7 @@ VERBS = {
     "label": "Find out by rollouts which rows of a data set need the original image.",
     "judge": "Score predictions in a file, by rules or by a model.",
     "plan": "Predict what a workload costs in tokens and FLOPs, and when a small first look pays.",
-    "report": "Compare training runs: a table, plots, and a page with sample episodes.",
+    "report": "Make tables, plots and pages from runs of training and evaluation.",
     "serve": "Serve a model over OpenAI's API, with as few visual tokens as each question needs.",
     "demo": "Ask about the shipped sample images, and leave a page with the episodes.",
     "doctor": "Show what is installed, what is missing, and how to install it.",

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from visionthink.api import ENGINES, GRIDS, open_engine
+from visionthink.api import ENGINES, open_engine
 from visionthink.core.engine import Engine
 from visionthink.core.errors import UsageError
+from visionthink.core.families import GRIDS
 from visionthink.core.profiles import PROFILES
 from visionthink.core.types import LOOK_MODES
 from visionthink.mini import DEFAULT_CHECKPOINT
@@ -32,7 +33,9 @@ _ENGINE_OPTIONS: tuple[Decorator, ...] = (
         type=click.Choice(list(GRIDS)),
         help="How the served model divides images into tokens. [default: by its name]",
     ),
-    click.option("--timeout", type=float, help="Seconds to wait for the server. [default: 120]"),
+    click.option(
+        "--timeout", type=float, help="Seconds that the server may be silent. [default: 120]"
+    ),
     click.option("--retries", type=int, help="Retries after a failure. [default: 3]"),
     click.option("--device", help="cpu, cuda, cuda:1, mps. [default: the fastest available]"),
     click.option("--dtype", help="float32, bfloat16, float16. [default: by device]"),
@@ -56,11 +59,13 @@ _EPISODE_OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--max-turns",
         type=int,
-        help="Most replies per episode. [default: the profile's]",
+        help="Maximum number of replies per episode. [default: the profile's]",
     ),
-    click.option("--max-tokens", type=int, default=1024, show_default=True, help="Per reply."),
+    click.option(
+        "--max-tokens", type=int, default=1024, show_default=True, help="Maximum per reply."
+    ),
     click.option("--temperature", type=float, default=0.0, show_default=True, help="0 is greedy."),
-    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of sampling."),
 )
 
 _JUDGE_MODEL_OPTIONS: tuple[Decorator, ...] = (

@@ -60,14 +60,15 @@ class Pruning:
         from visionthink.pruning.layers import LayerPruning
         from visionthink.pruning.tower import TowerPruning
 
-        shape, model = checkpoint.shape, checkpoint.model.model
+        shape, network, runner = checkpoint.shape, checkpoint.model, checkpoint.runner
+        language = runner.language(network)
         layout = layout_of(
             prompt,
             past,
-            image_id=checkpoint.image_id,
-            merge=shape.vision.merge,
+            image_id=checkpoint.tokens.image,
             first_look_only=self.first_look_only,
         )
         if isinstance(self.method, VisionZip):
-            return TowerPruning(self.method, layout, model, shape).hooked()
-        return LayerPruning(self.method, layout, model.language_model, shape).hooked()
+            tower = runner.tower(network)
+            return TowerPruning(self.method, layout, tower, language, shape).hooked()
+        return LayerPruning(self.method, layout, language, shape).hooked()

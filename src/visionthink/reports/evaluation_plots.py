@@ -36,6 +36,7 @@ from visionthink.reports.plotting import (
     drawing,
     scatter_plot,
 )
+from visionthink.reports.report import texts
 
 STYLES = {
     "high": Style("#000000", "s", ""),
@@ -52,25 +53,7 @@ STYLES = {
 UPPER_BOUNDS = ("oracle",)
 """Kinds of policies that use the ground truth: upper bounds only."""
 FRONT, RANDOM, BEST = "Pareto front", "requests at random: low + p", "best choice of requests"
-_GUIDES = {
-    FRONT: "No policy beats those on the Pareto front.",
-    RANDOM: "The dashed line is the score of as many requests at random.",
-    BEST: "The dotted line is the score of the best choice of as many requests.",
-}
 _TOKENS = "visual tokens, % of vanilla"
-_SCATTER = (
-    "Up and to the left is better. Visual tokens are those that the model ran over, over those of "
-    "the originals alone; right of the line at 100 % requests cost more than they save."
-)
-_REQUESTS = "Share of samples for which the original was shown after a request."
-_ORACLE = (
-    " The oracle requests where only the original gives the right answer: below its bar answers "
-    "are lost, above it tokens."
-)
-_CLOCKS = {
-    "seconds_alone": "Wall clock of samples that were asked one at a time.",
-    "seconds_per_sample": "Wall clock over the episodes that ran at once.",
-}
 _MAX_BARS = 6
 
 
@@ -86,8 +69,8 @@ def evaluation_plots(comparison: Comparison, figures: Published | None = None) -
     return [*plots, *([beside] if beside else [])]
 
 
-def _first(count: int, noun: str = "suites") -> str:
-    return f" The first {MAX_PANELS} of {count} {noun}." if count > MAX_PANELS else ""
+def _first(count: int) -> str:
+    return f" The first {MAX_PANELS} of {count} suites." if count > MAX_PANELS else ""
 
 
 # Accuracy over visual tokens
@@ -174,7 +157,8 @@ def _panel(title: str, places: Sequence[Place]) -> Panel:
 
 def _scatter(name: str, title: str, panels: Sequence[Panel], what: str, more: str) -> Plot:
     drawn = {guide.label for panel in panels for guide in panel.guides}
-    caption = " ".join([_SCATTER, *(text for label, text in _GUIDES.items() if label in drawn)])
+    guides = [texts()[label] for label in (FRONT, RANDOM, BEST) if label in drawn]
+    caption = " ".join([texts()["accuracy_tokens"], *guides])
     top = "share of requests p"
     caption += more
     return scatter_plot(name, title, caption, panels, x_label=_TOKENS, y_label=what, top_label=top)
@@ -213,7 +197,7 @@ def _requests(comparison: Comparison) -> Iterator[Plot]:
             yield bar_plot(
                 f"requests_{at}" if at else "requests",
                 f"How often the original is requested{f': {title}' if title else ''}",
-                _REQUESTS + (_ORACLE if oracle else ""),
+                " ".join([texts()["requests"], *([texts()["oracle"]] if oracle else [])]),
                 [Panel("", bars, [name for name, _, _ in categories])],
                 x_label="samples for which the original is requested",
                 share=True,
@@ -255,10 +239,7 @@ def _seconds(comparison: Comparison) -> Iterator[Plot]:
         yield bar_plot(
             "seconds",
             "Seconds of a sample",
-            f"{_CLOCKS[comparison.clock]} The hollow bars are vanilla's seconds, times the "
-            "policy's share of vanilla's prefill FLOPs: the limit if time followed FLOPs, for "
-            "prompts as long. Oracle and requests at random are added up from low and high."
-            f"{_first(len(panels))}",
+            f"{texts()[comparison.clock]} {texts()['seconds']}{_first(len(panels))}",
             panels[:MAX_PANELS],
             x_label="seconds",
         )
@@ -333,9 +314,8 @@ def published_plot(comparison: Comparison, figures: Published) -> Plot | None:
     return scatter_plot(
         "published",
         "Beside the paper's figures",
-        f"Hollow marks are {figures.label} ({', '.join(where)} of the paper): another model, "
-        "other questions. Its scores are recomputed from the printed ones. VisionThink stands "
-        "where its tokens are printed, and a second time where its printed request rates put it.",
+        f"Hollow marks are {figures.label} ({', '.join(where)} of the paper): "
+        f"{texts()['published']}",
         drawn,
         x_label=_TOKENS,
         y_label="score, % of vanilla",

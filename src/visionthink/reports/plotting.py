@@ -22,13 +22,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, DPI = 9.0, 150
-"""Inches, and pixels an inch."""
+WIDTH, DPI = 9.0, 150  # inches, and pixels an inch
 MAX_PANELS = 12
-SMALL = 7.5
-"""Points of the text beside bars and marks."""
-_LEAD = "="
-"""Before every label: matplotlib leaves labels that begin with an underscore out of legends."""
+SMALL = 7.5  # points of the text beside bars and marks
+_LEAD = "="  # before labels: matplotlib leaves those that begin with an underscore out of legends
 _STYLE: dict[Any, Any] = {
     **{"font.size": 9, "text.color": INK, "xtick.color": MUTED, "ytick.color": MUTED},
     **{"axes.titlesize": 10, "axes.titlelocation": "left", "axes.titleweight": "bold"},
@@ -214,15 +211,10 @@ def _add_legend(figure: Figure, axes: Sequence[Axes], labels: Sequence[str] | No
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label.removeprefix(_LEAD), handle)
     shown = [label for label in (handles if labels is None else labels) if label in handles]
-    texts = [shortened(label, 90) for label in shown]
-    if texts:
-        figure.legend(
-            [handles[label] for label in shown],
-            texts,
-            loc="outside lower left",
-            ncols=max(1, min(len(texts), 130 // (max(map(len, texts)) + 9))),
-            handlelength=3.2,
-        )
+    if texts := [shortened(label, 90) for label in shown]:
+        columns = max(1, min(len(texts), 130 // (max(map(len, texts)) + 9)))
+        found = [handles[label] for label in shown]
+        figure.legend(found, texts, loc="outside lower left", ncols=columns, handlelength=3.2)
 
 
 def _percent(axis: Any, decimals: int = 0) -> None:
@@ -232,17 +224,10 @@ def _percent(axis: Any, decimals: int = 0) -> None:
 
 
 def line_plot(
-    name: str,
-    title: str,
-    caption: str,
-    panels: Sequence[Panel],
-    *,
-    x_label: str,
-    legend: Sequence[str] | None = None,
-    share: bool = False,
-    level: float | None = None,
+    name: str, title: str, caption: str, panels: Sequence[Panel], *, x_label: str,
+    legend: Sequence[str] | None = None, share: bool = False, level: float | None = None,
     x_ticks: Sequence[float] | None = None,
-) -> Plot:
+) -> Plot:  # fmt: skip
     """Curves, by default over steps. `share`: y is from 0 to 100 %; `level` is marked."""
     from matplotlib.ticker import MaxNLocator
 
@@ -269,8 +254,7 @@ def line_plot(
             ax.set_xticks(list(x_ticks))
         else:
             ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        if right - left < 1 and x_ticks is None:  # a single step
-            ax.set_xlim(left - 1, right + 1)
+            ax.set_xlim(*((left - 1, right + 1) if right - left < 1 else (left, right)))
         if level is not None:
             ax.axhline(level, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
             ax.set_ylim(bottom=0)
@@ -281,14 +265,9 @@ def line_plot(
 
 
 def bar_plot(
-    name: str,
-    title: str,
-    caption: str,
-    panels: Sequence[Panel],
-    *,
-    x_label: str,
+    name: str, title: str, caption: str, panels: Sequence[Panel], *, x_label: str,
     share: bool = False,
-) -> Plot:
+) -> Plot:  # fmt: skip
     """Horizontal bars with their values beside them. `share`: the axis is from 0 to 100 %."""
     columns = min(2, len(panels))
     most = max(len(panel.categories) * (0.14 + 0.13 * len(panel.items)) for panel in panels)
@@ -334,16 +313,9 @@ def _draw_bars(ax: Axes, bars: Bars, shift: float, thick: float, share: bool) ->
 
 
 def scatter_plot(
-    name: str,
-    title: str,
-    caption: str,
-    panels: Sequence[Panel],
-    *,
-    x_label: str,
-    y_label: str,
-    top_label: str = "",
-    cross: bool = False,
-) -> Plot:
+    name: str, title: str, caption: str, panels: Sequence[Panel], *, x_label: str, y_label: str,
+    top_label: str = "", cross: bool = False,
+) -> Plot:  # fmt: skip
     """Points in percent over percent; x = 100 % is marked, with `cross` y = 100 % as well."""
     from matplotlib.ticker import MaxNLocator
 
@@ -399,15 +371,9 @@ def _draw_point(ax: Axes, point: Point) -> None:
 
 
 def heat_map_plot(
-    name: str,
-    title: str,
-    caption: str,
-    panels: Sequence[Panel],
-    *,
-    x_label: str,
-    y_label: str,
+    name: str, title: str, caption: str, panels: Sequence[Panel], *, x_label: str, y_label: str,
     scale_label: str,
-) -> Plot:
+) -> Plot:  # fmt: skip
     """One heat map a panel, all on one scale."""
     import numpy as np
     from matplotlib.ticker import MaxNLocator

@@ -9,8 +9,11 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import yaml
 
 from visionthink.core.errors import RunError
 from visionthink.reports.formatting import one_line
@@ -109,6 +112,13 @@ def quoted(text: str) -> str:
 
 
 # Reports
+
+
+@cache
+def texts() -> dict[str, Any]:
+    """What reports say about their tables and plots."""
+    return yaml.safe_load((Path(__file__).parent / "texts.yaml").read_text(encoding="utf-8"))
+
 
 PAGE, MARKDOWN = "report.html", "report.md"
 PAGE_WIDTH = 165

@@ -210,7 +210,7 @@ class EvalOptions(Options):
 
     data: DataOptions = Field(description="The held-out data.")
     every: Positive = Field(default=50, description="Optimizer steps between evaluations.")
-    limit: Positive | None = Field(default=200, description="Most examples; null: all.")
+    limit: Positive | None = Field(default=200, description="At most this many; null: all.")
 
 
 class TrainOptions(Options):
@@ -266,7 +266,7 @@ class TrainGrpo(TrainOptions):
         default_factory=WatchdogOptions, description="Detects a collapsed policy."
     )
     max_turns: Positive | None = Field(
-        default=None, description="Most replies per episode; default: the profile's."
+        default=None, description="Maximum number of replies per episode; default: the profile's."
     )
     rollout_batch: Positive | None = Field(
         default=None, description="Replies generated together on a process; default: all."
