@@ -105,6 +105,7 @@ def test_nothing_heavy_is_loaded():
     ("arguments", "code", "message"),
     [
         (("--model", "Qwen2.5-VL-8B"), 2, "did you mean Qwen/Qwen2.5-VL-7B-Instruct"),
+        (("--model", "minni"), 2, "did you mean mini or mini-sft? Or give a folder"),
         (("--model", "./nothing"), 1, "there is no config.json in 'nothing'"),
         (("--image-size", "big"), 2, "must be WIDTHxHEIGHT or WIDTHxHEIGHT:COUNT"),
         (("--image-size", "0x10"), 2, "got '0x10'"),
