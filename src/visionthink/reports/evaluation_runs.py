@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 from visionthink.core.errors import RunError
 from visionthink.core.means import mean
@@ -81,10 +81,9 @@ def is_evaluation(path: str | os.PathLike[str]) -> bool:
     its episodes are broken.
     """
     folder = RunFolder.open(path)
-    if (folder.path / SUMMARY).exists():
-        return True
-    if (folder.path / METRICS).exists():
-        return False
+    for name in (SUMMARY, METRICS):
+        if (folder.path / name).exists():
+            return name == SUMMARY
     first = next(folder.episodes(), None)
     return "policies" in folder.config if first is None else "policy" in first
 
@@ -203,25 +202,20 @@ def _gaps(name: str, rows: Sequence[Row]) -> Iterator[str]:
 VANILLA = "high"
 
 
-class Kind(NamedTuple):
-    """A kind of policy: its name, and its heading in tables."""
-
-    title: str
-    heading: str
-
-
 KINDS = {
-    "high": Kind("Vanilla", "The original"),
-    "low": Kind("Down-sample", "The small image"),
-    "fastv": Kind("FastV", "A fixed share of the tokens"),
-    "sparsevlm": Kind("SparseVLM", "A fixed share of the tokens"),
-    "visionzip": Kind("VisionZip", "A fixed share of the tokens"),
-    "auto": Kind("VisionThink", "The model decides"),
-    "random": Kind("Requests at random", "For reference"),
-    "oracle": Kind("Oracle", "For reference"),
+    "high": ("Vanilla", "The original"),
+    "low": ("Down-sample", "The small image"),
+    "fastv": ("FastV", "A fixed share of the tokens"),
+    "sparsevlm": ("SparseVLM", "A fixed share of the tokens"),
+    "visionzip": ("VisionZip", "A fixed share of the tokens"),
+    "auto": ("VisionThink", "The model decides"),
+    "random": ("Requests at random", "For reference"),
+    "oracle": ("Oracle", "For reference"),
 }
-"""Kinds of policies by what their names begin with, in the order of the tables."""
-OTHER = Kind("", "Other")
+"""Kinds of policies by what their names begin with, in the order of the tables: their names, and
+their headings there.
+"""
+OTHER = ("", "Other")
 
 
 def kind_of(policy: str) -> str:
@@ -251,7 +245,7 @@ class Entry:
     @property
     def title(self) -> str:
         """With the name that readers know: `Vanilla (high)`."""
-        kind = KINDS.get(kind_of(self.policy), OTHER).title
+        kind, _ = KINDS.get(kind_of(self.policy), OTHER)
         return f"{kind} ({self.label})" if kind else self.label
 
     def figure(self, name: str, suite: str, of: Sequence[str] = (ALL,)) -> Estimate | None:

@@ -193,15 +193,14 @@ def _new_figure(
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
     for panel, ax in zip(panels, axes, strict=False):
-        ax.set_title("\n".join(_wrapped(panel.title, 84 // columns, 2)))
+        ax.set_title(_wrapped(panel.title, 84 // columns))
         ax.set_axisbelow(True)
-    whole = "\n".join(_wrapped(title, 90, 3))
-    figure.suptitle(whole, x=0.005, ha="left", fontsize=12, fontweight="bold")
+    figure.suptitle(_wrapped(title, 90), x=0.005, ha="left", fontsize=12, fontweight="bold")
     return figure, axes[: len(panels)]
 
 
-def _wrapped(text: str, columns: int, most: int) -> list[str]:
-    return textwrap.wrap(text, columns, max_lines=most, placeholder=" …")
+def _wrapped(text: str, columns: int) -> str:
+    return "\n".join(textwrap.wrap(text, columns, max_lines=2, placeholder=" …"))
 
 
 def _add_legend(figure: Figure, axes: Sequence[Axes], labels: Sequence[str] | None = None) -> None:
