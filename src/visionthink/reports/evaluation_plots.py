@@ -13,14 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from visionthink.core.means import mean
-from visionthink.reports.evaluation_runs import (
-    ALL,
-    KINDS,
-    Comparison,
-    Entry,
-    kind_of,
-    labels,
-)
+from visionthink.reports.evaluation_runs import ALL, KINDS, Comparison, Entry, kind_of, labels
 from visionthink.reports.plotting import (
     HATCHES,
     INK,
@@ -161,8 +154,7 @@ def _scatter(name: str, title: str, panels: Sequence[Panel], what: str, more: st
 # Requests
 
 
-_Category = tuple[str, str, str]
-"""Name, suite, family."""
+_Category = tuple[str, str, str]  # name, suite, family
 
 
 def _requests(comparison: Comparison) -> Iterator[Plot]:

@@ -25,8 +25,7 @@ from visionthink.reports.training_report import EPISODES, training_blocks
 from visionthink.reports.training_runs import KINDS as QUESTIONS
 from visionthink.reports.training_runs import TrainingRun
 
-MAX_FAMILIES = 6
-"""If a suite has more families, they are not columns of the scores."""
+MAX_FAMILIES = 6  # if a suite has more families, they are not columns of the scores
 _RUNS = ["run", "model", "suites", "seed", "at once", "started", "visionthink", "machine"]
 _COSTS = ("visual_token_ratio", "flops_ratio", "seconds_per_sample", "seconds_alone")
 

@@ -29,8 +29,7 @@ from visionthink.reports.run_groups import (
 )
 from visionthink.runs.folder import EPISODES, METRICS, SUMMARY, RunFolder, flatten
 
-ALL = "all"
-"""The family that stands for a whole suite."""
+ALL = "all"  # the family that stands for a whole suite
 FIGURES = (
     *("accuracy", "stderr", "f1", "request_rate"),
     *("visual_token_ratio", "visual_token_ratio_replaced", "flops_ratio", "paper_flops_ratio"),
@@ -224,8 +223,7 @@ def kind_of(policy: str) -> str:
     return head if head in KINDS else ""
 
 
-Rows = Mapping[tuple[str, str], Row]
-"""Of one policy of one run, by suite and family."""
+Rows = Mapping[tuple[str, str], Row]  # of one policy of one run, by suite and family
 
 
 @dataclass(frozen=True)
@@ -332,11 +330,8 @@ class Comparison:
 
     def vanilla(self, entry: Entry, suite: str) -> Entry | None:
         """The entry that is 100 % for this one."""
-        found = {
-            other.system: other
-            for other in reversed(self.entries)  # of several the first, plain `high` before others
-            if kind_of(other.policy) == VANILLA and other.scored(suite)
-        }
+        high = [e for e in self.entries if kind_of(e.policy) == VANILLA and e.scored(suite)]
+        found = {e.system: e for e in reversed(high)}  # of several the first, plain `high`
         others = list(found.values())
         return found.get(entry.system) or (others[0] if len(others) == 1 else None)
 

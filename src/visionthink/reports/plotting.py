@@ -297,18 +297,17 @@ def _draw_bars(ax: Axes, bars: Bars, shift: float, thick: float, share: bool) ->
             continue
         error = (bars.errors[at] if bars.errors else None) or 0.0
         look = bars.styles[at % len(bars.styles)]
-        fill: dict[str, Any] = {"facecolor": look.colour, "hatch": look.hatch, "linewidth": 0}
-        if bars.hollow:
-            fill = {"facecolor": "white", "linewidth": 0.9}
+        fill: dict[str, Any] = {"facecolor": "white", "linewidth": 0.9}
+        if not bars.hollow:
+            fill = {"facecolor": look.colour, "hatch": look.hatch, "linewidth": 0}
         ax.barh(
             at + shift, value, height=thick * (0.5 if bars.hollow else 0.9), xerr=error or None,
             label=f"{_LEAD}{bars.label}", edgecolor=MUTED if bars.hollow else "white", zorder=2,
             error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2}, **fill,
         )  # fmt: skip
-        if not bars.hollow:
-            text = f"{value:.0%}" if share else f"{value:.3g}"
-            end = (value + error, at + shift)
-            ax.annotate(text, end, (3, 0), textcoords="offset points", va="center", fontsize=SMALL)
+        text = "" if bars.hollow else f"{value:.0%}" if share else f"{value:.3g}"
+        end = (value + error, at + shift)
+        ax.annotate(text, end, (3, 0), textcoords="offset points", va="center", fontsize=SMALL)
 
 
 def scatter_plot(

@@ -39,10 +39,8 @@ from visionthink.reports.training_runs import (
 EPISODES = 48
 MAX_POINTS = 150
 MAX_HEAT_MAPS = 6
-_PLAIN = ("format", "reward")
-"""Figures that are not shares."""
-Sweep = tuple[str, Sequence[Group]]
-"""A config key and the runs by its values."""
+_PLAIN = ("format", "reward")  # figures that are not shares
+Sweep = tuple[str, Sequence[Group]]  # a config key and the runs by its values
 
 
 # Tables
