@@ -278,9 +278,8 @@ class Entry:
 
 def labels(entries: Sequence[Entry]) -> list[str]:
     """What tells entries apart: their policies, and their systems if there are several."""
-    if len({entry.system for entry in entries}) == 1:
-        return [entry.policy for entry in entries]
-    return [entry.label for entry in entries]
+    many = len({entry.system for entry in entries}) > 1
+    return [entry.label if many else entry.policy for entry in entries]
 
 
 def _weighted(name: str, rows: Sequence[Row]) -> tuple[float, float | None] | None:

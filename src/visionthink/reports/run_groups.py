@@ -124,7 +124,8 @@ def _common(names: Sequence[str]) -> str:
     """What the names begin with, without the number or seed that tells them apart."""
     if len(names) == 1:
         return names[0]
-    return _NUMBER.sub("", os.path.commonprefix(list(names))) or names[0]
+    common = os.path.commonprefix(list(names))  # noqa: RUF071 - names, not paths
+    return _NUMBER.sub("", common) or names[0]
 
 
 def value_text(config: Mapping[str, Any], key: str) -> str:
