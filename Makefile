@@ -1,16 +1,16 @@
-# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# On a fresh machine `make demo` and `make test` set up everything that they need.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-# On Linux, PyPI's torch brings CUDA along (some GB); a CPU build comes with, for example,
+# On Linux, PyPI's torch brings CUDA along (several GB). For a CPU build:
 # make demo PIP_FLAGS='--extra-index-url https://download.pytorch.org/whl/cpu'
 PIP_FLAGS ?=
 PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt $(PIP_FLAGS)
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench results mini mini-bars test-vllm test-browser test-lmms-eval lint-deploy clean
+.PHONY: help demo test test-slow check format bench results mini mini-bars dist test-vllm test-browser test-lmms-eval lint-deploy clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,7 +19,7 @@ help:  ## Show this list
 $(READY): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (a few minutes the first time) ..."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "Python 3.11 or newer is wanted; set PYTHON=..."; exit 1; }
+		{ echo "expected Python 3.11 or newer; set PYTHON=/path/to/python"; exit 1; }
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@$(PIP) torch
 	@$(PIP) -e '.[dev]'
@@ -28,11 +28,11 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## Run the main job on shipped sample images; writes out/demo.html
 	@$(BIN)/visionthink demo --out out
 
-# One worker a core, one thread a worker: small models gain nothing from more threads.
+# One worker per core, one thread per worker: small models gain nothing from more threads.
 test: $(READY)  ## Run all tests that need no server
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 4
 
-test-slow: $(READY)  ## Train in processes of their own: two of them, sharded, killed and resumed; and a server under load (minutes)
+test-slow: $(READY)  ## Trainings in other processes, killed and resumed; a loaded server; an installed wheel (minutes)
 	$(BIN)/pytest -m slow
 
 check: $(READY)  ## Format, lint, types, generated docs
@@ -42,11 +42,14 @@ check: $(READY)  ## Format, lint, types, generated docs
 	$(BIN)/python scripts/cli_reference.py --check
 	$(BIN)/python scripts/config_reference.py --check
 
-format: $(READY)  ## Rewrite what `make check` would complain about
+format: $(READY)  ## Fix what `make check` reports, where a tool can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(BIN)/python scripts/cli_reference.py
 	$(BIN)/python scripts/config_reference.py
+
+dist: $(READY)  ## Build the wheel and the source archive in dist/
+	$(BIN)/python -m build --no-isolation --outdir dist .
 
 bench: $(READY)  ## Speed ratios, measured side by side
 	$(BIN)/python bench/run.py
@@ -54,29 +57,29 @@ bench: $(READY)  ## Speed ratios, measured side by side
 	$(BIN)/python bench/gateway.py
 	$(BIN)/python bench/train_step.py
 
-results: $(READY)  ## Remake docs/results.md: trainings (hours) and the comparison of policies (an hour)
+results: $(READY)  ## Remake docs/results.md: the trainings (hours) and the comparison of policies (an hour)
 	$(BIN)/python bench/study.py
 	$(BIN)/python bench/compare.py
 
-mini: $(READY)  ## Remake the embedded tokenizer and checkpoints from nothing (about an hour and a half)
+mini: $(READY)  ## Remake the embedded tokenizer, checkpoints and sample images (about an hour and a half)
 	$(BIN)/python -m recipes.mini --out out/mini
 	cp -r out/mini/mini-base out/mini/mini-sft src/visionthink/mini/checkpoints/
 	$(BIN)/visionthink train grpo mini --set reward.rule=paper --out out/mini/grpo --resume
 	cp -r out/mini/grpo/model/. src/visionthink/mini/checkpoints/mini/
 	$(BIN)/python -m recipes.mini.samples out/mini/grpo/model src/visionthink/mini/samples
 
-mini-bars: $(READY)  ## Measure the embedded checkpoints on unseen samples of every family
-	$(BIN)/python -m recipes.mini.benchmark
+mini-bars: $(READY)  ## Measure the embedded checkpoints on unseen drawings of every family
+	$(BIN)/python -m recipes.mini.benchmark $(ARGS)
 
-test-vllm: $(READY)  ## Prove the openai engine against a real vLLM server (builds .venv-vllm)
+test-vllm: $(READY)  ## Test the openai engine against a real vLLM server (builds .venv-vllm)
 	bash scripts/vllm_env.sh
 	$(BIN)/pytest -m vllm tests/real_vllm
 
-test-browser: $(READY)  ## Try the playground in a real Chromium (gets Debian's)
+test-browser: $(READY)  ## Test the playground and the pages in a real Chromium (installs Debian's)
 	bash scripts/browser_env.sh
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m browser -n logical --maxprocesses 4 tests/real_browser
 
-test-lmms-eval: $(READY)  ## Prove the plugin in real lmms-eval processes (builds .venv-lmms)
+test-lmms-eval: $(READY)  ## Test the plugin in real lmms-eval processes (builds .venv-lmms)
 	bash scripts/lmms_env.sh
 	$(BIN)/pytest -m lmms tests/real_lmms
 
@@ -84,4 +87,4 @@ lint-deploy:  ## Lint the container file, compose, Kubernetes and PromQL in depl
 	bash scripts/lint_deploy.sh
 
 clean:  ## Remove environments and outputs
-	rm -rf $(VENV) .venv-vllm .venv-lmms .venv-deploy out runs .pytest_cache .hypothesis .ruff_cache
+	rm -rf $(VENV) .venv-vllm .venv-lmms .venv-deploy build dist out runs .pytest_cache .hypothesis .ruff_cache

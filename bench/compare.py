@@ -1,10 +1,10 @@
-"""All policies side by side on the embedded world, and the tables of docs/results.md made of them.
+"""All policies side by side on the embedded world; writes the tables of docs/results.md.
 
-    python bench/compare.py --out out/compare     # asks what is missing, then rewrites the tables
+    python bench/compare.py --out out/compare     # runs what is missing, then rewrites the tables
 
-Three seeds of drawings, at least 170 of each family a seed (510 together), greedy. Times come from
-bench/policies.py, on a larger model: for this one visual tokens are too few to matter. It can be
-stopped and started again at any time; alone on a core it takes about an hour.
+Three seeds of drawings, at least 170 per family and seed (510 together), greedy. Times come from
+bench/policies.py with a larger model, because the embedded model has too few visual tokens for them
+to matter. An interrupted run resumes; on a core of its own it takes about an hour.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ POLICIES = {
     "sparsevlm:0.7": "SparseVLM, 70 % kept",
     "visionzip:0.5": "VisionZip, 50 % kept",
     "visionzip:0.7": "VisionZip, 70 % kept",
-    "random:0.3": "requests by lot, 30 %",
+    "random:0.3": "random requests, 30 %",
     "oracle": "oracle: requests where only the original is right",
 }
 PLOTS = {"accuracy_tokens_suites": "compare_accuracy_tokens", "requests_1": "compare_requests"}
-"""Plots of the report, and what they are called in docs/results."""
+"""Plots of the report, and their names in docs/results."""
 PAGE = Path("docs/results.md")
 ENOUGH, BEYOND_ORACLE = 0.99, 0.05
 
@@ -46,13 +46,13 @@ Row = Mapping[str, Any]
 
 
 def evaluate(out: Path) -> list[Path]:
-    """The run of each seed, finished."""
+    """Finish the run of each seed."""
     runs: list[Path] = []
     for seed in SEEDS:
         run = out / f"seed-{seed}"
         words = [word for name in POLICIES for word in ("--policy", name)]
-        told = ["--seed", str(seed), "--device", "cpu", "--out", str(run), "--resume"]
-        _visionthink("eval", *SUITES, *words, *told)
+        options = ["--seed", str(seed), "--device", "cpu", "--out", str(run), "--resume"]
+        _visionthink("eval", *SUITES, *words, *options)
         runs.append(run)
     return runs
 
@@ -63,7 +63,7 @@ def _visionthink(*words: str) -> str:
 
 
 def tables(rows: Sequence[Row], timed: Sequence[Row], parameters: int, tokens: int) -> str:
-    """The section of the page, between its marks."""
+    """The generated section of the page."""
     found = {(row["suite"], row["family"], row["policy"]): row for row in rows}
 
     def whole(policy: str) -> Row:
@@ -112,7 +112,7 @@ def tables(rows: Sequence[Row], timed: Sequence[Row], parameters: int, tokens: i
         ),
         "![Requests by family](results/compare_requests.png)",
         f"Time and memory of a model of {parameters / 1e6:,.0f} M random parameters, "
-        f"{tokens:,} visual tokens, 32 tokens a reply, prefill and decode ({machine()}):",
+        f"{tokens:,} visual tokens, 32 tokens per reply, prefill and decode ({machine()}):",
         _table(
             ["policy", "time / vanilla", "range", "FLOPs limit", "peak memory"],
             [_timing(line) for line in timed],
@@ -135,10 +135,10 @@ def _line(title: str, row: Row) -> list[str]:
 
 def _timing(line: Row) -> list[str]:
     bar = BARS.get(line["policy"])
-    told = "" if bar is None else f" (bar ≤ {bar:.2f})"
+    limit = "" if bar is None else f" (bar ≤ {bar:.2f})"
     return [
         line["policy"],
-        f"{line['time']:.2f}{told}",
+        f"{line['time']:.2f}{limit}",
         f"{min(line['times']):.2f}-{max(line['times']):.2f}",
         f"{line['flops']:.2f}",
         "-" if line["memory"] is None else f"{line['memory'] / 2**20:,.0f} MiB",
@@ -161,7 +161,7 @@ def _table(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in (heads, rule, *lines))
 
 
-def rewrite(page: Path, told: str) -> None:
+def rewrite(page: Path, section: str) -> None:
     """Put the tables between the marks."""
     begin, end = "<!-- begin: bench/compare.py -->", "<!-- end: bench/compare.py -->"
     text = page.read_text(encoding="utf-8")
@@ -169,7 +169,7 @@ def rewrite(page: Path, told: str) -> None:
     _, mark, after = rest.partition(end)
     if not mark:
         raise SystemExit(f"{page} lacks the marks {begin} and {end}")
-    page.write_text(f"{before}{begin}\n\n{told}\n\n{end}{after}", encoding="utf-8")
+    page.write_text(f"{before}{begin}\n\n{section}\n\n{end}{after}", encoding="utf-8")
 
 
 def main() -> None:
@@ -187,10 +187,10 @@ def main() -> None:
     timed = json.loads(timing.read_text())
     for plot, name in PLOTS.items():
         shutil.copy(report / f"{plot}.png", options.page.parent / "results" / f"{name}.png")
-    told = tables(
+    section = tables(
         held["evaluation"]["rows"], timed["policies"], timed["parameters"], timed["tokens"]
     )
-    rewrite(options.page, told)
+    rewrite(options.page, section)
     print(f"{options.page} and {report / 'report.html'}")
 
 

@@ -1,9 +1,9 @@
-"""What a large data set weighs in training, on synthetic rows: `python bench/data_volume.py`.
+"""Memory and time of a large data set in training: `python bench/data_volume.py`.
 
-10,000 rows of 1.6 megapixels each refer to a few distinct JPEG files. Beside each figure of ours
-stands what images in the data set and in the messages would weigh, as TRL's trainer has them if
-nothing is done: it reads the whole generation batch again at every micro-step, and gathers prompts
-and completions of all processes on each of them.
+10,000 rows of 1.6 megapixels each refer to a few distinct JPEG files. Each of our figures stands
+beside the figure for images in the data set and in the messages, as TRL's trainer has them by
+default: it reads the whole generation batch again at every micro-step, and gathers the prompts and
+completions of all processes on each process.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ ANSWER = direct_reply("Clear now.", "42")
 
 
 def write_rows(folder: Path, count: int) -> Path:
-    """A JSONL file whose rows refer to `FILES` images by turns."""
+    """A JSONL file whose rows refer to `FILES` images in turn."""
     noise = np.random.default_rng(0)
     for number in range(FILES):
         coarse = noise.integers(0, 256, (SIDE // 8, SIDE // 8, 3), dtype=np.uint8)
@@ -69,7 +69,7 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def heap(work: Callable[[], Any]) -> tuple[Any, int]:
-    """What `work` makes, and the bytes of Python's heap that it holds."""
+    """The result of `work`, and the bytes that it holds on Python's heap."""
     gc.collect()
     tracemalloc.start()
     made = work()
@@ -80,13 +80,13 @@ def heap(work: Callable[[], Any]) -> tuple[Any, int]:
 
 
 def requested(row: Row) -> Episode:
-    """An episode in which the original was delivered: the heaviest there is."""
+    """An episode in which the original was delivered, the largest kind."""
     engine = ScriptedEngine([REQUEST, ANSWER])
     return asyncio.run(run_episode(row.open(), engine, profile="agent"))
 
 
 def gathered_by_us(episode: Episode) -> int:
-    """Bytes of one sample: its facts, and what the trainer hands to TRL of its words."""
+    """Bytes of one sample: its facts, and the texts that the trainer hands to TRL."""
     prompt = [{"role": "user", "content": episode.example.question}]
     completion = [{"role": "assistant", "content": episode.turns[-1].text}]
     return sum(len(pickle.dumps(part)) for part in (facts_of(0, episode, 1.0), prompt, completion))

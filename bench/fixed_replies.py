@@ -1,4 +1,4 @@
-"""An episode whose course is scripted and whose arithmetic is not: the weights are random."""
+"""Episodes of random weights whose replies are scripted and whose arithmetic is real."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from visionthink.core import protocol
-from visionthink.core.engine import Engine
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.episode import run_episode
 from visionthink.core.images import Picture
 from visionthink.core.ledger import text_flops
@@ -23,14 +23,16 @@ REQUEST = protocol.request_reply("Too small to see.")
 AGAIN = protocol.direct_reply("Clear now.", "red")
 
 
-class ScriptedCourse:
-    """Samples real tokens from the engine and then says what the script says."""
+class ScriptedCourse(Engine):
+    """Samples real tokens from the engine, then replaces the text by the script's."""
 
     def __init__(self, engine: Engine, replies: Sequence[str]) -> None:
         self._engine = engine
         self._replies = list(replies)
-        self.model, self.grid, self.shape = engine.model, engine.grid, engine.shape
-        self.profile = "mini"
+
+    @property
+    def about(self) -> EngineInfo:
+        return replace(self._engine.about, profile="mini")
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         completion = await self._engine.generate(messages, sampling)
@@ -47,7 +49,7 @@ def episode(engine: Engine, example: Example, look: LookMode, replies: Sequence[
 
 
 def noise(side: int) -> Example:
-    """A question about a square image that nothing can compress."""
+    """A question about a square image of noise, which does not compress."""
     values = np.random.default_rng(0).integers(0, 256, (side, side, 3), dtype=np.uint8)
     return Example((Picture(Image.fromarray(values)),), "What colour is the circle?")
 
@@ -62,13 +64,14 @@ def flops(done: Episode, engine: Engine) -> int:
     """Prefill plus decode of all turns. After pruning a token attends to what the last layer kept,
     which is a little less than on the layers before.
     """
-    assert engine.shape is not None
+    about = engine.about
+    assert about.shape is not None
     assert done.ledger.prefill_flops is not None
     total, dropped = done.ledger.prefill_flops, 0
-    for turn, cost in zip(done.turns, done.ledger.turns, strict=True):
+    for number, cost in enumerate(done.ledger.turns):
         if cost.kept_visual_tokens is not None:
-            seen = sum(columns * rows for columns, rows in map(engine.grid.cells, turn.saw))
+            seen = sum(look.visual_tokens for look in done.looks_of(number))
             dropped += seen - cost.kept_visual_tokens
         for step in range(cost.completion_tokens - 1):
-            total += text_flops(1, cost.prompt_tokens - dropped + step, engine.shape)
+            total += text_flops(1, cost.prompt_tokens - dropped + step, about.shape)
     return total

@@ -1,7 +1,7 @@
-"""The server beside a bare client that does the same episodes directly: `python bench/gateway.py`.
+"""The server against a bare client that runs the same episodes: `python bench/gateway.py`.
 
 Both ask the same vLLM server (on the CPU, the embedded checkpoint) about the same drawings, half of
-which need the original. They take turns, round by round, and vLLM forgets its caches in between.
+which need the original. They alternate, round by round, and vLLM's caches are reset in between.
 The bare client is what a careful engineer writes with httpx and Pillow alone.
 """
 
@@ -29,7 +29,8 @@ import gateway_upstream
 from gateway_clients import Answered, BareClient, ServerClient, halve
 from ratio import Ratio, save, show
 from visionthink.core.concurrency import run_bounded
-from visionthink.core.images import QWEN2_5_VL, half_view, open_picture
+from visionthink.core.families import QWEN2_5_VL
+from visionthink.core.images import half_view, open_picture
 from visionthink.mini import CHECKPOINTS
 from visionthink.mini.world import make_example
 
@@ -47,7 +48,7 @@ SIZES = ((1120, 1120), (2240, 1680))
 
 @dataclass(frozen=True)
 class Question:
-    """An image file, what is asked about it, and the answer."""
+    """An image file, a question about it, and the answer."""
 
     file: bytes
     text: str
@@ -55,7 +56,7 @@ class Question:
 
 
 def questions(count: int, first: int) -> list[Question]:
-    """Drawings of weak and strong families in turn; those of other `first`s are others."""
+    """Drawings of weak and strong families alternately; another `first` gives other drawings."""
     families = [family for pair in zip(WEAK, STRONG, strict=True) for family in pair]
     found: list[Question] = []
     for number in range(count):
@@ -70,7 +71,7 @@ Ask = Callable[[bytes, str], Awaitable[Answered]]
 
 
 async def all_at(clients: int, ask: Ask, asked: Sequence[Question]) -> tuple[float, list[Answered]]:
-    """Seconds for all questions from so many clients, and what they got."""
+    """Seconds for all questions from `clients` clients, and the answers."""
     answers: list[Answered | None] = [None] * len(asked)
 
     async def one(number: int) -> None:
@@ -83,7 +84,7 @@ async def all_at(clients: int, ask: Ask, asked: Sequence[Question]) -> tuple[flo
 
 @contextmanager
 def cores_apart(upstream: vllm_server.Server, server: Gateway) -> Generator[None]:
-    """vLLM on one half of the cores, clients and server on the other: as where it has a GPU."""
+    """vLLM on one half of the cores, clients and server on the other, as if vLLM had a GPU."""
     cores = sorted(os.sched_getaffinity(0))
     half = len(cores) // 2
     sides = {os.getpid(): cores[half:], server.process.pid: cores[half:]}
@@ -99,12 +100,12 @@ def cores_apart(upstream: vllm_server.Server, server: Gateway) -> Generator[None
 
 def pin(process: int, cores: Sequence[int]) -> None:
     for thread in os.listdir(f"/proc/{process}/task"):
-        with suppress(ProcessLookupError):  # ended meanwhile
+        with suppress(ProcessLookupError):  # it has ended
             os.sched_setaffinity(int(thread), cores)
 
 
 class Match:
-    """The two sides at one upstream."""
+    """Both sides in front of one upstream."""
 
     def __init__(self, upstream: str, model: str, server: Gateway) -> None:
         self.http = httpx2.AsyncClient(timeout=120, limits=httpx2.Limits(max_connections=64))
@@ -117,7 +118,7 @@ class Match:
         self.hits: list[bool] = []
 
     async def forget(self) -> None:
-        """Neither side is to find what the other one computed."""
+        """Reset the caches: neither side may profit from what the other one computed."""
         root = self.upstream.removesuffix("/v1")
         for cache in ("prefix", "mm", "encoder"):
             (await self.http.post(f"{root}/reset_{cache}_cache")).raise_for_status()
@@ -151,8 +152,8 @@ class Match:
             )
         print(
             f"{clients} clients, {cores}: {statistics.median(rates['bare']):.1f} episodes/s bare, "
-            f"{statistics.median(rates['server']):.1f} through the server, which computes "
-            f"{1000 * statistics.median(busy):.1f} ms for each"
+            f"{statistics.median(rates['server']):.1f} through the server, which uses "
+            f"{1000 * statistics.median(busy):.1f} ms of CPU for each"
         )
         return Ratio(
             f"server / bare, {clients} clients, {cores}",
@@ -162,7 +163,7 @@ class Match:
         )
 
     async def latency(self, asked: Sequence[Question], what: str, *, forget: bool) -> Ratio:
-        """Milliseconds that the server adds at one client, without the images' on either side."""
+        """Milliseconds that the server adds for one client, without image work on either side."""
         added: list[float] = []
         images: list[float] = []
         for number, question in enumerate(asked):
@@ -182,14 +183,14 @@ class Match:
         quarters = statistics.quantiles(added[WARM_UP:], n=4)
         print(
             f"one client, {what}: the server adds {quarters[1]:.1f} ms a request (quartiles "
-            f"{quarters[0]:.1f}, {quarters[2]:.1f}), and takes "
-            f"{statistics.median(images):.1f} ms for the image, which do not count"
+            f"{quarters[0]:.1f}, {quarters[2]:.1f}); image work, not counted: "
+            f"{statistics.median(images):.1f} ms"
         )
         return Ratio(f"server - bare, ms, {what}", tuple(quarters), 10.0)
 
 
 def compare(asked: Sequence[Question], said: dict[str, list[Answered]]) -> None:
-    """The sides must have had the same to do, and done it."""
+    """Both sides must have run the same episodes, with right answers."""
     facts = {side: [(a.text, a.requested, a.tokens) for a in of] for side, of in said.items()}
     assert facts["bare"] == facts["server"], "not the same episodes"
     right = sum(answer.text == q.answer for answer, q in zip(said["server"], asked, strict=True))
@@ -202,7 +203,7 @@ def image_seconds(server: Gateway) -> float:
 
 
 def photo(width: int, height: int, kind: str) -> bytes:
-    """Smooth noise, which compresses about as photographs do."""
+    """Smooth noise, which compresses about as well as photographs."""
     noise = np.random.default_rng(0).integers(0, 256, (height // 8, width // 8, 3), dtype=np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(noise).resize((width, height), Image.Resampling.BICUBIC).save(buffer, kind)
@@ -252,7 +253,7 @@ async def vllm_ratios(
 
 
 async def instant_ratios(upstream: str, server: Gateway, count: int) -> list[Ratio]:
-    """What the server adds to photographs, with nothing behind it."""
+    """What the server adds for photographs, with an upstream that replies at once."""
     match = Match(upstream, gateway_upstream.MODEL, server)
     ratios: list[Ratio] = []
     async with match.http:
@@ -284,7 +285,7 @@ def main() -> None:
     options = parser.parse_args()
     ratios = image_ratios(2 * options.rounds) + against_instant(options.episodes)
     if vllm_server.is_installed():
-        os.environ["VLLM_SERVER_DEV_MODE"] = "1"  # has it forget its caches on request
+        os.environ["VLLM_SERVER_DEV_MODE"] = "1"  # enables the requests that reset its caches
         with (
             tempfile.TemporaryDirectory() as scratch,
             vllm_server.serve(CHECKPOINTS / MODEL, MODEL, Path(scratch)) as upstream,
@@ -292,7 +293,7 @@ def main() -> None:
         ):
             ratios += asyncio.run(vllm_ratios(upstream, server, options))
     else:
-        print("there is no vLLM to measure the server with: bash scripts/vllm_env.sh builds one")
+        print("vLLM is not installed, so only image work is measured: bash scripts/vllm_env.sh")
     show(ratios)
     save(ratios, options.out)
 

@@ -1,8 +1,8 @@
-"""Two clients of the bench: one does the episodes itself, one leaves them to the server.
+"""Two clients of the bench: one runs the episodes itself, one leaves them to the server.
 
 `BareClient` is what a careful engineer writes with httpx and Pillow: one pool of connections,
-images off the event loop, each encoded once and sent as the same bytes in both turns. It has the
-prompts as the profile has them, and nothing else of ours.
+images off the event loop, each encoded once and sent as the same bytes in both turns. It uses
+the prompts of the profile, and no other code of ours.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Answered:
 
 
 def halve(data: bytes) -> Image.Image:
-    """A file's image at half its width and height."""
+    """The image of a file at half width and height."""
     image = Image.open(io.BytesIO(data)).convert("RGB")
     return image.resize((image.width // 2, image.height // 2), Image.Resampling.LANCZOS)
 
@@ -65,7 +65,7 @@ def parts_of(template: str, image: dict[str, Any], question: str = "") -> list[d
 
 
 def finds_first(first_prompt: int, cached: int) -> bool:
-    """Whether all whole blocks of the first prompt, its image among them, were found again."""
+    """Whether all whole blocks of the first prompt, image included, were found in the cache."""
     return cached >= first_prompt // BLOCK * BLOCK > 0
 
 
@@ -98,7 +98,7 @@ class BareClient(Client):
         text, first = await self._reply(messages)
         turns = [first]
         if CALL[0] in text:
-            assert RULES.tool_response is not None
+            assert RULES.tool_response
             shown = parts_of(RULES.tool_response, image_part(data))
             messages += [
                 {"role": "assistant", "content": text},
@@ -121,7 +121,7 @@ class BareClient(Client):
 
 
 class ServerClient(Client):
-    """Asks `visionthink serve`, which tells its turns."""
+    """Asks `visionthink serve`, with its turns in the reply."""
 
     async def ask(self, data: bytes, question: str) -> Answered:
         content = [{"type": "text", "text": question}, image_part(data)]

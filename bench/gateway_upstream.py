@@ -1,4 +1,4 @@
-"""An upstream that answers at once, so that nothing hides what lies before it: prints its port."""
+"""An upstream that answers at once, so that only the server's own time counts; prints its port."""
 
 from __future__ import annotations
 

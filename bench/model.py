@@ -1,4 +1,4 @@
-"""A Qwen2.5-VL of random weights, about 100 million: real arithmetic, meaningless words."""
+"""A Qwen2.5-VL of about 100 M random weights: real arithmetic, meaningless text."""
 
 from __future__ import annotations
 

@@ -3,9 +3,9 @@
     python bench/policies.py                                  # 99 M parameters, 1,600 visual tokens
     python bench/policies.py --parameters 1b --side 2520 --dtype bfloat16        # on a GPU
 
-The weights are random, so that only costs can be compared: the course of every episode is scripted,
-its arithmetic is real. `auto` is what 70 % of direct and 30 % of requested episodes take. Every
-round measures all policies in a row; the table shows the median ratio over the rounds.
+The weights are random and replies scripted, so only costs can be compared; the arithmetic is real.
+`auto` is the cost of 70 % direct and 30 % requested episodes. Every round measures all policies in
+a row; the table shows the median ratio over the rounds.
 """
 
 from __future__ import annotations
@@ -54,14 +54,14 @@ class Line:
 
 @dataclass(frozen=True)
 class Course:
-    """Episodes of one kind, to be run again and again."""
+    """Episodes of one kind, to be run repeatedly."""
 
     engine: Engine
     run: Callable[[], Episode]
 
 
 def courses(engine: HFEngine, side: int) -> dict[str, Course]:
-    """Every kind of episode that the policies are made of."""
+    """Every kind of episode that the policies consist of."""
     example = noise(side)
 
     def course(of: Engine, look: str, *replies: str) -> Course:
@@ -88,7 +88,7 @@ def _pruned(name: str, engine: HFEngine) -> Engine:
 
 
 def mixed(values: dict[str, float], prefix: str = "") -> float:
-    """What an episode of `auto` comes to on average."""
+    """The mean cost of an episode of `auto`."""
     return (1 - REQUESTS) * values[f"{prefix}direct"] + REQUESTS * values[f"{prefix}requested"]
 
 
@@ -164,7 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--parameters", choices=list(MODELS), default="99m")
-    parser.add_argument("--side", type=int, default=1120, help="pixels; 28 a visual token")
+    parser.add_argument("--side", type=int, default=1120, help="pixels; 28 per visual token")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--out", type=Path, default=Path("out/bench_policies.json"))
     options = parser.parse_args()
@@ -180,11 +180,11 @@ def main() -> None:
     table = [HEADS, *map(cells, lines)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     for row in table:
-        told = [
+        padded = [
             row[0].ljust(widths[0]),
             *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True)),
         ]
-        print("  ".join(told).rstrip())
+        print("  ".join(padded).rstrip())
     options.out.parent.mkdir(parents=True, exist_ok=True)
     held = {"machine": machine(), "parameters": size, "dtype": options.dtype, "tokens": tokens}
     rows = [asdict(line) | {"time": line.time} for line in lines]

@@ -1,4 +1,4 @@
-"""A measured ratio, the table that people read and the file that programs read."""
+"""A measured ratio, printed as a table for people and written as JSON for programs."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ import torch
 class Ratio:
     """One line of the table.
 
-    `bar` is what the median must not exceed or, with `at_least`, must reach; `limit` is what it
-    would be by arithmetic alone.
+    The median must not exceed `bar` or, with `at_least`, must reach it. `limit` is the ratio by
+    arithmetic alone.
     """
 
     name: str

@@ -1,9 +1,9 @@
 """Speed ratios, measured side by side in one run: `make bench`.
 
 Every round measures all variants in a row, so that a busy machine slows them alike; the table
-shows the median ratio over the rounds and their range. The course of an episode is scripted (the
-model's weights are random), its arithmetic is not. Beside each ratio stands its FLOPs limit: what
-the ratio would be if time were proportional to arithmetic.
+shows the median ratio over the rounds and their range. Replies are scripted (the
+model's weights are random); the arithmetic is real. The FLOPs limit beside each ratio is the ratio
+if time were proportional to arithmetic.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from visionthink.core import protocol
 from visionthink.core.types import Episode, Example
 from visionthink.engines.hf import HFEngine
 from visionthink.engines.hf_checkpoint import Checkpoint
-from visionthink.engines.hf_prompt import build_prompt, pixels
+from visionthink.engines.hf_prompt import build_prompt
 
 SIDE = 1120  # 40 x 40 = 1,600 visual tokens
 
@@ -39,13 +39,12 @@ def bare_generate(checkpoint: Checkpoint, example: Example) -> None:
     checkpoint.model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
-        mm_token_type_ids=(ids == checkpoint.image_id).int(),
-        pixel_values=pixels(prompt.pictures, prompt.grids, checkpoint),
-        image_grid_thw=torch.tensor(prompt.grids),
+        **checkpoint.markers(ids),
+        **checkpoint.inputs(prompt.pictures),
         max_new_tokens=TOKENS_PER_TURN,
         do_sample=False,
         eos_token_id=None,
-        suppress_tokens=list(checkpoint.banned_ids),
+        suppress_tokens=list(checkpoint.tokens.banned),
     )
 
 

@@ -1,4 +1,4 @@
-"""A trainer that waits for its turn before every step and tells where the step's time went."""
+"""A trainer that waits for its turn before every step, and measures the parts of the step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARTS = {
     "batch": "padding, advantages, logs",
     "update": "data loader, forward, backward, optimizer",
 }
-"""The parts of a step; each second counts in one of them."""
+"""The parts of a step; each second counts in exactly one of them."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Step:
 
 
 class Stopwatch:
-    """Shares the time out among parts; one that begins inside another stops that one's clock."""
+    """Assigns time to parts; a part that begins inside another stops that one's clock."""
 
     def __init__(self) -> None:
         self.parts: defaultdict[str, float] = defaultdict(float)
@@ -46,13 +46,13 @@ class Stopwatch:
         self.skip()
 
     def lap(self) -> None:
-        """Give the time since the last lap to the running part."""
+        """Add the time since the last lap to the running part."""
         now = time.perf_counter()
         self.parts[self._running[-1]] += now - self._since
         self._since = now
 
     def skip(self) -> None:
-        """Count the time since the last lap nowhere."""
+        """Discard the time since the last lap."""
         self._since = time.perf_counter()
 
     def around(self, owner: Any, method: str, part: str | Callable[..., str]) -> None:
@@ -72,7 +72,7 @@ class Stopwatch:
 
 
 class TakesTurns(TrainerCallback):
-    """Waits for its turn before every step and tells what the step took."""
+    """Waits for its turn before every step and reports the time of the step."""
 
     def __init__(self, trainer: Any, pipe: Any) -> None:
         self._pipe = pipe

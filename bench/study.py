@@ -1,10 +1,10 @@
-"""The study on the embedded world: every run behind docs/results.md, and the pictures made of them.
+"""The study on the embedded world: every training run behind docs/results.md, and its plots.
 
     python bench/study.py --out out/study             # trains what is missing, then reports
     python bench/study.py --out out/study --only rule # one part of it
 
-Each run is `visionthink train grpo mini` with a few settings changed; it can be stopped and started
-again at any time. Two runs at a time, one core each.
+Each run is `visionthink train grpo mini` with a few settings changed. An interrupted run resumes.
+Two runs at a time, one core each.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SHORT = ("trainer.max_steps=40", "trainer.save_steps=20", "eval.every=20", "eval.limit=104")
-"""Enough to see which way a policy goes."""
+"""Enough steps to see where a policy is heading."""
 
 LUCKY = ("data.families={colour: 1, shape: 1, presence: 1, weave: 3}",)
 """Half of the prompts have two answers, one of which is guessed right half of the time."""
@@ -27,7 +27,7 @@ LUCKY = ("data.families={colour: 1, shape: 1, presence: 1, weave: 3}",)
 
 @dataclass(frozen=True)
 class Part:
-    """One question: settings by name, the config key that tells them apart, and how many seeds.
+    """One question: settings by name, the config key in which they differ, and how many seeds.
 
     `beside` names runs of other parts that the report shows as well.
     """
@@ -59,7 +59,7 @@ PARTS: dict[str, Part] = {
         {name: (*LUCKY, f"reward.rule={name}") for name in ("paper", "rates", "search-r1")},
         "reward.rule",
     ),
-    "start": Part({"mini-sft": ("model.name=mini-sft",)}, "model.name", beside=("rule/ours",)),
+    "start": Part({"mini-sft": ("model.name=mini-sft",)}, "model.name", beside=("rule/rates",)),
 }
 
 
@@ -71,12 +71,12 @@ def commands(part: str, out: Path) -> Iterator[tuple[Path, list[str]]]:
         for seed in range(spec.seeds):
             folder = out / part / name / f"seed-{seed}"
             given = [*spec.common, *sets, f"seed={seed}", f"data.seed={seed}"]
-            told = [word for each in given for word in ("--set", each)]
-            yield folder, [*program, "grpo", "mini", "--out", str(folder), "--resume", *told]
+            settings = [word for each in given for word in ("--set", each)]
+            yield folder, [*program, "grpo", "mini", "--out", str(folder), "--resume", *settings]
 
 
 def run(folder: Path, words: list[str]) -> str:
-    """Train one run to its end, unless it is there."""
+    """Train one run to its end, unless it has finished."""
     if (folder / "model").is_dir():
         return f"{folder}: there"
     folder.mkdir(parents=True, exist_ok=True)

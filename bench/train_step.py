@@ -1,9 +1,9 @@
-"""One optimizer step of ours beside one of TRL's own trainer: `python bench/train_step.py`.
+"""One optimizer step of our trainer beside one of TRL's: `python bench/train_step.py`.
 
 Both train the same model on the same prompts with the same half-size images (look `low`, one turn),
-the same batch, and replies of exactly as many tokens. Each has its own process and they take turns
+the same batch, and replies of equal length. Each has its own process, and they take turns
 step by step, so that a busy machine slows them alike. A step is everything between two updates,
-reading the data included. What the two had to do is compared at every step: the prompts, the pixels
+reading the data included. The work of both is compared at every step: the prompts, the pixels
 and the shapes of the batch must be equal.
 """
 
@@ -44,7 +44,7 @@ SIDES: tuple[Side, Side] = ("ours", "plain")
 
 @dataclass(frozen=True)
 class Task:
-    """What both trainers are given."""
+    """The settings of both trainers."""
 
     model: str
     data: str
@@ -58,7 +58,7 @@ class Task:
 
 
 def arguments(task: Task, side: Side, banned: tuple[int, ...]) -> GRPOConfig:
-    """The same for both sides."""
+    """Settings that are the same for both sides."""
     fields = under_new_names("grpo", {"gradient_checkpointing": False})
     return GRPOConfig(
         str(Path(task.out, side)),
@@ -87,7 +87,7 @@ def arguments(task: Task, side: Side, banned: tuple[int, ...]) -> GRPOConfig:
 
 
 def train(side: Side, task: Task, pipe: Any) -> None:
-    """What the process of one side does."""
+    """The process of one side."""
     warnings.filterwarnings("ignore", category=FutureWarning)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -150,9 +150,9 @@ def median_parts(steps: list[Step]) -> dict[str, float]:
 
 
 def report(steps: dict[Side, list[Step]]) -> Ratio:
-    """Print where the time goes, and give the ratio."""
+    """Print where the time goes; return the ratio."""
     parts = {side: median_parts(steps[side]) for side in SIDES}
-    print(f"{'median ms a step':<52}{'ours':>8}{'plain':>8}")
+    print(f"{'median ms per step':<52}{'ours':>8}{'plain':>8}")
     for part, meaning in PARTS.items():
         ours, plain = (1000 * parts[side][part] for side in SIDES)
         print(f"{part:<12}{meaning:<40}{ours:>8.0f}{plain:>8.0f}")

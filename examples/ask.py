@@ -2,8 +2,9 @@
 
     python examples/ask.py src/visionthink/mini/samples/tag.png "What code is on the tag?"
 
-Where it is not at http://127.0.0.1:8000/v1 or wants a key, say so by OPENAI_BASE_URL and
-OPENAI_API_KEY. Nothing here is special but the last three lines: they read what was saved.
+If the server is not at http://127.0.0.1:8000/v1 or requires a key, set OPENAI_BASE_URL and
+OPENAI_API_KEY. This is ordinary client code, except for the last three lines: they read what was
+saved.
 """
 
 import base64
@@ -32,7 +33,7 @@ client = OpenAI(
     base_url=os.environ.get("OPENAI_BASE_URL", "http://127.0.0.1:8000/v1"),
     api_key=os.environ.get("OPENAI_API_KEY", "none"),
 )
-model = client.models.list().data[0].id  # also there: MODEL:low, MODEL:high, MODEL:trace
+model = client.models.list().data[0].id  # also: MODEL:low, MODEL:high, MODEL:trace
 
 print("reasoning: ", end="")
 chunks = client.chat.completions.create(

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Ask a running `visionthink serve` about an image with curl; prints the whole answer as JSON.
-# The question must hold no double quotes: it goes into the JSON as it is.
+# Ask a running `visionthink serve` about an image with curl; prints the whole response as JSON.
+# The question must not contain double quotes: it is inserted into the JSON as it is.
 #   bash examples/ask.sh src/visionthink/mini/samples/tag.png "What code is on the tag?" mini
 set -euo pipefail
 [ $# -eq 3 ] || { sed -n '2,4s/^# //p' "$0" >&2; exit 2; }

@@ -31,13 +31,13 @@ MAY_IMPORT = {
     "runs": {"core"},
     # layer 1
     "engines": {"core"},
-    "judges": {"core", "engines"},
+    "judges": {*BASE, "engines"},
     "data": {*BASE, "mini"},  # the embedded world is one of the sources
     "pruning": {"core"},
     "mini": {"core", "engines"},
     # the front door
     "api": {*ADAPTERS},
-    "__init__": {*ADAPTERS, "api"},
+    "__init__": {*ADAPTERS, "api", "reports"},  # the names that it offers, loaded when used
     # layer 2: none imports another of its row
     "training": {*ADAPTERS, "api", "__init__"},
     "evaluation": {*ADAPTERS, "api", "__init__"},
@@ -60,7 +60,7 @@ TORCH_FILES = {"cli/doctor.py"}  # it reports which device torch finds
 
 HEAVY = {
     *("torch", "transformers", "openai", "sklearn", "pydantic", "datasets", "trl", "matplotlib"),
-    *("fastapi", "starlette", "uvicorn", "prometheus_client", "h11"),
+    *("fastapi", "starlette", "uvicorn", "prometheus_client", "aiohttp"),
 }
 
 TAG_FILES = {"core/protocol.py", "mini/tokenizer.py"}

@@ -1,4 +1,4 @@
-"""`python -m recipes.mini --out DIR`: make the tokenizer and both checkpoints from nothing."""
+"""`python -m recipes.mini --out DIR`: make the tokenizer, `mini-base` and `mini-sft`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from pathlib import Path
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Remake the mini checkpoints; an interrupted run goes on where it stopped."""
+    """Make `mini-base` and `mini-sft` from scratch; an interrupted run resumes."""
     parser = argparse.ArgumentParser(prog="python -m recipes.mini", description=main.__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="folder for stages and checkpoints")
+    parser.add_argument("--out", type=Path, required=True, help="folder for states and checkpoints")
     options = parser.parse_args(arguments)
-    # Drawing multiplies small matrices while two cores train: more threads only get in the way.
+    # Drawing multiplies small matrices while two cores train; more threads only slow it down.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
     import torch
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from recipes.mini.recipe import run_recipe
 
     torch.set_num_threads(1)
-    torch.set_float32_matmul_precision("medium")  # bfloat16 products, twice as quick on a CPU
+    torch.set_float32_matmul_precision("medium")  # bfloat16 products, twice as fast on a CPU
     run_recipe(options.out)
 
 

@@ -1,7 +1,7 @@
-"""The bars: how well the embedded checkpoints see, answer and request, family by family.
+"""The benchmark: how well the embedded checkpoints see, answer and request, by family.
 
-`python -m recipes.mini.benchmark` runs real episodes through the hf engine on drawings that
-training never saw, and prints one table a checkpoint. `--write` puts them into a Markdown page.
+`python -m recipes.mini.benchmark` runs real episodes through the hf engine on drawings that no
+training used. It prints one table per checkpoint, then whether each bar (a threshold) is met.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from visionthink.mini.world import FAMILIES, Kind, make_example
 SAMPLES = 500
 BATCH = 64
 FIRST_SEED = 1_000_000
-"""Bars are measured on test seeds from here on; the shipped samples and the tests use others."""
+"""First test seed measured; the shipped samples and the tests use others."""
 
 
 @dataclass(frozen=True)
-class Bar:
-    """Shares of `n` episodes of one family. `look` "sampled" is auto at temperature 1."""
+class Result:
+    """Rates over `n` episodes of one family. `look` "sampled" is auto at temperature 1."""
 
     checkpoint: str
     family: str
@@ -46,7 +46,7 @@ class Bar:
         return math.sqrt(self.accuracy * (1 - self.accuracy) / self.n)
 
 
-async def measure(engine: Engine, checkpoint: str, family: str, look: str, samples: int) -> Bar:
+async def measure(engine: Engine, checkpoint: str, family: str, look: str, samples: int) -> Result:
     """Run `samples` episodes of one family, `BATCH` at a time."""
     slots = asyncio.Semaphore(BATCH)
     asked: LookMode = "auto" if look == "sampled" else look  # type: ignore[assignment]
@@ -69,7 +69,7 @@ async def measure(engine: Engine, checkpoint: str, family: str, look: str, sampl
     def share(facts: Sequence[bool]) -> float:
         return sum(facts) / len(facts)
 
-    return Bar(
+    return Result(
         checkpoint=checkpoint,
         family=family,
         kind=FAMILIES[family][0],
@@ -83,7 +83,7 @@ async def measure(engine: Engine, checkpoint: str, family: str, look: str, sampl
 
 
 CHANCE = {"receipt": 0.0, "tag": 0.0, "chart_label": 0.01, "hatch": 0.11, "watermark": 0.1}
-"""How often a guess is right where the half view does not show the answer."""
+"""Share of right guesses where the half view does not show the answer."""
 
 RUNS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("mini", ("high", "low", "auto")),
@@ -94,15 +94,15 @@ RUNS: tuple[tuple[str, tuple[str, ...]], ...] = (
 
 @dataclass(frozen=True)
 class Check:
-    """One bar of the contract: `worst` is the family or kind that comes nearest to failing."""
+    """Whether one bar is met; `worst` is the family or kind that is closest to failing."""
 
     what: str
     met: bool
     worst: str
 
 
-def check(bars: Sequence[Bar]) -> list[Check]:
-    """Hold the measured shares to the bars."""
+def check(results: Sequence[Result]) -> list[Check]:
+    """Compare the measured rates with the bars."""
     checks: list[Check] = []
 
     def least(what: str, least: float, shares: dict[str, float]) -> None:
@@ -113,15 +113,15 @@ def check(bars: Sequence[Bar]) -> list[Check]:
         name = max(shares, key=lambda key: shares[key])
         checks.append(Check(what, shares[name] <= most, f"{name} {shares[name]:.3f}"))
 
-    def pick(checkpoint: str, look: str, *kinds: Kind) -> list[Bar]:
+    def pick(checkpoint: str, look: str, *kinds: Kind) -> list[Result]:
         return [
-            bar
-            for bar in bars
-            if (bar.checkpoint, bar.look) == (checkpoint, look) and bar.kind in kinds
+            result
+            for result in results
+            if (result.checkpoint, result.look) == (checkpoint, look) and result.kind in kinds
         ]
 
-    def mean(found: Sequence[Bar], field: str) -> float:
-        return sum(getattr(bar, field) for bar in found) / len(found)
+    def mean(found: Sequence[Result], field: str) -> float:
+        return sum(getattr(result, field) for result in found) / len(found)
 
     for checkpoint in ("mini", "mini-sft", "mini-base"):
         every = pick(checkpoint, "high", "weak", "strong", "lucky")
@@ -161,14 +161,14 @@ def check(bars: Sequence[Bar]) -> list[Check]:
     return checks
 
 
-def table(bars: Sequence[Bar], checkpoint: str) -> str:
-    """A Markdown table of one checkpoint, a row a family."""
+def table(results: Sequence[Result], checkpoint: str) -> str:
+    """A Markdown table of one checkpoint, one row per family."""
     looks = dict(RUNS)[checkpoint]
     last = looks[-1]
     head = ["family", "kind", *looks, f"requests ({last})", f"visual tokens ({last})", "format"]
     rows = [head, ["---"] * len(head)]
     for family, (kind, _) in FAMILIES.items():
-        by_look = {b.look: b for b in bars if (b.checkpoint, b.family) == (checkpoint, family)}
+        by_look = {b.look: b for b in results if (b.checkpoint, b.family) == (checkpoint, family)}
         if not by_look:
             continue
         scores = [f"{by_look[k].accuracy:.3f} ± {by_look[k].stderr:.3f}" for k in looks]
@@ -178,13 +178,15 @@ def table(bars: Sequence[Bar], checkpoint: str) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
-def report(bars: Sequence[Bar]) -> str:
-    """A table of each checkpoint measured and, if all were, how each bar was met, as Markdown."""
-    measured = {bar.checkpoint for bar in bars}
-    parts = [f"### {name}\n\n{table(bars, name)}\n" for name, _ in RUNS if name in measured]
+def report(results: Sequence[Result]) -> str:
+    """Markdown: a table per checkpoint and, if all were measured, which bars are met."""
+    measured = {result.checkpoint for result in results}
+    parts = [f"### {name}\n\n{table(results, name)}\n" for name, _ in RUNS if name in measured]
     if len(measured) == len(RUNS):
-        parts.append("### Bars\n\n| bar | met | nearest to failing |\n| --- | --- | --- |")
-        parts += [f"| {c.what} | {'yes' if c.met else '**no**'} | {c.worst} |" for c in check(bars)]
+        parts.append("### Bars\n\n| bar | met | closest to failing |\n| --- | --- | --- |")
+        parts += [
+            f"| {c.what} | {'yes' if c.met else '**no**'} | {c.worst} |" for c in check(results)
+        ]
     return "\n".join(parts) + "\n"
 
 
@@ -197,20 +199,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--samples", type=int, default=SAMPLES)
     parser.add_argument("--checkpoints", type=Path, default=CHECKPOINTS)
     parser.add_argument("--only", nargs="+", choices=dict(RUNS), default=list(dict(RUNS)))
-    parser.add_argument("--json", type=Path, help="write every figure here too")
+    parser.add_argument("--json", type=Path, help="also write all figures to this file")
     options = parser.parse_args(arguments)
-    bars: list[Bar] = []
+    results: list[Result] = []
     for checkpoint, looks in RUNS:
         if checkpoint not in options.only:
             continue
         engine = HFEngine(options.checkpoints / checkpoint, max_batch=BATCH)
         for look in looks:
             for family in FAMILIES:
-                bars.append(asyncio.run(measure(engine, checkpoint, family, look, options.samples)))
-                print(f"{bars[-1]}", file=sys.stderr)
+                results.append(
+                    asyncio.run(measure(engine, checkpoint, family, look, options.samples))
+                )
+                print(f"{results[-1]}", file=sys.stderr)
     if options.json:
-        options.json.write_text(json.dumps([asdict(bar) for bar in bars], indent=1) + "\n")
-    print(report(bars))
+        options.json.write_text(json.dumps([asdict(result) for result in results], indent=1) + "\n")
+    print(report(results))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """The model's forward pass for training: a whole batch at once.
 
-Transformers' vision tower loops over the images of a batch on a CPU. Here all images have one size
-and go through attention together, and several questions share one image (see `packing`). The
-results are those of the stock forward pass; a test holds the two together.
+On a CPU, transformers' vision tower loops over the images of a batch. Here all images have one size
+and go through attention together, and several questions share one image (see `packing`). A test
+checks that the results equal those of the stock forward pass.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def patch_positions(rows: int, columns: int) -> torch.Tensor:
 
 def see(visual: Any, patches: torch.Tensor, grid: tuple[int, int]) -> torch.Tensor:
     """Visual tokens (B, rows * columns, D) of patches (B, N, P); `grid` is (rows, columns)."""
-    # A still image is the same frame twice: the two temporal halves of the kernel add up.
+    # A still image is one frame twice, so the two temporal halves of the kernel add up.
     kernel = visual.patch_embed.proj.weight.sum(dim=2).flatten(1)
     hidden = F.linear(patches, kernel)
     cos, sin = visual.rotary_pos_emb(hidden, patch_positions(*grid))
@@ -57,7 +57,7 @@ def _attend(attention: Any, hidden: torch.Tensor, cos: torch.Tensor, sin: torch.
     query, key, value = qkv.unbind(2)  # each (B, N, heads, head size)
     query, key = apply_rotary_pos_emb_vision(query, key, cos, sin)
     query, key, value = (part.transpose(1, 2) for part in (query, key, value))
-    # Plain products: the fused kernel is twice as slow where float32 products run in bfloat16.
+    # Plain products: the fused kernel takes twice as long where float32 products run in bfloat16.
     weights = torch.softmax((query * attention.scaling) @ key.transpose(2, 3), dim=-1)
     mixed = weights @ value
     return attention.proj(mixed.transpose(1, 2).reshape(batch, length, -1))

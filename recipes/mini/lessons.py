@@ -1,4 +1,4 @@
-"""Lessons: which packs each stage of the recipe trains on, drawn anew at every step."""
+"""Lessons: the packs that each stage of the recipe trains on; every step draws new ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from recipes.mini.packing import Pack, Packer, Row
+from recipes.mini.packing import Pack, Packer, PackRow
 from recipes.mini.practice import CARD_SIZES, CODE_SIZES, make_card
 from visionthink.mini.ink import half_view
 from visionthink.mini.scene import make_scene
@@ -17,7 +17,7 @@ from visionthink.mini.sheet import SIZES, Size
 from visionthink.mini.world import FAMILIES, Maker, generator
 
 Teaches = Literal["high", "low", "direct", "request"]
-"""The original alone; the half view alone; under look auto an answer at once, or a request."""
+"""Look high; look low; look auto with a direct answer; look auto with a request."""
 
 SIZE_SHARES = (0.27, 0.20, 0.20, 0.13, 0.11, 0.09)
 
@@ -26,7 +26,7 @@ Shares = dict[str, float]
 
 @dataclass(frozen=True)
 class Lesson:
-    """One pack a step: `rows` images with `asks` questions each, makers drawn by `shares`."""
+    """One pack per step: `rows` images with `asks` questions each; `shares` weigh their makers."""
 
     teaches: Teaches
     rows: int
@@ -95,7 +95,7 @@ SETTLE_LESSONS = (
     Lesson("low", 10, 2, SCENES),
     Lesson("low", 24, 1, WEAK),
 )
-"""As `BASE_LESSONS`, with more of what is read last: large figures at full size."""
+"""Like `BASE_LESSONS`, with more of what is learnt last: large figures at full size."""
 
 SFT_LESSONS = (
     Lesson("request", 30, 1, STRONG),
@@ -125,7 +125,7 @@ PROFILE_AND_FORM: dict[Teaches, tuple[str, str]] = {
 }
 
 
-def draw_rows(lesson: Lesson, size: Size, rng: np.random.Generator) -> list[Row]:
+def draw_rows(lesson: Lesson, size: Size, rng: np.random.Generator) -> list[PackRow]:
     """The images of one pack, all of one size, with their questions."""
     names = list(lesson.shares)
     shares = np.array([lesson.shares[name] for name in names])
@@ -133,18 +133,18 @@ def draw_rows(lesson: Lesson, size: Size, rng: np.random.Generator) -> list[Row]
     for name in rng.choice(names, size=lesson.rows, p=shares / shares.sum()):
         sheet = MAKERS[name](rng, size, "train")
         asks = [family[int(rng.integers(len(family)))] for family in sheet.asks.values() if family]
-        if len(asks) < lesson.asks:  # one family: ask about several of its things
+        if len(asks) < lesson.asks:  # one family: ask about several of its objects
             asks = [ask for family in sheet.asks.values() for ask in family]
         order = np.resize(rng.permutation(len(asks)), lesson.asks)
         chosen = [asks[i] for i in order]
         half = sheet.pixels if lesson.teaches == "high" else half_view(sheet.pixels)
         later = sheet.pixels if lesson.teaches == "request" else None
-        rows.append(Row(half, chosen, later))
+        rows.append(PackRow(half, chosen, later))
     return rows
 
 
 def packs_of(lessons: Sequence[Lesson], packer: Packer, stage: str, step: int) -> list[Pack]:
-    """All packs of one step; the same for the same stage and step."""
+    """All packs of one step; stage and step determine them."""
     rng = generator("train", stage, step)
     packs = []
     for lesson in lessons:

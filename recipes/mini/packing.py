@@ -1,8 +1,8 @@
-"""Packing: several questions about one image share its tokens in one sequence.
+"""Packing: several questions about one image share the image's tokens in one sequence.
 
 A packed row is a trunk (system turn and first image) and K branches (a question with its replies).
-A branch sees the trunk and itself only, and its positions continue the trunk's: each branch is
-computed as if it were alone.
+A branch attends to the trunk and to itself only, and its positions continue the trunk's, so each
+branch is computed as if it were alone.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from visionthink.mini.tokenizer import IMAGE
 
 IGNORED = -100
 ROUND = 4
-"""Branch lengths are rounded up: few different shapes, so that kernels are prepared once."""
+"""Branch lengths are rounded up to a multiple of this, for few different kernel shapes."""
 
 
 @dataclass(frozen=True)
-class Row:
-    """One image's questions: what is seen first (H, W, 3), and later (H, W, 3) or never."""
+class PackRow:
+    """Questions about one image: its first look and, after a request, the original (H, W, 3)."""
 
     first: np.ndarray
     asks: Sequence[Ask]
@@ -44,7 +44,7 @@ class Pack:
         original: patches (B, M, P) of the originals, or None.
         trunk: token ids (T,), the same for all rows.
         branches: token ids (B, K, L), padded on the right.
-        labels: (B, K, L), what each position is to predict next, `IGNORED` outside replies.
+        labels: (B, K, L), the next token at each position; `IGNORED` outside replies.
         positions: (3, B, T + K * L).
     """
 
@@ -63,7 +63,7 @@ def grid_of(pixels: np.ndarray) -> tuple[int, int]:
 
 
 def positions_of(ids: Sequence[int], image: int, grid: tuple[int, int], start: int) -> np.ndarray:
-    """Rotary positions (3, len(ids)): text counts on, an image spreads over its grid."""
+    """Rotary positions (3, len(ids)): text advances by one, an image spreads over its grid."""
     columns, at, index = [], start, 0
     while index < len(ids):
         if ids[index] != image:
@@ -77,7 +77,7 @@ def positions_of(ids: Sequence[int], image: int, grid: tuple[int, int], start: i
 
 
 class Packer:
-    """Turns rows into packs with one tokenizer; pieces of text are encoded once."""
+    """Turns rows into packs; each piece of text is encoded once."""
 
     def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
@@ -93,7 +93,7 @@ class Packer:
         return self._known[text]
 
     def _fill(self, text: str, tokens: int) -> list[int]:
-        """Ids of `text`, whose `{image}` becomes an image of so many tokens."""
+        """Ids of `text`, in which `{image}` becomes an image of `tokens` tokens."""
         before, image, after = text.partition("{image}")
         if not image:
             return self._ids(text)
@@ -104,8 +104,8 @@ class Packer:
             *self._ids("<|vision_end|>" + after),
         ]
 
-    def pack(self, rows: Sequence[Row], form: str, profile_name: str) -> Pack:
-        """Pack rows as one `form` of conversation: "direct" or "request"."""
+    def pack(self, rows: Sequence[PackRow], form: str, profile_name: str) -> Pack:
+        """Pack rows as conversations of one `form`, "direct" or "request"."""
         profile = PROFILES[profile_name]
         before, _, after = profile.user.partition("{question}")
         first_grid = grid_of(rows[0].first)
@@ -168,7 +168,7 @@ class Packer:
 
 
 def packed_mask(trunk: int, branches: int, length: int) -> torch.Tensor:
-    """What may see what, (1, 1, S, S) additive: the trunk and the own branch's past."""
+    """Additive attention mask (1, 1, S, S): the trunk and the past of the token's own branch."""
     branch = torch.arange(branches).repeat_interleave(length)
     owner = torch.cat([torch.full((trunk,), -1), branch])
     allowed = (owner[:, None] == owner[None, :]) | (owner[None, :] == -1)
@@ -204,7 +204,7 @@ def packed_logits(model: Any, pack: Pack, image: int) -> tuple[torch.Tensor, tor
 def packed_loss(model: Any, pack: Pack, image: int) -> torch.Tensor:
     """Cross entropy of the replies, summed over tokens and divided by the number of replies.
 
-    A mean over tokens would let the fixed words of a reply drown the answer.
+    A mean over tokens would let the fixed words of a reply outweigh the answer.
     """
     logits, labels = packed_logits(model, pack, image)
     replies = pack.branches.shape[0] * pack.branches.shape[1]

@@ -1,7 +1,7 @@
-"""Practice sheets for the vision tower: every token's square holds something with a name.
+"""Practice sheets for the vision tower, and flash cards for the language model.
 
-From noise, vision and language wait for each other. So the tower first learns, with a plain linear
-head, to tell what stands in each square of 28 pixels: small print, a hatching or a shape.
+Trained together from random weights, neither learns: each waits for the other. So the tower first
+learns, with a linear head, to classify each square of 28 pixels: small print, a hatching, a shape.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class PracticeSheet:
 
 
 def make_practice(rng: np.random.Generator, size: Size) -> PracticeSheet:
-    """A sheet whose squares are each drawn apart."""
+    """A sheet of squares that are drawn independently."""
     width, height = size
     rows, columns = height // TOKEN, width // TOKEN
     image = canvas(size, (PRINT_GROUND, PRINT_GROUND, PRINT_GROUND))
@@ -76,7 +76,7 @@ CARD_SIZES: tuple[Size, ...] = ((28, 28), (56, 28), (28, 56), (56, 56), (84, 56)
 def make_card(rng: np.random.Generator, size: Size, split: str, coded: float = 0.8) -> Sheet:
     """A flash card of a few squares: a code (or, rarely, none), different shapes, plain questions.
 
-    Language learns to read visual tokens one at a time, before it has to find them on a page.
+    The language model learns to read single visual tokens before it has to find them on a page.
     """
     width, height = size
     columns = width // TOKEN

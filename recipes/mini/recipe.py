@@ -1,8 +1,8 @@
-"""The recipe: tokenizer, then a model that learns to see, to answer, and to request.
+"""The recipe: a tokenizer, then a model that learns to see, to answer and to request.
 
-Four stages, each a checkpoint; a rerun goes on where the last one stopped. `look` trains the vision
-tower with a head of its own, `see` answers at both sizes, `base` holds conversations in which a
-request is as likely as an answer, `sft` requests where the family's kind says so.
+The stages are `STAGES`, described in docs/mini.md. Each saves its state every `SAVE_EVERY` steps,
+and a rerun resumes from the last save. `base` and `settle` request as often as they answer and give
+`mini-base`; `sft` requests by the family's kind and gives `mini-sft`.
 """
 
 from __future__ import annotations
@@ -28,22 +28,28 @@ from recipes.mini.lessons import (
     packs_of,
 )
 from recipes.mini.packing import Packer, packed_loss
-from recipes.mini.vision_pretraining import Eyesight
+from recipes.mini.vision_pretraining import VisionHeads
 from visionthink.mini.model import TEXT, build_model, save_checkpoint
 from visionthink.mini.tokenizer import build_tokenizer
 
 SEED = 7
 CORES = 2
 SAVE_EVERY = 25
-Say = Callable[[str], None]
+Print = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage: `lessons` are empty for the vision tower's practice; the rate falls to `end`.
+    """One stage of training.
 
-    `eyes` times that rate is the vision tower's; 0 keeps it as it is. A tower that has learnt to
-    see must not be shaken by a language model that cannot talk yet.
+    Attributes:
+        name: also names the file with the stage's state.
+        steps: optimizer steps.
+        rate, end: learning rate at the start and at the end.
+        lessons: what the language model learns; empty while the vision tower trains alone.
+        vision: the vision tower's learning rate as a share of `rate`; 0 freezes the tower, so that
+            a language model which cannot talk yet does not spoil what the tower has learnt.
+        checkpoint: name of the checkpoint saved at the end, if any.
     """
 
     name: str
@@ -51,17 +57,17 @@ class Stage:
     rate: float
     end: float
     lessons: tuple[Lesson, ...] = ()
-    eyes: float = 1.0
+    vision: float = 1.0
     checkpoint: str = ""
 
 
 STAGES = (
     Stage("look", 800, 2e-3, 8e-4),
-    Stage("read", 600, 1.5e-3, 1.2e-3, READ_LESSONS, eyes=0.0),
-    Stage("see", 900, 1.2e-3, 9e-4, SEE_LESSONS, eyes=0.6),
-    Stage("base", 560, 9e-4, 3e-5, BASE_LESSONS, eyes=0.6),
-    Stage("settle", 400, 6e-4, 2e-5, SETTLE_LESSONS, eyes=0.8, checkpoint="mini-base"),
-    Stage("sft", 120, 3e-4, 1e-5, SFT_LESSONS, eyes=0.5, checkpoint="mini-sft"),
+    Stage("read", 600, 1.5e-3, 1.2e-3, READ_LESSONS, vision=0.0),
+    Stage("see", 900, 1.2e-3, 9e-4, SEE_LESSONS, vision=0.6),
+    Stage("base", 560, 9e-4, 3e-5, BASE_LESSONS, vision=0.6),
+    Stage("settle", 400, 6e-4, 2e-5, SETTLE_LESSONS, vision=0.8, checkpoint="mini-base"),
+    Stage("sft", 120, 3e-4, 1e-5, SFT_LESSONS, vision=0.5, checkpoint="mini-sft"),
 )
 
 
@@ -79,8 +85,8 @@ def set_gradients(
 ) -> float:
     """Set `.grad` to the gradient of the mean of `losses`, and return that mean.
 
-    Two losses run at a time, one core each: these matrices are too small to share between cores.
-    The sum is taken in a fixed order, so that a rerun gives the same numbers.
+    Two losses run at a time, one per core: the matrices are too small to split between cores. The
+    gradients are summed in a fixed order, so a rerun gives the same numbers.
     """
 
     def work(make: Callable[[], torch.Tensor]) -> tuple[float, tuple[torch.Tensor | None, ...]]:
@@ -95,23 +101,23 @@ def set_gradients(
 
 
 def train_stage(
-    model: Any, eyesight: Eyesight, packer: Packer, stage: Stage, folder: Path, say: Say
+    model: Any, heads: VisionHeads, packer: Packer, stage: Stage, folder: Path, report: Print
 ) -> None:
-    """Train one stage in place, from where its last save stopped."""
-    eyes = list(model.model.visual.parameters())
-    for parameter in eyes:
-        parameter.requires_grad_(stage.eyes > 0)
-    known = {id(parameter) for parameter in eyes}
-    rest = [p for p in (*model.parameters(), *eyesight.parameters()) if id(p) not in known]
-    parameters = [*rest, *eyes] if stage.eyes else rest
-    groups = [{"params": rest, "share": 1.0}, {"params": eyes, "share": stage.eyes}]
+    """Train one stage in place, from its last save if there is one."""
+    tower = list(model.model.visual.parameters())
+    for parameter in tower:
+        parameter.requires_grad_(stage.vision > 0)
+    known = {id(parameter) for parameter in tower}
+    rest = [p for p in (*model.parameters(), *heads.parameters()) if id(p) not in known]
+    parameters = [*rest, *tower] if stage.vision else rest
+    groups = [{"params": rest, "share": 1.0}, {"params": tower, "share": stage.vision}]
     optimizer = torch.optim.AdamW(groups, lr=stage.rate, betas=(0.9, 0.98), weight_decay=0.01)
     saved = folder / f"{stage.name}.pt"
     first = 0
     if saved.exists():
         state = torch.load(saved, weights_only=True)
         model.load_state_dict(state["model"])
-        eyesight.load_state_dict(state["eyesight"])
+        heads.load_state_dict(state["heads"])
         optimizer.load_state_dict(state["optimizer"])
         first = state["step"]
     model.train()
@@ -122,8 +128,8 @@ def train_stage(
             group["lr"] = learning_rate(stage, step) * group["share"]
         packs = packs_of(stage.lessons, packer, stage.name, step)
         losses = [partial(packed_loss, model, pack, packer.image) for pack in packs]
-        if stage.eyes:
-            losses += eyesight.exercises(model, stage.name, step)
+        if stage.vision:
+            losses += heads.exercises(model, stage.name, step)
         loss = set_gradients(parameters, losses, pool)
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
@@ -131,10 +137,10 @@ def train_stage(
         done = step + 1
         if done % SAVE_EVERY == 0 or done == stage.steps:
             seconds = (time.perf_counter() - started) / (done - first)
-            say(f"{stage.name} {done}/{stage.steps} loss {mean:.3f} {seconds:.2f} s/step")
+            report(f"{stage.name} {done}/{stage.steps} loss {mean:.3f} {seconds:.2f} s/step")
             state = {
                 "model": model.state_dict(),
-                "eyesight": eyesight.state_dict(),
+                "heads": heads.state_dict(),
                 "optimizer": optimizer.state_dict(),
                 "step": done,
             }
@@ -143,16 +149,16 @@ def train_stage(
     pool.shutdown()
 
 
-def run_recipe(out: Path, say: Say = print, stages: tuple[Stage, ...] = STAGES) -> None:
-    """Make the tokenizer and both checkpoints in `out`; goes on after an interruption."""
+def run_recipe(out: Path, report: Print = print, stages: tuple[Stage, ...] = STAGES) -> None:
+    """Make the tokenizer and both checkpoints in `out`; resumes an interrupted run."""
     out.mkdir(parents=True, exist_ok=True)
     tokenizer = build_tokenizer()
     packer = Packer(tokenizer)
     model = build_model(tokenizer, SEED)
     model.set_attn_implementation("eager")
-    eyesight = Eyesight(TEXT["hidden_size"])
+    heads = VisionHeads(TEXT["hidden_size"])
     for stage in stages:
-        train_stage(model, eyesight, packer, stage, out, say)
+        train_stage(model, heads, packer, stage, out, report)
         if stage.checkpoint:
             save_checkpoint(model, tokenizer, out / stage.checkpoint)
-            say(f"saved {out / stage.checkpoint}")
+            report(f"saved {out / stage.checkpoint}")

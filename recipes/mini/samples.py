@@ -1,4 +1,4 @@
-"""Sample images: one test drawing of each family shown, shipped as PNG files with its question."""
+"""Sample images: a test drawing per family, shipped as PNG files with questions and answers."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ PATIENCE = 200
 
 
 async def write_samples(engine: Engine, folder: Path) -> list[dict[str, str]]:
-    """For each family shown, the first test drawing that the model treats rightly.
+    """For each family shown, save the first test drawing on which the model does what it should.
 
-    Rightly: the right answer, with a request for a strong family and without for a weak one. These
-    show what an episode is; how often the model is right is measured by `bars`.
+    That is the right answer, with a request for a strong family and without one for a weak family.
+    Samples show what an episode is; `benchmark` measures how often the model is right.
     """
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[dict[str, str]] = []

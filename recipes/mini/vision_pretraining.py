@@ -1,7 +1,7 @@
-"""Eyesight: what the vision tower learns by itself, from heads that the finished model drops.
+"""Vision pretraining: the tower learns through linear heads that the finished model does not keep.
 
-Four exercises: what stands in each square of a practice sheet, which digit a page shows, which
-characters a sign has, and what stands where in a scene.
+Four exercises: classify each square of a practice sheet, the digit on a page, the characters of a
+sign, and what is where in a scene.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SCENE = (len(SHAPES) + 1, len(COLOURS) + 1, len(PLACES))
 HALF_SHARE = 0.6
 
 
-class Eyesight(nn.Module):
+class VisionHeads(nn.Module):
     """Linear heads on visual tokens (B, T, D); class 0 of a square or cell is "none"."""
 
     def __init__(self, width: int) -> None:
@@ -45,7 +45,7 @@ class Eyesight(nn.Module):
         self.scene = nn.Linear(width, sum(SCENE))
 
     def exercises(self, model: Any, *names: object) -> list[Callable[[], torch.Tensor]]:
-        """One loss function for each exercise, drawn for this stage and step."""
+        """One loss function per exercise; `names` (stage and step) determine the drawings."""
         visual = model.model.visual
         return [
             partial(exercise, visual, generator("train", name, *names))
@@ -58,7 +58,7 @@ class Eyesight(nn.Module):
         ]
 
     def square_loss(self, visual: Any, rng: np.random.Generator) -> torch.Tensor:
-        """What stands in each square of 28 pixels."""
+        """The contents of each square of 28 pixels."""
         size = SIZES[int(rng.integers(0, 3))]
         sheets = [make_practice(rng, size) for _ in range(SHEETS)]
         tokens, _ = _look(visual, [sheet.pixels for sheet in sheets])
@@ -66,7 +66,7 @@ class Eyesight(nn.Module):
         return _losses(self.square(tokens.flatten(0, 1)), HEADS, classes)
 
     def digit_loss(self, visual: Any, rng: np.random.Generator) -> torch.Tensor:
-        """Which digit is written on a page, from the mean of its tokens."""
+        """The digit written on a page, from the mean of its tokens."""
         size, half = pick(rng, SIZES), bool(rng.random() < HALF_SHARE)
         makers = (make_digit,) if half else (make_digit, make_watermark)
         images, digits = [], []
@@ -79,7 +79,7 @@ class Eyesight(nn.Module):
         return 2 * _losses(self.digit(tokens.mean(dim=1)), (DIGITS,), torch.tensor(digits))
 
     def sign_loss(self, visual: Any, rng: np.random.Generator) -> torch.Tensor:
-        """Which character stands in each cell of a sign (a token at half size, else four)."""
+        """The character in each cell of a sign (one token at half size, else four)."""
         size, half = pick(rng, SIZES), bool(rng.random() < HALF_SHARE)
         signs = [draw_sign(rng, size) for _ in range(SHEETS)]
         pixels = [sign.pixels for sign in signs]
@@ -95,7 +95,7 @@ class Eyesight(nn.Module):
         return 2 * _losses(guesses, (CHARACTERS,), classes.reshape(-1, 1))
 
     def scene_loss(self, visual: Any, rng: np.random.Generator) -> torch.Tensor:
-        """Shape, colour and place of what stands in each cell (a token at half size, else four)."""
+        """Shape, colour and place of each cell's object (one token at half size, else four)."""
         size, half = SIZES[int(rng.integers(0, 4))], bool(rng.random() < HALF_SHARE)
         places = corners(size)
         classes = torch.zeros((SHEETS, len(places), len(SCENE)), dtype=torch.long)

@@ -38,7 +38,7 @@ def test_the_answer_goes_to_stdout_and_the_trace_to_stderr(
     assert "125 %" in given.err
 
 
-def test_what_the_model_cannot_see_whole_is_said_so(tmp_path: Path, run: Run) -> None:
+def test_an_image_beyond_the_pixel_limit_is_reported_as_shrunk(tmp_path: Path, run: Run) -> None:
     """600x400 px are 240,000; the embedded model takes 50,176 (64 cells of 28). Each side is
     divided by sqrt(240,000 / 50,176) = 2.187: 600 / 2.187 / 28 = 9.8 and 400 / 2.187 / 28 = 6.5.
     """
@@ -48,7 +48,7 @@ def test_what_the_model_cannot_see_whole_is_said_so(tmp_path: Path, run: Run) ->
         run("ask", tmp_path / name, "How much is the rye?", "--device", "cpu").err
         for name in ("large.png", "small.png")
     ]
-    line = "shrunk       600 x 400 px to 252 x 168: the model sees at most 50,176 px of an original"
+    line = "shrunk       600 x 400 px to 252 x 168: the model sees no more of an original"
     assert [line in err.splitlines() for err in told] == [True, False]
     assert "shrunk" not in told[1]
 
@@ -63,7 +63,7 @@ def test_json_is_one_object_and_nothing_else(image: Path, script: Path, run: Run
     assert [cost["visual_tokens"] for cost in costs] == [16, 64]
     assert sum(cost["prompt_tokens"] for cost in costs) == ledger["prompt_tokens"]
     assert episode == {
-        "version": 1,
+        "version": 2,
         "answer": "4.73",
         "requested": True,
         "stop_reason": "answered",
@@ -71,6 +71,17 @@ def test_json_is_one_object_and_nothing_else(image: Path, script: Path, run: Run
         "look": "auto",
         "profile": "agent",
         "model": "scripted",
+        "looks": [
+            {
+                "turn": turn,
+                "image": 0,
+                "action": action,
+                "box": None,
+                "size": [side, side],
+                "visual_tokens": tokens,
+            }
+            for turn, action, side, tokens in ((0, None, 112, 16), (1, "original", 224, 64))
+        ],
         "turns": [
             {
                 "role": "assistant",
@@ -139,7 +150,7 @@ def test_a_page_that_cannot_be_written_does_not_cost_the_answer(
     assert "page.html" in given.err
 
 
-def test_a_request_in_the_last_turn_is_said_so(image: Path, script: Path, run: Run) -> None:
+def test_a_request_in_the_last_turn_ends_out_of_turns(image: Path, script: Path, run: Run) -> None:
     options = ("--engine", "scripted", "--model", script, "--max-turns", "1", "--json")
     episode = json.loads(run("ask", image, "How much?", *options).out)
     assert (episode["stop_reason"], episode["requested"]) == ("out_of_turns", False)

@@ -48,7 +48,7 @@ def test_rules_score_every_row_and_keep_what_it_holds(file: Path, tmp_path: Path
     assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "out.jsonl"}
 
 
-def test_a_cascade_tells_its_share_and_cost(file: Path, tmp_path: Path, run: Run) -> None:
+def test_a_cascade_reports_its_share_and_cost(file: Path, tmp_path: Path, run: Run) -> None:
     """Rows 1 and 3 are clear; row 2 is the model's, which is not asked again the second time."""
     usage = {"prompt_tokens": 300, "completion_tokens": 4}
     out = tmp_path / "out.jsonl"
@@ -81,16 +81,16 @@ def test_a_cascade_tells_its_share_and_cost(file: Path, tmp_path: Path, run: Run
     assert [row["by"] for row in read(out)] == ["rules", "llm", "rules"]
     assert (json.loads(again.out)["calls"], json.loads(again.out)["cached"]) == (0, 1)
     assert "decided   2 by rules, 1 by the model (33%)" in text.out
-    assert "0 requests (0 retries), 1 verdicts from the cache" in text.out
+    assert "0 replies (0 asked again), 1 verdicts from the cache" in text.out
 
 
-def test_a_row_without_a_verdict_is_null_and_said_so(file: Path, tmp_path: Path, run: Run) -> None:
+def test_a_row_without_a_verdict_is_null_and_reported(file: Path, tmp_path: Path, run: Run) -> None:
     out = tmp_path / "out.jsonl"
     with ChatServer(says("I like it.")) as server:
         options = ("--judge", "llm", "--base-url", server.url, "--model", "m", "--retries", 0)
         given = run("judge", file, "--out", out, *options, "--json")
     assert given.code == 0
-    assert given.err.startswith("3 of 3 rows have no score: the judge m at http://127.0.0.1")
+    assert given.err.startswith("3 of 3 rows have no score: the judge m gave no verdict: its reply")
     assert given.err.count("\n") == 1
     summary = json.loads(given.out)
     assert (summary["unscored"], summary["accuracy"], summary["failures"]) == (3, None, 3)
@@ -99,9 +99,7 @@ def test_a_row_without_a_verdict_is_null_and_said_so(file: Path, tmp_path: Path,
         assert "“I like it.”" in row["error"]
 
 
-def test_what_a_dead_server_left_out_is_judged_the_next_time(
-    file: Path, tmp_path: Path, run: Run
-) -> None:
+def test_unscored_rows_are_judged_in_the_next_run(file: Path, tmp_path: Path, run: Run) -> None:
     """The output may be the next input: its old score, by and error give way."""
     out = tmp_path / "out.jsonl"
     bad = status(400)
@@ -143,17 +141,17 @@ GOOD = ROWS[0]
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
-        ({"id": 1, "question": "?", "answer": "a"}, "row 3 has no prediction"),
-        ({"question": "?", "answer": "a", "prediction": "a"}, "row 3 has no id"),
-        (GOOD | {"prediction": None}, "row 3 has a prediction that is not text: None"),
-        (GOOD | {"question": 7}, "row 3 has a question that is not text: 7"),
-        (GOOD | {"answer": 3}, "row 3 has a answer that is not text: 3"),
-        (GOOD | {"answer": ["3", 4]}, "row 3 has a answer that is not text: ['3', 4]"),
-        (GOOD | {"answer": " "}, "row 3 has an empty answer"),
-        (GOOD | {"answer": []}, "row 3 has an empty answer"),
-        (GOOD | {"id": None}, "row 3 has an id that is neither text nor a whole number: None"),
-        ([GOOD], "row 3 is not an object but list"),
-        ('{"id": 1', "row 3 is not JSON"),
+        ({"id": 1, "question": "?", "answer": "a"}, "row 3: prediction is missing"),
+        ({"question": "?", "answer": "a", "prediction": "a"}, "row 3: id is missing"),
+        (GOOD | {"prediction": None}, "row 3: prediction must be text; got None"),
+        (GOOD | {"question": 7}, "row 3: question must be text; got 7"),
+        (GOOD | {"answer": 3}, "row 3: answer must be text; got 3"),
+        (GOOD | {"answer": ["3", 4]}, "row 3: answer must be text; got ['3', 4]"),
+        (GOOD | {"answer": " "}, "row 3: answer is empty"),
+        (GOOD | {"answer": []}, "row 3: answer is empty"),
+        (GOOD | {"id": None}, "row 3: id must be text or a whole number; got None"),
+        ([GOOD], "row 3: expected a JSON object, got list"),
+        ('{"id": 1', "row 3: this is not JSON"),
     ],
 )
 def test_a_bad_row_is_named_before_anything_is_written(
@@ -168,7 +166,7 @@ def test_a_bad_row_is_named_before_anything_is_written(
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
-def test_files_that_are_no_rows(tmp_path: Path, run: Run) -> None:
+def test_files_without_rows(tmp_path: Path, run: Run) -> None:
     (tmp_path / "empty").write_text("\n\n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     for name, said in (("empty", "holds no rows"), ("binary", "is not UTF-8 text (byte 0)")):
@@ -182,8 +180,8 @@ def test_files_that_are_no_rows(tmp_path: Path, run: Run) -> None:
     [
         (("--judge", "llm"), "needs base_url"),
         (("--judge", "cascade", "--base-url", "http://127.0.0.1:1/v1"), "needs model"),
-        (("--judge", "magic"), "is not one of"),
-        (("--metric", "magic"), "is not one of"),
+        (("--judge", "rule"), "--judge: there is no judge 'rule'; did you mean rules?"),
+        (("--metric", "numerc"), "--metric: there is no metric 'numerc'; did you mean numeric?"),
         (("--tolerance", "-1"), "--tolerance: Input should be greater than or equal to 0"),
         (("--concurrency", "0"), "--concurrency: Input should be greater than or equal to 1"),
         (("--extra-body", "{"), "--extra-body must be one JSON object"),
@@ -197,7 +195,7 @@ def test_bad_options(options: tuple[str, ...], said: str, file: Path, tmp_path: 
     assert not (tmp_path / "out").exists()
 
 
-def test_a_place_that_cannot_be_written(file: Path, tmp_path: Path, run: Run) -> None:
+def test_an_output_that_cannot_be_written(file: Path, tmp_path: Path, run: Run) -> None:
     for out in (tmp_path / "none" / "out", file / "out"):
         given = run("judge", file, "--out", out)
         assert (given.code, given.err.count("\n")) == (1, 1)
@@ -209,7 +207,7 @@ def test_only_files_are_replaced(file: Path, tmp_path: Path, run: Run) -> None:
     os.mkfifo(tmp_path / "pipe")
     given = run("judge", file, "--out", tmp_path / "pipe")
     assert (given.code, given.err.count("\n")) == (2, 1)
-    assert "pipe is no regular file; name a file to write" in given.err
+    assert "pipe is not a regular file; expected a file to write" in given.err
     (tmp_path / "link").symlink_to(tmp_path / "behind")
     assert run("judge", file, "--out", tmp_path / "link").code == 0
     assert (tmp_path / "link").is_symlink()

@@ -210,5 +210,5 @@ def test_plots_without_their_extra(run: Run, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     given = run("report", path, "--out", tmp_path / "out")
     assert given.code == 1
-    assert "pip install 'visionthink[report]'" in given.err
+    assert "pip install '.[report]'" in given.err
     assert not (tmp_path / "out").exists()

@@ -21,7 +21,7 @@ import openai
 import pytest
 
 from cli.outcome import Run
-from engines.chat_server import ChatServer, says, status
+from engines.chat_server import ChatServer, Handler, hangs, says, status
 from serving.gateways import QUESTION, image_part, request, user
 from visionthink.core.protocol import direct_reply
 from visionthink.mini import CHECKPOINTS
@@ -30,25 +30,25 @@ RED = says(direct_reply("", "red"))
 
 
 class Process:
-    """A running `visionthink serve`; `told` is what it said on standard error so far."""
+    """A running `visionthink serve`; `stderr` is its standard error so far."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
-        self.told = ""
+        self.stderr = ""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.told += line
+            self.stderr += line
 
     @property
     def url(self) -> str:
         deadline = time.monotonic() + 240
-        while not (found := re.search(r"serving .* at (http\S+)", self.told)):
-            assert self.process.poll() is None, self.told
-            assert time.monotonic() < deadline, self.told
+        while not (found := re.search(r"serving .* at (http\S+)", self.stderr)):
+            assert self.process.poll() is None, self.stderr
+            assert time.monotonic() < deadline, self.stderr
             time.sleep(0.05)
         return found[1]
 
@@ -93,15 +93,16 @@ def test_the_embedded_model_in_one_command():
         assert server.end() == 0
     assert server.url.startswith("http://127.0.0.1:")
     assert (
-        "knows only its own drawn world; name a real one with --model or --upstream" in server.told
+        "knows only its own drawn world; name a real model with --model or --upstream"
+        in server.stderr
     )
-    assert re.search(r"200 auto, \d+ of \d+ visual tokens", server.told)
-    assert row["question"] not in server.told
-    assert "Traceback" not in server.told
+    assert re.search(r"200 auto, \d+ of \d+ visual tokens", server.stderr)
+    assert row["question"] not in server.stderr
+    assert "Traceback" not in server.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_request_under_way_is_answered_before_the_end(number: int):
+def test_a_request_in_progress_is_answered_before_the_exit(number: int):
     """The signal comes while the upstream thinks; new clients are turned away, this one is not."""
     with (
         ChatServer(says(direct_reply("", "red"), delay=2)) as vllm,
@@ -117,7 +118,48 @@ def test_a_request_under_way_is_answered_before_the_end(number: int):
         assert reply.result().choices[0].message.content == "red"
         with pytest.raises(openai.APIConnectionError):
             server.client().models.list()
-    assert "Traceback" not in server.told
+    assert "Traceback" not in server.stderr
+
+
+@pytest.mark.parametrize("second_signal", [False, True], ids=["drain is over", "second Ctrl-C"])
+def test_a_forced_drain_prints_no_traceback(second_signal: bool):
+    """A request that is still in progress then gets 503; a stream that has begun gets an error."""
+
+    def behave(handler: Handler) -> None:
+        row = {"choices": [{"index": 0, "delta": {"content": "<think>Hm"}, "finish_reason": None}]}
+        handler.close_connection = True
+        handler.send_response(200)
+        handler.send_header("Content-Type", "text/event-stream")
+        handler.end_headers()
+        handler.wfile.write(b"data: %s\n\n" % json.dumps(row).encode())
+        handler.wfile.flush()
+        hangs(handler)
+
+    drain = "drain_seconds=60" if second_signal else "drain_seconds=1"
+    with (
+        ChatServer(behave, hangs) as vllm,
+        serving("--upstream", vllm.url, "--profile", "agent", "--set", drain) as server,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        asked: Any = request(QUESTION, model="qwen2.5-vl")
+        stream = iter(server.client().chat.completions.create(**asked, stream=True))
+        assert next(stream).choices[0].delta.role == "assistant"
+        reply = pool.submit(server.client().chat.completions.create, **asked)
+        while len(vllm.chats) < 2:
+            time.sleep(0.02)
+        server.process.send_signal(signal.SIGINT)
+        if second_signal:
+            time.sleep(0.3)  # uvicorn looks ten times a second
+            server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(60) == 0
+        vllm.stopped.set()
+        with pytest.raises(openai.InternalServerError, match="shutting down") as caught:
+            reply.result()
+        assert (caught.value.status_code, caught.value.code) == (503, "shutting_down")
+        with pytest.raises(openai.APIError, match="shutting down"):
+            list(stream)
+    assert server.stderr.count("503 shutting_down") == 2
+    assert "Traceback" not in server.stderr
 
 
 def test_an_upstream_with_keys_and_a_config_file(tmp_path: Path):
@@ -151,7 +193,7 @@ def test_a_server_starts_before_its_upstream_if_it_knows_the_name():
         with pytest.raises(openai.InternalServerError, match="cannot be reached"):
             server.client().chat.completions.create(**request())
         assert server.end() == 0
-    assert f"upstream {url}: " in server.told
+    assert f"upstream {url}: " in server.stderr
 
 
 # What cannot be started
@@ -160,7 +202,7 @@ def test_a_server_starts_before_its_upstream_if_it_knows_the_name():
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
-        (["--set", "limits.image=3"], 2, "limits.image: is no option; did you mean limits.images?"),
+        (["--set", "limits.image=3"], 2, "limits.image: is not an option; did you mean limits.i"),
         (["--set", "limits.running=0"], 2, "limits.running: input should be greater than or equal"),
         (["--set", "log_content=perhaps"], 2, "log_content: "),
         (["--profile", "native"], 2, "profile 'native' uses the tool format of a server"),

@@ -35,7 +35,7 @@ class Bench:
             self.ended.append(item)
 
 
-def test_all_items_are_worked_on_in_order_and_so_many_at_once():
+def test_items_are_started_in_order_and_at_most_count_run_together():
     bench = Bench()
     asyncio.run(run_bounded(4, bench.items(20), bench.work))
     assert bench.began == list(range(20))
@@ -43,14 +43,16 @@ def test_all_items_are_worked_on_in_order_and_so_many_at_once():
     assert bench.most == 4
 
 
-def test_fewer_items_than_places():
+def test_fewer_items_than_the_bound():
     bench = Bench()
     asyncio.run(run_bounded(8, bench.items(3), bench.work))
     assert (bench.began, bench.most) == ([0, 1, 2], 3)
 
 
-def test_nothing_to_do():
-    asyncio.run(run_bounded(2, [], Bench().work))
+def test_no_items():
+    bench = Bench()
+    asyncio.run(run_bounded(2, [], bench.work))
+    assert bench.began == []
 
 
 def test_the_first_error_ends_the_rest():
@@ -62,7 +64,7 @@ def test_the_first_error_ends_the_rest():
     assert len(bench.taken) < 12
 
 
-def test_being_cancelled_ends_the_work():
+def test_cancelling_ends_all_work():
     bench = Bench()
 
     async def main() -> None:

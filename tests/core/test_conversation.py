@@ -33,7 +33,7 @@ ONE, TWO = (Picture(Image.new("RGB", (168, 168), colour)) for colour in ("red", 
 
 
 @pytest.mark.parametrize("parts", [(ONE, TWO, "Which?"), ("Which?", ONE, TWO)])
-def test_a_question_alone_is_said_as_ever(parts: tuple[str | Picture, ...]):
+def test_a_single_question_has_the_same_messages_as_before(parts: tuple[str | Picture, ...]):
     """Images before the text or after it, as most clients send them, go to their place."""
     assert conversation(AGENT, (Message("user", parts),)) == opening(AGENT, (ONE, TWO), "Which?")
 
@@ -48,7 +48,7 @@ def test_a_question_alone_is_said_as_ever(parts: tuple[str | Picture, ...]):
         ((ONE,), (ONE, "\n")),
     ],
 )
-def test_images_between_texts_stay_there(parts, said):
+def test_images_between_texts_keep_their_place(parts, said):
     """The frame of the mini profile is the image, a new line, the question."""
     _, user = conversation(MINI, (Message("user", parts),))
     assert user.parts == said
@@ -113,7 +113,7 @@ def test_the_original_is_shown_in_place_at_look_high():
 # Watching
 
 
-def test_an_episode_is_watched_turn_by_turn():
+def test_watch_gets_each_turn_as_it_grows():
     seen: list[tuple[int, str]] = []
     replies = [request_reply("small"), direct_reply("", "3")]
     run = run_episode(
@@ -143,7 +143,7 @@ def test_an_episode_is_watched_turn_by_turn():
         ("<think>One</think><answer>1</answer>", "One"),
     ],
 )
-def test_how_much_of_a_growing_thought_is_certain(text: str, known: str):
+def test_the_prefix_of_a_thought_that_cannot_change(text: str, known: str):
     assert thought_so_far(text, AGENT) == known
 
 
@@ -161,7 +161,7 @@ def test_how_much_of_a_growing_thought_is_certain(text: str, known: str):
         ("It is 4 <b", True, "It is 4 <b"),
     ],
 )
-def test_how_much_of_a_growing_answer_is_certain(text: str, last: bool, known: str):
+def test_the_prefix_of_an_answer_that_cannot_change(text: str, last: bool, known: str):
     """Of a plain reply that nothing can follow; with an answer element the last one counts."""
     assert answer_so_far(text, PROFILES["native"], last=last) == known
     assert answer_so_far(text, AGENT, last=last) == ""
@@ -175,7 +175,7 @@ SOME = st.lists(st.sampled_from(PIECES), max_size=8).map("".join)
 
 @given(SOME, st.sampled_from(["agent", "simple-resize", "native", "plain"]))
 @example("<think><</think>", "native")
-def test_what_was_certain_stays(text: str, name: str):
+def test_streamed_prefixes_only_grow(text: str, name: str):
     """In every beginning of any text, up to the thought that is read from the whole."""
     profile = PROFILES[name]
     known = [thought_so_far(text[:end], profile) for end in range(len(text) + 1)]
@@ -184,7 +184,7 @@ def test_what_was_certain_stays(text: str, name: str):
 
 
 @given(SOME, st.sampled_from(["native", "plain"]))
-def test_an_answer_that_was_certain_stays(text: str, name: str):
+def test_streamed_answers_only_grow(text: str, name: str):
     """Up to the answer of the whole; a call that fails leaves none, and takes none back."""
     profile = PROFILES[name]
     known = [answer_so_far(text[:end], profile, last=True) for end in range(len(text) + 1)]

@@ -55,13 +55,13 @@ def make(kind: type[VisionThinkError]) -> VisionThinkError:
     return kind("wanted this, got that, do so")
 
 
-def test_there_is_no_other_error():
+def test_every_error_class_is_in_the_tree():
     found = [value for _, value in inspect.getmembers(errors, inspect.isclass)]
     assert set(found) == set(TREE)
 
 
 @pytest.mark.parametrize("kind", TREE, ids=lambda kind: kind.__name__)
-def test_place_in_the_tree(kind: type[VisionThinkError]):
+def test_base_classes_and_exit_codes(kind: type[VisionThinkError]):
     parent, exit_code = TREE[kind]
     assert kind.__bases__[0] is parent
     assert kind.exit_code == exit_code
@@ -82,13 +82,14 @@ def test_a_missing_extra_says_what_to_install():
     error = MissingExtraError("the hf engine", "hf")
     assert (error.what, error.extra) == ("the hf engine", "hf")
     assert str(error) == (
-        "the hf engine needs packages that are not installed: pip install 'visionthink[hf]'"
+        "the hf engine needs packages that are not installed: run pip install '.[hf]' in a clone "
+        "of the repository"
     )
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own bytes
     assert (copy.what, copy.extra) == ("the hf engine", "hf")
 
 
 @pytest.mark.parametrize("kind", TREE, ids=lambda kind: kind.__name__)
-def test_callers_may_catch_the_built_in(kind: type[VisionThinkError]):
+def test_errors_are_also_built_in_exceptions(kind: type[VisionThinkError]):
     with pytest.raises(BUILT_IN.get(kind, Exception)):
         raise make(kind)

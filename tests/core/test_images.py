@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from visionthink.core.errors import ImageError
-from visionthink.core.images import QWEN2_5_VL, Grid, Limits, Picture, half_view, open_picture
+from visionthink.core.families import QWEN2_5_VL, QwenGrid
+from visionthink.core.images import Limits, Picture, half_view, open_picture
 
 GIVE = "give a PNG, JPEG, WebP, GIF, TIFF or BMP file"
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -130,7 +131,7 @@ def test_anything_else_travels_as_the_png_of_what_we_saw(data):
 
 
 @pytest.mark.parametrize("format", ["PNG", "GIF", "TIFF", "WEBP", "MPO"])
-def test_the_first_frame_counts(format):
+def test_only_the_first_frame_is_read(format):
     frames = [Image.new("RGB", (8, 8), color) for color in (RED, BLUE)]
     options = {"lossless": True} if format == "WEBP" else {}
     data = encode(frames[0], format, save_all=True, append_images=frames[1:], **options)
@@ -164,7 +165,7 @@ def test_orientation_is_applied_once(orientation, upright, format):
     assert open_picture(picture.encoded()[0]).size == picture.size
 
 
-def test_broken_metadata_do_not_cost_the_image():
+def test_an_image_with_broken_metadata_is_read():
     broken = b"Exif\0\0" + b"II*\0" + b"\xff" * 40
     picture = open_picture(encode(photo(), "JPEG", exif=broken))
     assert picture.size == (24, 16)
@@ -277,7 +278,7 @@ def test_a_pil_image_is_copied_and_loses_its_metadata():
     assert picture.image.getpixel((0, 0)) == (0, 0, 0)
 
 
-def test_paths_give_names(tmp_path):
+def test_a_picture_is_named_after_its_file(tmp_path):
     path = tmp_path / "b'eau\n.png"
     path.write_bytes(encode(photo()))
     assert open_picture(path).name == open_picture(str(path)).name == "b'eau\\n.png"
@@ -329,7 +330,7 @@ def test_half_view_keeps_the_name_and_what_cannot_be_halved(tmp_path):
 def test_half_view_of_an_oversized_image_is_half_of_what_the_model_sees():
     """1000x1000 is seen as 224x224 by a grid of at most 64 cells."""
     picture = open_picture(Image.new("RGB", (1000, 1000)))
-    assert half_view(picture, Grid(max_pixels=28 * 28 * 64)).size == (112, 112)
+    assert half_view(picture, QwenGrid(max_pixels=28 * 28 * 64)).size == (112, 112)
 
 
 # One line about each bad image.
@@ -447,7 +448,7 @@ def test_a_file_that_grows_after_its_size_was_asked_is_not_read_to_the_end(tmp_p
         ((2010, 10), "it has 2,010 x 10 pixels, a longer strip than 200:1; crop or pad it"),
     ],
 )
-def test_headers_of_bombs_are_enough(size, expected):
+def test_decompression_bombs_are_refused_by_their_header(size, expected):
     """A header and no pixels: had we decoded, the error would say "cut short"."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -542,7 +543,7 @@ def check_any(content: bytes) -> None:
         assert picture.encoded()[1] in ("image/png", "image/jpeg", "image/webp")
 
 
-def test_threads_do_not_disturb_each_other_or_the_warning_filters():
+def test_threads_keep_images_and_warning_filters_apart():
     before = list(warnings.filters)
     data = [FILES["png"], FILES["jpeg"], b"junk", FILES["mpo"]]
     results = []

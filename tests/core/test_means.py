@@ -15,6 +15,6 @@ def test_mean_and_standard_error():
     assert stderr([1, 1, 0, 0]) == pytest.approx(math.sqrt(1 / 12))
 
 
-def test_little_has_no_error():
+def test_fewer_than_two_values_have_no_standard_error():
     assert (mean([]), stderr([]), stderr([0.3])) == (None, None, None)
     assert stderr([0.3, 0.3, 0.3]) == 0

@@ -8,10 +8,12 @@ import json
 import pytest
 from PIL import Image
 
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import UsageError
+from visionthink.core.families import QWEN2_5_VL
 from visionthink.core.format import format_valid
-from visionthink.core.images import QWEN2_5_VL, Picture
+from visionthink.core.images import Picture
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import (
     Answer,
@@ -99,7 +101,7 @@ def test_a_plain_conversation_is_said_as_it_is():
     assert conversation(PLAIN, messages[1:]) == messages[1:]
 
 
-def test_what_the_model_said_is_sent_back_with_the_one_call_that_counts():
+def test_a_reply_is_sent_back_with_its_first_valid_call():
     usage = Usage(1, 1)
     reply = Completion("Hm <|x|>" + text(BAD) + text(GOOD), "stop", usage, calls=(BAD, GOOD))
     assert said(NATIVE, reply) == Message("assistant", ("Hm < |x|>",), calls=(GOOD,))
@@ -109,11 +111,12 @@ def test_what_the_model_said_is_sent_back_with_the_one_call_that_counts():
     assert said(PROFILES["agent"], reply) == Message("assistant", (text(GOOD),))
 
 
-class Server:
+class Server(Engine):
     """An engine that takes tools; each reply is text and calls."""
 
-    takes_tools = True
-    model, grid, shape, profile = "server", QWEN2_5_VL, None, "native"
+    @property
+    def about(self) -> EngineInfo:
+        return EngineInfo("server", QWEN2_5_VL, profile="native", takes_tools=True)
 
     def __init__(self, *replies: tuple[str, tuple[Call, ...]]) -> None:
         self._replies = iter(replies)
@@ -122,9 +125,6 @@ class Server:
         content, calls = next(self._replies)
         rendered = "".join(map(text, calls))
         return Completion(content + rendered, "stop", Usage(1, 1), calls=calls)
-
-    async def close(self) -> None:
-        pass
 
 
 def ask(engine: Server, max_turns: int = 2) -> Episode:
@@ -143,7 +143,7 @@ def test_an_episode_in_the_format_of_the_server():
     assert (episode.requested, episode.format_valid) == (True, True)
 
 
-def test_a_failed_call_is_told_and_may_be_repeated():
+def test_a_failed_call_gets_an_error_and_may_be_repeated():
     episode = ask(Server(("", (BAD,)), ("", (GOOD,)), ("4", ())), max_turns=3)
     assert [message.role for message in episode.messages[2:]] == [
         *("assistant", "tool", "assistant", "tool", "assistant")
@@ -153,14 +153,14 @@ def test_a_failed_call_is_told_and_may_be_repeated():
     assert (episode.answer, episode.requested) == ("4", True)
 
 
-def test_a_call_too_late_leaves_what_was_said_before_it():
+def test_a_call_in_the_last_turn_leaves_the_text_before_it_as_the_answer():
     episode = ask(Server(("", (GOOD,)), ("Perhaps 4.", (GOOD,))))
     assert (episode.answer, episode.stop_reason) == ("Perhaps 4.", StopReason.ANSWERED)
     episode = ask(Server(("", (GOOD,)), ("", (GOOD,))))
     assert (episode.answer, episode.stop_reason) == ("", StopReason.OUT_OF_TURNS)
 
 
-def test_an_engine_that_knows_no_tools_is_refused():
+def test_an_engine_without_tools_is_refused_for_native():
     run = run_episode(Example((PICTURE,), "?"), ScriptedEngine(["4"]), profile="native")
     with pytest.raises(UsageError, match="profile 'native' uses the tool format of a server"):
         asyncio.run(run)

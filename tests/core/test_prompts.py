@@ -282,7 +282,7 @@ def test_several_pictures_stand_at_the_place_of_the_image():
 
 
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
-def test_every_profile_speaks_in_turn(profile: Profile):
+def test_every_profile_builds_its_messages(profile: Profile):
     """Images and question occur once; a request is served exactly where it can be made."""
     view = picture(28)
     *system, user = opening(profile, (view,), "How much is the tea?")

@@ -302,7 +302,7 @@ def test_the_problem_of_a_call_is_one_short_line_whatever_the_model_wrote():
         assert problem.text.isprintable()
 
 
-def test_rendered_replies_mean_what_their_makers_say():
+def test_rendered_replies_parse_back():
     assert render_thought("hm") == "<think>hm</think>"
     assert direct_reply("hm", "42") == "<think>hm</think><answer>42</answer>"
     assert request_reply("hm") == f"<think>hm</think>{CALL}"
@@ -354,7 +354,7 @@ def test_any_text_has_a_meaning(profile: Profile, first: str, second: str):
     check_invariants(first, second, profile)
 
 
-def test_ten_thousand_tag_soups():
+def test_ten_thousand_random_orders_of_tags():
     """Seeded; short soups, so that some of them are valid: the last line shows that both kinds were
     met."""
     draw = random.Random(20250713)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -11,13 +12,16 @@ from hypothesis import strategies as st
 from visionthink.core.errors import UsageError
 from visionthink.core.rewards import (
     RULES,
+    Control,
     Member,
     RewardSettings,
+    Rule,
     Way,
     advantages,
     has_signal,
     score_group,
 )
+from visionthink.training.config import RewardOptions
 
 RIGHT, WRONG = 1.0, 0.0
 
@@ -212,3 +216,20 @@ def test_order_inside_a_group_changes_nothing(kinds):
     there, back = score_group(members(*kinds), rule), score_group(members(*kinds[::-1]), rule)
     assert there.r == back.r
     assert there.rewards == back.rewards[::-1]
+
+
+def test_a_new_rule_is_one_function_and_one_row(monkeypatch: pytest.MonkeyPatch):
+    """A rule that exists only here: correct answers pay half of what they cost in visual tokens."""
+
+    def by_cost(group: Sequence[Member], settings: RewardSettings) -> Control:
+        return Control(None, [settings.penalty * m.cost * bool(m.accuracy) for m in group])
+
+    monkeypatch.setitem(RULES, "by-cost", Rule(by_cost))
+    group = [
+        Member(RIGHT, True, "direct", cost=0.25),
+        Member(RIGHT, True, "requested", cost=1.25),
+        Member(WRONG, True, "direct", cost=0.25),
+    ]
+    score = score_group(group, RewardSettings(rule="by-cost", penalty=0.5))
+    assert score.totals == [1.5 - 0.125, 1.5 - 0.625, 0.5]
+    assert RewardOptions(rule="by-cost").build() == RewardSettings(rule="by-cost")

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +86,7 @@ def test_images_outside_of_the_folder_are_absolute(tmp_path: Path, rows: Rows) -
     assert len(load_rows(DataOptions(path=str(path), allow_outside=True))) == 1
 
 
-def test_images_that_are_no_files_are_saved(tmp_path: Path) -> None:
+def test_images_that_are_not_files_are_saved(tmp_path: Path) -> None:
     """The same pixels come back, and ids that are no file names do no harm."""
     path = tmp_path / "labels.jsonl"
     (row,) = load_rows(DataOptions(families=["tag"], size=1))
@@ -97,7 +101,7 @@ def test_images_that_are_no_files_are_saved(tmp_path: Path) -> None:
     assert [r.open().images[0].image.tobytes() for r in found] == [pixels, pixels]
 
 
-def test_going_on_drops_half_a_line(tmp_path: Path, rows: Rows) -> None:
+def test_resuming_drops_a_half_written_line(tmp_path: Path, rows: Rows) -> None:
     path = tmp_path / "labels.jsonl"
     with LabelFile(path, CONFIG) as file:
         assert ids(file.unfinished(rows)) == ["a", "b", "c"]
@@ -120,9 +124,7 @@ def test_a_file_with_half_a_line_only_starts_again(tmp_path: Path, rows: Rows) -
     assert path.read_bytes() == b""
 
 
-def test_failed_rows_are_finished_unless_they_are_to_be_run_again(
-    tmp_path: Path, rows: Rows
-) -> None:
+def test_failed_rows_count_as_finished_without_retry_failed(tmp_path: Path, rows: Rows) -> None:
     path = tmp_path / "labels.jsonl"
     with LabelFile(path, CONFIG) as file:
         file.add(rows[0], FAILED)
@@ -143,15 +145,15 @@ def test_another_config_is_refused_by_its_keys(tmp_path: Path, rows: Rows) -> No
     with pytest.raises(RunError) as caught:
         LabelFile(path, other, resume=True)
     assert str(caught.value) == (
-        f"cannot go on with {str(path)!r}: it was made with other options: data.limit (3 before), "
-        "n (8 before), seed (None before); give the same ones, or take another --out"
+        f"cannot resume {str(path)!r}: it was made with other options: data.limit (3 before), "
+        "n (8 before), seed (None before); give the same options, or choose another --out"
     )
     (tmp_path / "labels.config.json").unlink()
     with pytest.raises(RunError, match=r"labels.config.json beside it cannot be read"):
         LabelFile(path, CONFIG, resume=True)
 
 
-def test_other_data_are_refused(tmp_path: Path, rows: Rows) -> None:
+def test_changed_data_are_refused(tmp_path: Path, rows: Rows) -> None:
     path = tmp_path / "labels.jsonl"
     with LabelFile(path, CONFIG) as file:
         file.add(rows[1], LOW)
@@ -159,18 +161,72 @@ def test_other_data_are_refused(tmp_path: Path, rows: Rows) -> None:
         with pytest.raises(RunError, match=r"row 'b' of .* is not in the data"):
             file.unfinished([rows[0]])
         changed = type(rows[1])("b", rows[1].images, "Which?", "blue")
-        with pytest.raises(RunError, match=r"row 'b' of .* is another one in the data"):
+        with pytest.raises(RunError, match=r"row 'b' of .* differs from that of the data"):
             file.unfinished([changed])
 
 
-def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "labels.jsonl"
     path.write_text("mine\n")
-    with pytest.raises(UsageError, match="is there already; --resume goes on with it"):
+    with pytest.raises(UsageError, match="exists; add --resume to continue it"):
         LabelFile(path, CONFIG)
     with pytest.raises(UsageError, match="--retry-failed goes with --resume only"):
         LabelFile(tmp_path / "new.jsonl", CONFIG, retry_failed=True)
     (tmp_path / "labels.config.json").write_text(json.dumps({"version": 1, **CONFIG}))
-    with pytest.raises(RunError, match=r"line 1 of .* is no finished row"):
+    with pytest.raises(RunError, match=r"line 1 of .* is not a finished row"):
         LabelFile(path, CONFIG, resume=True)
     assert path.read_text() == "mine\n"
+
+
+def test_a_second_writer_is_refused(tmp_path: Path) -> None:
+    """A process that labels into the file is named; nothing is written."""
+    path = tmp_path / "labels.jsonl"
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from visionthink.data.label_file import LabelFile\n"
+        "with LabelFile(Path(sys.argv[1]), {}): print('holds', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, path], stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"holds\n"
+        with pytest.raises(RunError, match=rf"is in use: process {other.pid} is writing to it"):
+            LabelFile(path, {}, resume=True)
+        other.kill()
+    with LabelFile(path, {}, resume=True):
+        pass
+    assert [each.name for each in sorted(tmp_path.iterdir())] == [
+        *("labels.config.json", "labels.jsonl")
+    ]
+
+
+def test_an_append_cut_short_by_a_full_disk_leaves_whole_lines(
+    tmp_path: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "labels.jsonl"
+    with LabelFile(path, CONFIG) as file:
+        file.add(rows[0], LOW)
+        whole, room, write = path.read_bytes(), [9, 0], os.write
+
+        def short(descriptor: int, data: memoryview) -> int:
+            if not (count := room.pop(0)):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return write(descriptor, data[:count])
+
+        with monkeypatch.context() as full:
+            full.setattr(os, "write", short)
+            with pytest.raises(RunError, match="No space left on device"):
+                file.add(rows[1], LOW)
+        assert path.read_bytes() == whole
+        file.add(rows[2], LOW)
+    assert [record["id"] for record in read(path)] == ["a", "c"]
+
+
+def test_resuming_cuts_off_what_a_power_cut_left(tmp_path: Path, rows: Rows) -> None:
+    path = tmp_path / "labels.jsonl"
+    with LabelFile(path, CONFIG) as file:
+        file.add(rows[0], LOW)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b"\0" * 90 + b"\n\xff\n")
+    with LabelFile(path, CONFIG, resume=True) as file:
+        assert ids(file.unfinished(rows)) == ["b", "c"]
+    assert path.read_bytes() == whole

@@ -207,12 +207,12 @@ def closes_mid_body(handler: Handler) -> None:
     handler.wfile.write(b'{"choices"')
 
 
-def drips(handler: Handler) -> None:
+def drips(handler: Handler, code: int = 200) -> None:
     """A body that never ends, a byte every 0.05 s: no single read ever times out."""
     handler.close_connection = True
-    handler.send_response(200)
+    handler.send_response(code)
     handler.send_header("Content-Type", "application/json")
     handler.send_header("Content-Length", "1000000")
     handler.end_headers()
     while not handler.server.owner.stopped.wait(0.05):
-        handler.wfile.write(b" ")
+        handler.wfile.write(b"\n")

@@ -18,7 +18,6 @@ from PIL import Image
 
 from checkpoints import save_qwen2_5_vl, save_qwen2_vl, save_qwen3_vl
 from visionthink.core import protocol
-from visionthink.core.engine import Streams
 from visionthink.core.images import Picture, half_view
 from visionthink.core.profiles import PROFILES
 from visionthink.core.types import Completion, Message, Sampling
@@ -40,7 +39,7 @@ def checkpoint(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Checkpo
 
 
 def asked(engine: HFEngine, seed: int, question: str = "what?") -> list[Message]:
-    return list(protocol.opening(MINI, [half_view(picture(seed), engine.grid)], question))
+    return list(protocol.opening(MINI, [half_view(picture(seed), engine.about.grid)], question))
 
 
 def picture(seed: int) -> Picture:
@@ -66,7 +65,6 @@ def test_a_reply_is_heard_character_by_character(checkpoint: Checkpoint) -> None
     messages = asked(engine, 1)
     unheard = asyncio.run(engine.generate(messages, SHORT))
     reply, heard = asyncio.run(follow(engine, messages))
-    assert isinstance(engine, Streams)
     assert (reply.text, reply.token_ids) == (unheard.text, unheard.token_ids)
     assert heard == beginnings(reply.text)
     assert len(set(reply.text)) > 2

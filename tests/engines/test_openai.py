@@ -11,8 +11,10 @@ from asking import HELLO, KEY, ask, no_environment  # noqa: F401  (the fixture a
 from chat_server import ChatServer, hangs, says, status
 from PIL import Image
 
+from visionthink.core.engine import EngineInfo
 from visionthink.core.errors import EngineError, MissingExtraError, ServerError, UsageError
-from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Picture
+from visionthink.core.families import QWEN2_5_VL, QWEN3_VL
+from visionthink.core.images import Picture
 from visionthink.core.types import Message, Sampling, Usage
 from visionthink.engines.openai import OpenAIEngine
 
@@ -91,7 +93,7 @@ def test_the_only_model_is_found_once():
         engine = OpenAIEngine(url)
         for _ in range(2):
             await engine.generate(HELLO, Sampling())
-        found = engine.model
+        found = engine.about.model
         await engine.close()
         return found
 
@@ -126,24 +128,26 @@ def test_no_or_several_models_are_a_usage_error(models, listed):
 def test_the_grid_follows_from_the_name_else_from_the_root(model, root, grid, lookups):
     with ChatServer(models=[{"id": "mine", "root": root}]) as server:
         engine = OpenAIEngine(server.url, model)
-        assert (engine.grid, engine.grid) == (grid, grid)
+        assert (engine.about.grid, engine.about.grid) == (grid, grid)
         assert len(server.lookups) == lookups
 
 
 def test_a_server_without_a_model_list_gets_the_default_grid_unless_it_failed():
     with ChatServer(list_models=status(404)) as server:
-        assert OpenAIEngine(server.url, "mine").grid == QWEN2_5_VL
+        assert OpenAIEngine(server.url, "mine").about.grid == QWEN2_5_VL
     with ChatServer(list_models=status(503)) as server, pytest.raises(ServerError, match="503"):
-        _ = OpenAIEngine(server.url, "mine", max_retries=0).grid
+        _ = OpenAIEngine(server.url, "mine", max_retries=0).about.grid
 
 
 def test_model_and_grid_can_be_read_inside_a_running_loop():
     async def run(url):
         engine = OpenAIEngine(url, grid=QWEN3_VL, profile="agent")
-        return engine.model, engine.grid, engine.shape, engine.profile
+        return engine.about
 
     with ChatServer(models=["the-one"]) as server:
-        assert asyncio.run(run(server.url)) == ("the-one", QWEN3_VL, None, "agent")
+        assert asyncio.run(run(server.url)) == EngineInfo(
+            "the-one", QWEN3_VL, profile="agent", takes_tools=True
+        )
 
 
 # Concurrency and life time
@@ -243,7 +247,7 @@ def test_the_key_comes_from_the_environment(value, sent, monkeypatch):
 
 def test_without_the_client_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'visionthink\[openai\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[openai\]'"):
         OpenAIEngine("http://h/v1")
 
 

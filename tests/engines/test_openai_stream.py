@@ -10,7 +10,6 @@ import pytest
 from asking import HELLO, no_environment  # noqa: F401  (the fixture acts by its presence)
 from chat_server import Behaviour, ChatServer, Handler, hangs, says, sends, status
 
-from visionthink.core.engine import Streams
 from visionthink.core.errors import ServerError
 from visionthink.core.types import Completion, Sampling, Usage
 from visionthink.engines.openai import OpenAIEngine
@@ -60,10 +59,6 @@ def follow(*script: Behaviour, **options: Any) -> tuple[Completion, list[str]]:
         assert server.chats[0].body["stream"] is True
         assert server.chats[0].body["stream_options"] == {"include_usage": True}
     return reply, list(dict.fromkeys(heard))
-
-
-def test_the_engine_is_one_that_streams():
-    assert isinstance(OpenAIEngine("http://h/v1"), Streams)
 
 
 def test_a_reply_in_pieces():
@@ -195,9 +190,9 @@ def look_up(model: str | None, **server: Any) -> OpenAIEngine:
 
 
 def test_looking_up_finds_what_is_not_known():
-    assert look_up(None, models=["qwen3-vl"]).model == "qwen3-vl"
-    assert look_up("a", models=["a", "b"]).model == "a"
-    assert look_up("a", list_models=status(404)).model == "a"
+    assert look_up(None, models=["qwen3-vl"]).about.model == "qwen3-vl"
+    assert look_up("a", models=["a", "b"]).about.model == "a"
+    assert look_up("a", list_models=status(404)).about.model == "a"
 
 
 def test_looking_up_a_model_that_is_not_there():

@@ -5,8 +5,10 @@ import asyncio
 import pytest
 from PIL import Image
 
+from visionthink.core.engine import EngineInfo
 from visionthink.core.errors import EngineError
-from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Picture
+from visionthink.core.families import QWEN2_5_VL, QWEN3_VL
+from visionthink.core.images import Picture
 from visionthink.core.types import Completion, Message, Sampling, Usage
 from visionthink.engines.scripted import ScriptedEngine, count_tokens
 
@@ -91,9 +93,4 @@ def test_a_closed_engine_refuses():
 
 def test_what_the_engine_says_about_itself():
     engine = ScriptedEngine([], model="m", grid=QWEN3_VL, profile="mini")
-    assert (engine.model, engine.grid, engine.shape, engine.profile) == (
-        "m",
-        QWEN3_VL,
-        None,
-        "mini",
-    )
+    assert engine.about == EngineInfo("m", QWEN3_VL, None, "mini")

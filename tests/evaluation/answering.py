@@ -9,7 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from visionthink.core.ledger import ModelShape, VisionShape
+from visionthink.core.families import QwenVision
+from visionthink.core.ledger import ModelShape
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.core.types import Message
@@ -30,7 +31,7 @@ SHAPE = ModelShape(
     head_dim=8,
     mlp=8,
     vocabulary=10,
-    vision=VisionShape(depth=1, hidden=8, mlp=8, mlp_matrices=2, patch_values=8, merge=2, out=8),
+    vision=QwenVision(depth=1, hidden=8, mlp=8, mlp_matrices=2, patch_values=8, merge=2, out=8),
 )
 
 

@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from visionthink.evaluation.derived import derive, drawn
-from visionthink.evaluation.policies import Derived
+from visionthink.evaluation.derived import AtRandom, Derived, derive, is_better
 
 
 def record(policy: str, score: float | None, tokens: int, **more: Any) -> dict[str, Any]:
@@ -18,6 +17,7 @@ def record(policy: str, score: float | None, tokens: int, **more: Any) -> dict[s
         "stop_reason": "answered",
         "format_valid": True,
         "look": policy,
+        "looks": [{"turn": 0, "image": 0, "action": None, "visual_tokens": tokens}],
         "turns": [{"text": policy}],
         "ledger": {
             "visual_tokens": {
@@ -47,7 +47,7 @@ def record(policy: str, score: float | None, tokens: int, **more: Any) -> dict[s
     }
 
 
-ORACLE = Derived("oracle")
+ORACLE = Derived("oracle", is_better, compares=True)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +66,10 @@ def test_a_request_costs_both_episodes():
     low = record("low", 0.0, 4, images=["small"], format_valid=False)
     made = derive(ORACLE, low, record("high", 1.0, 16, images=["large"]), 0)
     assert made["turns"] == [{"text": "low"}, {"text": "high"}]
+    assert made["looks"] == [
+        {"turn": 0, "image": 0, "action": None, "visual_tokens": 4},
+        {"turn": 1, "image": 0, "action": "original", "visual_tokens": 16},
+    ]
     assert made["images"] == ["small", "large"]
     assert made["seconds"] == 20.0
     assert made["format_valid"] is False
@@ -93,19 +97,26 @@ def test_without_a_request_it_is_the_low_episode():
     }
 
 
-def test_errors_of_what_is_needed():
+def test_an_error_of_a_needed_episode_is_the_error():
     low, high = record("low", 1.0, 4), record("high", None, 16)
     made = derive(ORACLE, low, high, 0)
     assert (made["score"], made["by"], made["error"]) == (None, None, "high: no image")
-    assert derive(Derived("random:0", 0.0), low, high, 0)["score"] == 1.0
-    assert derive(Derived("random:1", 1.0), low, high, 0)["error"] == "high: no image"
-    failed = derive(Derived("random:0", 0.0), record("low", None, 4), record("high", 1.0, 16), 0)
+    assert derive(Derived("random:0", AtRandom(0.0)), low, high, 0)["score"] == 1.0
+    assert derive(Derived("random:1", AtRandom(1.0)), low, high, 0)["error"] == "high: no image"
+    failed = derive(
+        Derived("random:0", AtRandom(0.0)), record("low", None, 4), record("high", 1.0, 16), 0
+    )
     assert failed["error"] == "low: no image"
 
 
-def test_lots():
-    """About a share of 1,000 is drawn (three standard errors: 43), by suite, id and seed alone, and
-    what is drawn at one share is drawn at larger ones.
+def drawn(share: float, suite: str, sample: str, seed: int) -> bool:
+    return AtRandom(share)({"suite": suite, "id": sample}, {}, seed)
+
+
+def test_random_requests_are_a_share_of_the_samples():
+    """About a share of 1,000 is chosen (three standard errors: 43), by suite, id and seed alone.
+
+    What is chosen at one share is chosen at larger ones.
     """
     ids = [str(number) for number in range(1000)]
     few, many = ({i for i in ids if drawn(share, "mini", i, seed=0)} for share in (0.3, 0.6))

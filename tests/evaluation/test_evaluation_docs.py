@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from visionthink.evaluation.metrics import METRICS
+from visionthink.evaluation.metrics import metric_names
 from visionthink.evaluation.policies import parse_policies, parse_policy
 from visionthink.evaluation.suites import SuiteOptions, load_suites
 from visionthink.evaluation.summary import Sample, summarise
@@ -22,7 +22,7 @@ def column(head: str) -> list[str]:
 
 
 def test_every_metric_is_described():
-    assert sorted(column("metric")) == sorted(METRICS)
+    assert sorted(column("metric")) == sorted(metric_names())
 
 
 def test_every_policy_can_be_parsed():
@@ -39,13 +39,13 @@ def test_every_key_of_the_summary_is_described():
     assert {key for row in rows for key in row} - named == set(column("key"))
 
 
-def test_the_suite_file_is_one():
+def test_the_suite_file_of_the_page_is_valid():
     text = PAGE.split("```yaml\n")[1].split("```")[0]
     options = checked(SuiteOptions, parse_yaml(text, "the page"), "the page")
     assert (options.name, options.scored_by) == ("charts", "relaxed")
 
 
-def test_the_suites_of_the_page_are_there():
+def test_the_suites_of_the_page_load():
     for spec in ("mini:receipt,tag", "mini:lucky", "mini:colour,digit,count,watermark,weave"):
         assert f"`{spec}`" in PAGE or f" {spec} " in PAGE
         assert load_suites([spec], limit=1)

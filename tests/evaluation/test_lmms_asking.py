@@ -17,8 +17,8 @@ from visionthink.core.errors import EngineError, ServerError
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.core.types import Message, Sampling
 from visionthink.engines.scripted import ScriptedEngine
-from visionthink.evaluation.lmms.asking import Ask, Asker, Said, figures, question_of
-from visionthink.evaluation.lmms.options import ModelArgs
+from visionthink.evaluation.lmms.asking import Ask, Asker, Kept, figures, question_of
+from visionthink.evaluation.lmms.model_args import ModelArgs
 from visionthink.runs.folder import RunFolder
 
 Loads = tuple[str, Sequence[Any]]
@@ -35,7 +35,7 @@ def answers(
     asks: Sequence[Ask],
     run: RunFolder | None = None,
     **options: Any,
-) -> list[Said]:
+) -> list[Kept]:
     asker = Asker(engine, ModelArgs(profile="mini", **options), run)
     return asyncio.run(asker.all(asks))
 
@@ -148,7 +148,7 @@ def breaks(of: str) -> Callable[[Sequence[Message]], str]:
     return reply
 
 
-def test_a_failure_is_no_answer(tmp_path: Path):
+def test_a_failure_is_not_an_answer(tmp_path: Path):
     run = folder(tmp_path)
     said = answers(ScriptedEngine(breaks("b?")), [ask(n, f"{n}?", RED) for n in "abc"], run)
     assert [each.text for each in said] == ["yes", "[LMMS_EVAL_REQUEST_FAILED]", "yes"]
@@ -172,8 +172,7 @@ def test_errors_of_a_task_are_named_by_their_kind():
 def test_videos_are_refused():
     said = answers(ScriptedEngine(says("5")), [ask("0", "?", RED), ask("1", "?", "film.mp4")])
     assert said[1].record["error"] == (
-        "images are wanted; the task shows a str, which may be a video or a sound: "
-        "leave this task out"
+        "expected images, got a str, which may be a video or a sound; leave this task out"
     )
 
 
@@ -181,12 +180,14 @@ def test_failures_in_a_row_end_the_run(tmp_path: Path):
     """The third one in a row; the success between does not count for the two before it."""
     run = folder(tmp_path)
     asks = [ask(str(at), name, RED) for at, name in enumerate(["b?", "b?", "a?", "b?", "b?", "b?"])]
-    with pytest.raises(EngineError, match=r"^3 requests in a row .* no; what was answered is kept"):
+    with pytest.raises(
+        EngineError, match=r"^3 requests in a row .* no; the answers so far are kept"
+    ):
         answers(ScriptedEngine(breaks("b?")), asks, run, max_failures=3)
     assert [e["id"] for e in run.episodes() if e["error"] is None] == ["2"]
 
 
-def test_a_run_in_which_all_fails_has_no_results():
+def test_a_run_in_which_everything_fails_is_an_error():
     asks = [ask("0", "b?", RED), ask("1", "b?", RED)]
     with pytest.raises(EngineError, match="all 2 requests failed, the last with: the server said"):
         answers(ScriptedEngine(breaks("b?")), asks, max_failures=0)
@@ -195,7 +196,7 @@ def test_a_run_in_which_all_fails_has_no_results():
 # The run folder
 
 
-def test_what_was_answered_is_not_asked_again(tmp_path: Path):
+def test_kept_answers_are_not_asked_again(tmp_path: Path):
     asks = [ask(name, f"{name}?", RED) for name in "ab"]
     answers(ScriptedEngine(breaks("b?")), asks, folder(tmp_path))
     engine = ScriptedEngine(says("no"))
@@ -218,7 +219,7 @@ def test_what_was_answered_is_not_asked_again(tmp_path: Path):
     ],
     ids=["question", "pixels", "number", "sample", "task", "sampling"],
 )
-def test_anything_else_is_asked(tmp_path: Path, other: Ask):
+def test_other_requests_are_asked(tmp_path: Path, other: Ask):
     answers(ScriptedEngine(says("5")), [ask("0", "What is it?", RED)], folder(tmp_path))
     engine = ScriptedEngine(says("6"))
     assert answers(engine, [other], folder(tmp_path))[0].text == "6"

@@ -16,7 +16,7 @@ from visionthink.core.types import Sampling
 from visionthink.engines.scripted import ScriptedEngine
 from visionthink.evaluation.lmms.asking import Ask, Asker
 from visionthink.evaluation.lmms.importing import Imported, import_results
-from visionthink.evaluation.lmms.options import ModelArgs
+from visionthink.evaluation.lmms.model_args import ModelArgs
 from visionthink.runs.folder import RunFolder
 
 POPE_FIGURES = {"alias": "pope", "pope_accuracy": 0.75, "pope_f1_score": 0.8}
@@ -125,7 +125,7 @@ def test_a_metric_out_of_a_hundred(tmp_path: Path):
     row = only(imported(tmp_path, tmp_path / "out", metrics={"my_task": "judged/100"}))
     assert (row["score"], row["accuracy"]) == (50.0, 0.5)
     for wrong in ("judged/x", "judged/0", "/100"):
-        with pytest.raises(UsageError, match=f"KEY or KEY/FULL is wanted; got '{wrong}'"):
+        with pytest.raises(UsageError, match=f"expected KEY or KEY/FULL, got '{wrong}'"):
             imported(tmp_path, tmp_path / "out", metrics={"my_task": wrong})
 
 
@@ -149,7 +149,7 @@ def test_policies_side_by_side(tmp_path: Path):
     assert names == ["qwen2_5_vl", "low"]
     with pytest.raises(UsageError, match="two results are of task pope and policy x"):
         import_results(places, tmp_path / "other", policies=["x", "x"])
-    with pytest.raises(UsageError, match="one policy for each of 2 results; got 1"):
+    with pytest.raises(UsageError, match="expected one policy for each of 2 results, got 1"):
         import_results(places, tmp_path / "other", policies=["x"])
 
 
@@ -166,13 +166,13 @@ def test_failed_requests_are_errors(tmp_path: Path, shape: Any):
     assert (row["n"], row["errors"], row["accuracy"], row["score"]) == (2, 1, 1.0, None)
     assert found.notes[1] == (
         "pope, auto: 1 of 3 requests failed; they count in no mean here, and lmms-eval's own "
-        "figure, which has them as answers, is left out"
+        "figure, which counts them as answers, is left out"
     )
     last = [*RunFolder.open(tmp_path / "run").episodes()][-1]
     assert (last["score"], last["error"]) == (None, "the request failed")
 
 
-def test_stripped_answers_are_told_from_failures_by_what_was_said(tmp_path: Path):
+def test_stripped_answers_are_distinguished_from_failures_by_the_raw_reply(tmp_path: Path):
     line = pope_sample(0, "yes") | {"filtered_resps": "", "resps": [FAILED]}
     write_output(tmp_path / "out", {"pope": (POPE_FIGURES, [line, *POPE_LINES[1:]])})
     assert only(imported(tmp_path, tmp_path / "out"))["errors"] == 1
@@ -183,7 +183,7 @@ def test_results_that_are_missing_are_an_error(tmp_path: Path):
         imported(tmp_path, tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     with pytest.raises(
-        RunError, match=r"no results of lmms-eval in .*it failed, whatever its exit"
+        RunError, match=r"no results of lmms-eval in .* or failed .its exit code is 0 even then"
     ):
         imported(tmp_path, tmp_path / "empty")
     assert not (tmp_path / "run").exists()
@@ -202,7 +202,7 @@ def test_samples_that_are_missing(tmp_path: Path):
     samples = tmp_path / "out" / f"{STAMP}_samples_pope.jsonl"
     lines = samples.read_text().splitlines(keepends=True)
     samples.write_text("".join(lines[:3]))
-    with pytest.raises(RunError, match=r"has 3 samples, and .*_results.json is of 4"):
+    with pytest.raises(RunError, match=r"has 3 samples, and .*_results.json says 4"):
         imported(tmp_path, tmp_path / "out")
     samples.write_text("".join(lines[:3]) + '{"doc_id": 3, "fil')
     with pytest.raises(RunError, match=r"cannot read .*_samples_pope.jsonl: "):
@@ -213,10 +213,10 @@ def test_samples_that_are_missing(tmp_path: Path):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"results": {}}', "\xff"])
-def test_files_that_are_no_results(tmp_path: Path, text: str):
+def test_files_that_are_not_results_are_refused(tmp_path: Path, text: str):
     path = tmp_path / "x_results.json"
     path.write_text(text, "latin-1")
-    with pytest.raises(RunError, match=r"cannot read .*x_results.json: |is no results file"):
+    with pytest.raises(RunError, match=r"cannot read .*x_results.json: |is not a results file"):
         imported(tmp_path, path)
 
 
@@ -254,18 +254,20 @@ def test_costs_are_those_of_the_episodes(tmp_path: Path):
     run.path.rename(moved)
     (note,) = import_results([tmp_path / "out"], tmp_path / "without").notes
     assert note.startswith(f"no run folder of episodes ({run.path} is not there), so no costs")
-    with pytest.raises(UsageError, match="one folder of episodes goes with one of the results"):
+    with pytest.raises(
+        UsageError, match="--episodes is one folder and goes with one of the results"
+    ):
         import_results([tmp_path / "out"] * 2, tmp_path / "with", episodes=moved)
     again = import_results([tmp_path / "out"], tmp_path / "with", episodes=moved)
     assert only(again)["visual_token_ratio"] == 0.75
 
 
-def test_episodes_of_another_run_are_not_taken(tmp_path: Path):
+def test_episodes_of_another_run_are_refused(tmp_path: Path):
     run = answered(tmp_path / "episodes", direct_reply("a", "yes"), direct_reply("a", "no"))
     arguments = f"run={run.path}"
     lines = [pope_sample(0, "yes"), pope_sample(1, "yes")]
     write_output(tmp_path / "out", {"pope": (POPE_FIGURES, lines)}, model_args=arguments)
-    with pytest.raises(RunError, match=r"sample 1 of task pope was answered 'yes', and .* 'no'"):
+    with pytest.raises(RunError, match=r"sample 1 of task pope was answered 'yes', but 'no'"):
         imported(tmp_path, tmp_path / "out")
     lines = [pope_sample(0, "yes"), pope_sample(2, "no")]
     write_output(tmp_path / "out", {"pope": (POPE_FIGURES, lines)}, model_args=arguments)

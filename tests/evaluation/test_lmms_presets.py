@@ -11,8 +11,7 @@ import pytest
 from evaluation.lmms_output import pope_sample, write_output
 from visionthink.core.errors import UsageError
 from visionthink.evaluation.lmms.__main__ import main
-from visionthink.evaluation.lmms.local import local_task
-from visionthink.evaluation.lmms.preset import preset_of, presets
+from visionthink.evaluation.lmms.preset import local_task, preset_of, presets
 
 PAPER = {
     *("ChartQA", "OCRBench", "DocVQA", "MME", "MMVet", "RealWorldQA", "POPE", "MathVista"),
@@ -27,7 +26,7 @@ def test_each_benchmark_of_the_paper_has_a_preset():
     assert all(preset.traps.endswith(".") for preset in presets().values())
 
 
-def test_the_nearest_preset_is_told():
+def test_an_unknown_task_suggests_the_nearest_preset():
     with pytest.raises(UsageError, match="no preset for task 'pop'; did you mean pope"):
         preset_of("pop")
 
@@ -64,12 +63,14 @@ def test_the_command_import(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     ("arguments", "code", "said"),
     [
         (["import", "nowhere", "--out", "run"], 1, "Error: no results of lmms-eval at nowhere"),
-        (["import", "x", "--out", "run", "--metric", "a"], 2, "TASK=KEY is wanted; got 'a'"),
+        (["import", "x", "--out", "run", "--metric", "a"], 2, "expected TASK=KEY, got 'a'"),
         (["import"], 2, "Missing argument 'RESULTS...'"),
         (["local", "pop", "x", "--out", "."], 2, "Error: there is no preset for task 'pop'"),
     ],
 )
-def test_refusals(arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]):
+def test_bad_usage_is_one_line(
+    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+):
     assert run(*arguments) == code
     assert said in capsys.readouterr().err
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from evaluation.answering import engine, say, work, write_rows
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import EngineError, JudgeError, RunError, UsageError
 from visionthink.core.types import Message, Sampling
 from visionthink.evaluation.metrics import Scorer
@@ -51,14 +52,22 @@ def test_one_line_for_each_policy_and_sample(tmp_path: Path):
     assert [found[policy] for policy in POLICIES[:4]] == [6, 4, 6, 6]
     line = next(e for e in episodes(run) if (e["policy"], e["id"]) == ("auto", "print-tea"))
     del line["images"], line["seconds"], line["model"], line["ledger"]["seconds"], line["turns"]
+    looks = [(k["turn"], k["action"], k["size"], k["visual_tokens"]) for k in line.pop("looks")]
+    assert looks == [(0, None, [56, 56], 4), (1, "original", [112, 112], 16)]
     assert line == {
-        "version": 1,
+        "version": 2,
         "answer": "tea",
         "requested": True,
         "stop_reason": "answered",
         "format_valid": True,
         "look": "auto",
         "profile": "agent",
+        "looks": [
+            {"turn": 0, "image": 0, "action": None, "box": None}
+            | {"size": [56, 56], "visual_tokens": 4},
+            {"turn": 1, "image": 0, "action": "original", "box": None}
+            | {"size": [112, 112], "visual_tokens": 16},
+        ],
         "ledger": {
             **line["ledger"],
             "visual_tokens": {
@@ -109,7 +118,7 @@ def test_a_finished_run_asks_nothing(tmp_path: Path):
 
 
 @pytest.mark.parametrize("left", [0, 1, 7, 13, 18, 24, 29])
-def test_going_on_from_any_line(tmp_path: Path, left: int):
+def test_a_run_can_be_resumed_from_any_line(tmp_path: Path, left: int):
     """The first lines and half of the next one, as a kill leaves them: 30 lines when done, of which
     those that are there keep their bytes.
     """
@@ -134,11 +143,12 @@ def test_lines_of_other_data_are_refused(tmp_path: Path):
     go(work(run, rows, ["low"]))
     write_rows(tmp_path, NAMES[1:])
     with pytest.raises(
-        RunError, match=r"line \d of .*\(suite rows, policy low, id print-tea\): the data changed"
+        RunError,
+        match=r"line \d of .*\(suite rows, policy low, id print-tea\): the data has changed",
     ):
         work(run, rows, ["low"], resume=True)
     write_rows(tmp_path, NAMES, question="Why?")
-    with pytest.raises(RunError, match="the data changed; name a new folder"):
+    with pytest.raises(RunError, match="the data has changed; choose a new folder"):
         work(run, rows, ["low"], resume=True)
 
 
@@ -204,7 +214,7 @@ def test_failures_between_successes_are_errors_of_their_samples(tmp_path: Path):
     assert [e["score"] for e in episodes(run)] == [None] * 4 + [1.0, 1.0]
 
 
-def test_failures_at_the_end_are_errors_too(tmp_path: Path):
+def test_failures_at_the_end_are_errors_of_their_samples(tmp_path: Path):
     run = tmp_path / "run"
     go(work(run, write_rows(tmp_path, NAMES), ["low"]), failing(*NAMES[3:]), concurrency=1)
     assert [e["error"] for e in episodes(run)] == [None] * 3 + ["out of memory"] * 3
@@ -224,8 +234,8 @@ def test_an_engine_that_is_down_ends_the_run(tmp_path: Path, concurrency: int, s
             concurrency=concurrency,
         )
     assert str(caught.value) == (
-        "3 episodes in a row failed (suite rows, policy high), the last: out of memory; --resume "
-        "goes on once that is mended, --max-failures 0 goes on whatever fails"
+        "3 episodes in a row failed (suite rows, policy high), the last: out of memory; fix that "
+        "and --resume, or continue in spite of failures with --max-failures 0"
     )
     assert [e["error"] for e in episodes(run)] == [None] * sound
     go(work(run, rows, ["high", "low"], resume=True))
@@ -233,13 +243,13 @@ def test_an_engine_that_is_down_ends_the_run(tmp_path: Path, concurrency: int, s
     assert len(episodes(run)) == 12
 
 
-def test_a_run_may_go_on_whatever_fails(tmp_path: Path):
+def test_with_max_failures_0_a_run_never_stops(tmp_path: Path):
     run = tmp_path / "run"
     go(work(run, write_rows(tmp_path, NAMES), ["low"]), failing(*NAMES), max_failures=0)
     assert [e["error"] for e in episodes(run)] == ["out of memory"] * 6
 
 
-def test_broken_images_are_no_outage(tmp_path: Path):
+def test_broken_images_are_not_an_outage(tmp_path: Path):
     rows, run = write_rows(tmp_path, NAMES), tmp_path / "run"
     todo = work(run, rows, ["low"])
     (tmp_path / "image.png").unlink()
@@ -273,7 +283,7 @@ def test_empty_answers_are_wrong_and_counted(tmp_path: Path):
     assert [(e["score"], e["error"]) for e in episodes(run)] == [(0.0, None)] * 6
 
 
-def test_questions_that_no_episode_takes(tmp_path: Path):
+def test_a_question_that_is_too_long_is_an_error_of_its_sample(tmp_path: Path):
     run = tmp_path / "run"
     rows = write_rows(tmp_path, NAMES[:2], question="x" * 19_990)
     suite = tmp_path / "suite.yaml"
@@ -284,7 +294,7 @@ def test_questions_that_no_episode_takes(tmp_path: Path):
     ] * 2
 
 
-def test_a_bug_in_the_engine_is_no_error_of_a_sample(tmp_path: Path):
+def test_an_unexpected_error_ends_the_run(tmp_path: Path):
     def reply(messages: Sequence[Message]) -> str:
         raise ZeroDivisionError
 
@@ -295,12 +305,12 @@ def test_a_bug_in_the_engine_is_no_error_of_a_sample(tmp_path: Path):
 def test_concurrency_bounds_the_episodes_at_once(tmp_path: Path):
     open_now = most = 0
 
-    class Slow:
-        def __init__(self) -> None:
-            self.inner = engine()
+    class Slow(Engine):
+        inner = engine()
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self.inner, name)
+        @property
+        def about(self) -> EngineInfo:
+            return self.inner.about
 
         async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Any:
             nonlocal open_now, most
@@ -311,7 +321,7 @@ def test_concurrency_bounds_the_episodes_at_once(tmp_path: Path):
             return await self.inner.generate(messages, sampling)
 
     todo = work(tmp_path / "run", write_rows(tmp_path, NAMES), ["low"])
-    asyncio.run(evaluate(todo, Slow(), Settings(concurrency=3)))  # pyright: ignore[reportArgumentType] -- it has all of an engine by __getattr__
+    asyncio.run(evaluate(todo, Slow(), Settings(concurrency=3)))
     assert most == 3
 
 
@@ -339,7 +349,7 @@ def test_a_sample_is_drawn_by_its_own_seed(tmp_path: Path):
     assert Settings(temperature=1.0, seed=1).sampling("print-tea").seed not in seeds
 
 
-def test_a_warm_up_leaves_no_line(tmp_path: Path):
+def test_a_warm_up_writes_no_line(tmp_path: Path):
     todo, model = work(tmp_path / "run", write_rows(tmp_path, NAMES), ["low"]), engine()
     asyncio.run(evaluate(todo, model, Settings(), warm_up=True))
     assert (len(model.calls), len(episodes(tmp_path / "run"))) == (7, 6)

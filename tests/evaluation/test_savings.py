@@ -60,8 +60,8 @@ def test_the_four_counts_and_what_follows():
 @pytest.mark.parametrize(
     ("counts", "begins"),
     [
-        ((10, 0, 0, 0), "The small image alone is as good here: look low saves 75.0 % of the"),
-        ((60, 0, 2, 4), "The small image alone is as good here: look low saves 75.0 %"),
+        ((10, 0, 0, 0), "The small image alone is good enough here: look low saves 75.0 % of the"),
+        ((60, 0, 2, 4), "The small image alone is good enough here: look low saves 75.0 %"),
         (
             (10, 5, 1, 4),
             "Worth training: a model that learns when to request can save 30.0 % to 50",
@@ -71,7 +71,7 @@ def test_the_four_counts_and_what_follows():
         ((2, 18, 0, 0), "Not worth it: 90.0 % of the questions need the original, more than the "),
     ],
 )
-def test_verdicts(counts: tuple[int, int, int, int], begins: str):
+def test_the_conclusion_follows_from_the_counts(counts: tuple[int, int, int, int], begins: str):
     (row,) = estimates(samples(*counts), ["s"])
     assert verdict(row).startswith(begins)
 
@@ -86,7 +86,7 @@ def test_images_that_have_no_smaller_view():
     assert verdict(row).startswith("Nothing to save: the images are so small")
 
 
-def test_questions_with_an_error_are_left_out_and_told():
+def test_questions_with_an_error_are_left_out_and_counted():
     found = samples(1, 1, 0, 0)
     found[1] = Sample("s", "high", "0", None, None, None, error="no image")
     (row,) = estimates(found, ["s"])
@@ -116,7 +116,7 @@ def test_families_have_rows_of_their_own():
     ]
 
 
-def test_the_text():
+def test_the_text_of_an_estimate():
     text = estimate_text(estimates(samples(10, 5, 1, 4), ["s"]))
     assert (
         re.sub(r"95 %: -\d+\.0 to [+-]\d+\.0", "95 %: …", text)
@@ -135,8 +135,8 @@ requests where low is wrong (careful)    45.0 %    80.0 %         70.0 %   95.0 
 
 Worth training: a model that learns when to request can save 30.0 % to 50.0 % of the visual \
 tokens and keep the accuracy.
-low less high: -20.0 points (95 %: …).
-Break-even: cheaper than originals always up to a request rate of 75.0 % in visual tokens, \
+low minus high: -20.0 points (95 %: …).
+Break-even: cheaper than originals up to a request rate of 75.0 % in visual tokens, \
 50.0 % in time as measured here.
-Right at low only is chance, as a rule (1); about as many of those right at high only may be."""
+Right at low only is usually chance (1); as many of those right at high only may be chance, too."""
     )

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
-import pytest
+from pathlib import Path
 
-from visionthink.core.errors import UsageError, VisionThinkError
-from visionthink.core.images import Grid
-from visionthink.core.ledger import (
-    ModelShape,
-    VisionShape,
-    paper_prefill_flops,
-    text_flops,
-    vision_flops,
-)
+import pytest
+from PIL import Image
+
+from visionthink.core.errors import DataError, UsageError, VisionThinkError
+from visionthink.core.families import QwenGrid, QwenVision
+from visionthink.core.ledger import ModelShape, paper_prefill_flops, text_flops
 from visionthink.core.profiles import PROFILES
 from visionthink.evaluation.model_lookup import PlannedModel, find_model
 from visionthink.evaluation.workload import (
     Cost,
     Workload,
-    mean,
+    image_sizes,
+    mean_cost,
     plan,
     prompt_tokens,
 )
 
-VISION = VisionShape(depth=3, hidden=4, mlp=6, mlp_matrices=2, patch_values=10, merge=2, out=3)
+VISION = QwenVision(depth=3, hidden=4, mlp=6, mlp_matrices=2, patch_values=10, merge=2, out=3)
 SHAPE = ModelShape(
     layers=2, hidden=3, heads=4, kv_heads=2, head_dim=5, mlp=7, vocabulary=11, vision=VISION
 )
-TINY = PlannedModel("tiny", SHAPE, Grid(), 1000)
+TINY = PlannedModel("tiny", SHAPE, QwenGrid(), 1000)
 QUARTER = {(112, 112): 1}
 """4 x 4 = 16 visual tokens, 2 x 2 = 4 at half size."""
 
 
 def eyes(*images: tuple[int, int]) -> int:
-    return vision_flops(images, VISION)
+    return VISION.flops(images)
 
 
 def test_vanilla_and_down_sampling():
@@ -49,7 +47,7 @@ def test_vanilla_and_down_sampling():
         )
 
 
-def test_a_kept_prefix_is_paid_once():
+def test_a_cached_prefix_is_prefilled_once():
     """First 2 kept + 3 + 4 = 9, its reply ends at 14; then 1 + 16 new are 31, with a reply 36."""
     found = plan(TINY, Workload(QUARTER, text=3, reply=5, instructions=2, response=1))
     first = text_flops(7, 2, SHAPE) + eyes((2, 2))
@@ -70,7 +68,7 @@ def test_without_a_prefix_cache_everything_is_prefilled_again():
     assert found.requested.visual == 20
 
 
-def test_request_rates_mix_the_two():
+def test_a_request_rate_mixes_direct_and_requested():
     """4 tokens without, 20 with a request, 16 vanilla: 8 at 1/4; even at 12/16 = 3/4."""
     found = plan(TINY, Workload(QUARTER))
     assert found.at(0.25).visual == 8
@@ -82,7 +80,7 @@ def test_request_rates_mix_the_two():
         assert found.ratio(even, measure) == pytest.approx(1)
 
 
-def test_an_image_without_a_smaller_view_never_pays():
+def test_an_image_without_a_smaller_view_never_pays_off():
     found = plan(TINY, Workload({(28, 28): 1}, instructions=20))
     assert found.low == found.high
     assert found.break_even("visual") == found.break_even("flops") == 0
@@ -93,7 +91,7 @@ def test_sizes_count_as_often_as_they_occur():
     found = plan(TINY, Workload({(112, 112): 3, (224, 224): 1}))
     assert found.high.visual == 28
     assert found.longest == plan(TINY, Workload({(224, 224): 1})).longest
-    assert mean([(1, Cost(1, 2, 3, 4, 5)), (3, Cost(5, 2, 3, 4, 5))]) == Cost(4, 2, 3, 4, 5)
+    assert mean_cost([(1, Cost(1, 2, 3, 4, 5)), (3, Cost(5, 2, 3, 4, 5))]) == Cost(4, 2, 3, 4, 5)
 
 
 @pytest.mark.parametrize("by_profile", [False, True])
@@ -137,12 +135,12 @@ def test_a_model_of_two_layers_cannot_be_pruned_after_the_second():
     }
 
 
-def test_what_a_profile_says():
+def test_prompt_tokens_of_a_profile():
     """About 4 characters a token: 1019 + 660 less two placeholders of 7 and 10; 338 less 7."""
     assert prompt_tokens(PROFILES["agent"]) == ((1019 + 660 - 17) // 4, (338 - 7) // 4)
 
 
-def test_keys_and_values():
+def test_bytes_of_keys_and_values():
     """2 x 28 layers x 4 heads x 128 x 2 bytes."""
     assert find_model("Qwen2.5-VL-7B").kv_bytes(2) == 57344
 
@@ -156,10 +154,10 @@ def test_keys_and_values():
         ({"text": -1}, "text tokens must be at least 0; got -1"),
         ({"reply": -1}, "reply tokens must be at least 0; got -1"),
         ({"images": {}}, "at least one image"),
-        ({"images": {(1, 1): 0}}, "counts from 1 up"),
+        ({"images": {(1, 1): 0}}, "counts of at least 1"),
     ],
 )
-def test_workloads_that_are_none(given: dict, message: str):
+def test_impossible_workloads_are_refused(given: dict, message: str):
     with pytest.raises(UsageError, match=message):
         Workload(**{"images": QUARTER, **given})
 
@@ -167,3 +165,26 @@ def test_workloads_that_are_none(given: dict, message: str):
 def test_a_strip_is_refused():
     with pytest.raises(VisionThinkError, match="a longer strip than 200:1"):
         plan(TINY, Workload({(10_000, 28): 1}))
+
+
+def test_only_headers_are_read(tmp_path: Path):
+    """A PNG whose pixels are cut off still has a size; what is not an image is reported."""
+    (tmp_path / "below").mkdir()
+    Image.new("RGB", (30, 20)).save(tmp_path / "a.png")
+    Image.new("RGB", (30, 20)).save(tmp_path / "below" / "b.JPG")
+    whole = tmp_path / "c.png"
+    Image.new("RGB", (40, 10)).save(whole)
+    whole.write_bytes(whole.read_bytes()[:45])
+    (tmp_path / "d.webp").write_bytes(b"")
+    (tmp_path / "notes.txt").write_text("no image")
+    sizes, left_out = image_sizes(tmp_path)
+    assert sizes == {(30, 20): 2, (40, 10): 1}
+    assert left_out == [f"{tmp_path / 'd.webp'}: it is empty (0 bytes)"]
+
+
+def test_a_folder_without_images(tmp_path: Path):
+    with pytest.raises(DataError, match="holds no usable image"):
+        image_sizes(tmp_path)
+    (tmp_path / "a.png").write_bytes(b"junk")
+    with pytest.raises(DataError, match=r"a\.png: it does not hold an image"):
+        image_sizes(tmp_path)

@@ -1,6 +1,6 @@
 """The shipped adversarial set, read by tests and counted for docs/judges.md.
 
-`python tests/judges/adversarial_set.py` writes the table of the page anew.
+`python tests/judges/adversarial_set.py` rewrites the table of the page.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from visionthink.judges.reply import read_verdict
+from visionthink.judges.llm_prompt import read_verdict
 
 PAGE = Path(__file__).parents[2] / "docs" / "judges.md"
 BEGIN, END = "<!-- counted by tests/judges/adversarial_set.py -->", "<!-- end -->"

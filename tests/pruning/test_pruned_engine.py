@@ -29,7 +29,7 @@ from visionthink.core.engine import Engine
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import EngineError, UsageError
 from visionthink.core.images import Picture, half_view
-from visionthink.core.ledger import pruned_text_flops, vision_flops
+from visionthink.core.ledger import pruned_text_flops
 from visionthink.core.types import Completion, Example, Message, Sampling
 from visionthink.engines.hf import HFEngine
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
@@ -81,7 +81,7 @@ def test_what_a_reply_ran_reaches_the_ledger_and_was_foretold(
     assert pruned.visual[-1] == cost.kept_visual_tokens == episode.ledger.kept == 24
     assert cost.visual_tokens == episode.ledger.first == round(sum(pruned.visual) / LAYERS)
     assert episode.ledger.vanilla == 48
-    vision = vision_flops([(8, 6)], checkpoint.shape.vision)
+    vision = checkpoint.shape.vision.flops([(8, 6)])
     spent, vanilla = cost.prefill_flops, episode.ledger.vanilla_prefill_flops
     assert spent is not None
     assert vanilla is not None
@@ -158,7 +158,7 @@ def test_a_second_turn_under_visionzip_goes_on_from_the_pruned_first(
     plain = HFEngine(checkpoint)
     engine = pruned_engine(plain, VisionZip(0.5), first_look_only)
     fresh = pruned_engine(HFEngine(checkpoint, reuse_prefix=False), VisionZip(0.5), first_look_only)
-    first = messages_about(half_view(original, engine.grid))
+    first = messages_about(half_view(original, engine.about.grid))
     reply = ask(engine, first)
     second = second_turn(first, reply, original)
     reused, recomputed = ask(engine, second), ask(fresh, second)
@@ -186,7 +186,7 @@ def test_a_second_turn_under_other_methods_is_prefilled_anew(
     original = picture(9)
     engine = pruned_engine(HFEngine(checkpoint), method, first_look_only)
     fresh = pruned_engine(HFEngine(checkpoint), method, first_look_only)
-    first = messages_about(half_view(original, engine.grid))
+    first = messages_about(half_view(original, engine.about.grid))
     second = second_turn(first, ask(engine, first), original)
     reply = ask(engine, second)
     assert reply.usage.cached_tokens == 0
@@ -206,7 +206,7 @@ def test_an_auto_episode_with_a_zipped_first_look():
     assert episode.requested
     first, second = (turn.usage for turn in episode.turns)
     (original,) = example.images
-    columns, rows = engine.grid.cells(half_view(original, engine.grid).size)
+    columns, rows = engine.about.grid.cells(half_view(original, engine.about.grid).size)
     ledger = episode.ledger
     assert ledger.first == ledger.turns[0].kept_visual_tokens == round(columns * rows * 0.5)
     assert ledger.requested == ledger.turns[1].kept_visual_tokens == ledger.vanilla
@@ -307,7 +307,7 @@ def test_a_batch_or_a_static_cache_under_the_hooks_is_refused(
     cache = StaticCache(config=checkpoint.model.config.get_text_config(), max_cache_len=512)
     complaint = "a batch of 2" if batch == 2 else "DynamicCache; got StaticCache"
     with (
-        Pruning(method, checkpoint, False).during(prompt, 0),
+        Pruning(method, False).during(checkpoint, prompt, 0),
         pytest.raises(EngineError, match=complaint),
     ):
         checkpoint.model(input_ids=ids, past_key_values=cache)

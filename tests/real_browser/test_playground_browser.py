@@ -80,8 +80,7 @@ def test_an_answer_from_the_small_look(chromium: Browser, mini: Served):
         (card,) = finished(page)
         expect(card.locator(".said")).to_have_text("green")
         expect(card.locator(".decision")).to_have_text("✓ answers from the small look")
-        expect(card.locator(".first .size")).to_have_text(f"56 {TIMES} 56 px, 4 tokens")
-        expect(card.locator(".second")).to_contain_text("not needed")
+        expect(card.locator(".size")).to_have_text([f"56 {TIMES} 56 px, 4 tokens"])
         expect(card.locator(".share")).to_have_text("4 of 16, 75 % saved")
         expect(card.locator(".time")).to_have_text(re.compile(r"^\d+\.\d+ s$"))
         expect(page.get_by_role("status")).to_contain_text("auto: green, 4 of 16 visual tokens")
@@ -95,15 +94,17 @@ def test_an_answer_from_the_original(chromium: Browser, mini: Served):
         (card,) = finished(page)
         expect(card.locator(".said")).to_have_text("UJA")
         expect(card.locator(".decision")).to_have_text("→ requests the original")
-        expect(card.locator(".second .size")).to_have_text(f"224 {TIMES} 112 px, 32 tokens")
+        sizes = [f"112 {TIMES} 56 px, 8 tokens", f"224 {TIMES} 112 px, 32 tokens"]
+        expect(card.locator(".size")).to_have_text(sizes)
         expect(card.locator(".share")).to_have_text("40 of 32, 25 % more")
         original = open_picture(SAMPLES / "tag.png")
-        small = half_view(original, open_engine().grid)
-        assert equal(pixels(card.locator(".first img")), small.image)
-        assert equal(pixels(card.locator(".second img")), original.image)
+        small = half_view(original, open_engine().about.grid)
+        first, second = card.locator("figure img").all()
+        assert equal(pixels(first), small.image)
+        assert equal(pixels(second), original.image)
 
 
-def test_what_is_folded_can_be_unfolded(chromium: Browser, mini: Served):
+def test_reasoning_and_turns_can_be_unfolded(chromium: Browser, mini: Served):
     with visit(chromium, mini) as page:
         choose_sample(page, TAG)
         press_ask(page)
@@ -132,7 +133,7 @@ def test_side_by_side(chromium: Browser, mini: Served):
         expect(high.locator(".share")).to_have_text("32 of 32, none saved")
         expect(auto.locator(".said")).to_have_text("UJA")
         expect(high.locator(".said")).to_have_text("UJA")
-        expect(high.locator(".first")).to_contain_text("Original")
+        expect(high.locator("figcaption")).to_contain_text("Original")
         assert not equal(pixels(low.locator("img").first), pixels(high.locator("img").first))
         tops = [card.bounding_box() for card in (auto, low, high)]
         assert len({box["y"] for box in tops if box}) == 1
@@ -145,7 +146,7 @@ def test_a_fixed_look(name: str, chromium: Browser, mini: Served):
         look(page, name)
         press_ask(page)
         (card,) = finished(page)
-        expect(card.locator(".second")).to_be_hidden()
+        expect(card.locator("figure")).to_have_count(1)
         share = {"low": "8 of 32, 75 % saved", "high": "32 of 32, none saved"}[name]
         expect(card.locator(".share")).to_have_text(share)
 
@@ -199,21 +200,23 @@ def test_every_kind_of_image(kind: str, chromium: Browser):
         ask_about(page, buffer.getvalue(), name=f"a.{kind.lower()}")
         (card,) = finished(page)
         expect(card.locator(".said")).to_have_text("red")
-        expect(card.locator(".first .size")).to_have_text(f"84 {TIMES} 84 px, 9 tokens")
+        expect(card.locator(".size")).to_have_text(f"84 {TIMES} 84 px, 9 tokens")
         expect(page.locator("#embedded")).to_be_hidden()
 
 
 @pytest.mark.parametrize(
     ("name", "data", "said"),
     [
-        ("notes.png", b"dear diary", "notes.png is no PNG, JPEG, WebP, GIF or BMP image"),
-        ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "a.svg is no PNG"),
-        ("empty.png", b"", "empty.png is no PNG"),
+        ("notes.png", b"dear diary", "notes.png is not a PNG, JPEG, WebP, GIF or BMP image"),
+        ("a.svg", b"<svg xmlns='http://www.w3.org/2000/svg'/>", "a.svg is not a PNG"),
+        ("empty.png", b"", "empty.png is not a PNG"),
         ("half.png", png()[:20], "half.png is damaged or cut short"),
     ],
     ids=["text", "svg", "empty", "half"],
 )
-def test_a_bad_file(name: str, data: bytes, said: str, chromium: Browser):
+def test_a_bad_file_shows_an_error_and_keeps_the_image_before(
+    name: str, data: bytes, said: str, chromium: Browser
+):
     """It is said; the image before stays chosen, and can be asked about."""
     with opened(chromium, scripted(DIRECT)) as page:
         choose_sample(page, TAG)
@@ -262,10 +265,10 @@ def test_an_image_can_be_dropped_and_pasted(how: str, target: str, chromium: Bro
 def test_an_image_dragged_from_another_page(chromium: Browser):
     with opened(chromium, scripted()) as page:
         page.evaluate(HAND_OVER, ["drop", "https://example.com/a.png", None, "body"])
-        expect(page.get_by_role("alert")).to_contain_text("must be saved first")
+        expect(page.get_by_role("alert")).to_contain_text("save images of other pages first")
 
 
-def test_what_is_missing_is_said(chromium: Browser):
+def test_a_missing_image_or_question_shows_an_error(chromium: Browser):
     with opened(chromium, scripted()) as page:
         press_ask(page)
         expect(page.get_by_role("alert")).to_have_text("Choose an image first.")
@@ -279,7 +282,7 @@ def test_what_is_missing_is_said(chromium: Browser):
 # What models say
 
 
-def test_text_is_never_html(chromium: Browser):
+def test_model_output_and_file_names_are_shown_as_text(chromium: Browser):
     """In answers, thoughts, notes of turns, and names of files."""
     html = "<img src=x onerror=\"document.title='owned'\"><b>bold</b><script>alert(1)</script>"
     reply = direct_reply(f"I see {html}", html)
@@ -294,7 +297,7 @@ def test_text_is_never_html(chromium: Browser):
         expect(page).to_have_title("VisionThink playground")
 
 
-def test_an_error_of_an_upstream_is_text(chromium: Browser):
+def test_an_upstream_error_is_shown_as_text(chromium: Browser):
     with (
         ChatServer(status(400, "<b>no</b>")) as vllm,
         opened(chromium, upstream(vllm.url), failures=1) as page,
@@ -304,21 +307,87 @@ def test_an_error_of_an_upstream_is_text(chromium: Browser):
 
 
 @pytest.mark.parametrize(
-    ("replies", "decision", "said"),
+    ("replies", "decisions", "said"),
     [
-        ([" "], "✗ malformed reply", "neither an answer nor a valid request"),
-        ([REQUEST, REQUEST], "→ requests the original", "a second time"),
-        ([direct_reply("", "")], "✓ answers from the small look", "The answer is empty."),
-        ([render_tool_call("zoom", "{}"), DIRECT], "✗ malformed reply", "red"),
+        ([" "], ["✗ malformed reply"], "neither an answer nor a valid request"),
+        (
+            [REQUEST, REQUEST],
+            ["→ requests the original", "→ requests too late"],
+            "a request in its last turn",
+        ),
+        ([direct_reply("", "")], ["✓ answers from the small look"], "The answer is empty."),
+        ([render_tool_call("zoom", "{}"), DIRECT], ["✗ malformed reply"], "red"),
     ],
     ids=["malformed", "out of turns", "empty", "failed call"],
 )
-def test_a_reply_that_is_no_answer(replies: list[str], decision: str, said: str, chromium: Browser):
+def test_decisions_and_replies_without_an_answer(
+    replies: list[str], decisions: list[str], said: str, chromium: Browser
+):
     with opened(chromium, scripted(*replies)) as page:
         ask_about(page, png())
         (card,) = finished(page)
-        expect(card.locator(".decision")).to_have_text(decision)
+        expect(card.locator(".decision")).to_have_text(decisions)
         expect(card.locator(".said")).to_contain_text(said)
+
+
+def test_every_look_is_drawn_with_its_action_box_size_and_tokens(chromium: Browser):
+    """A stream as one of three turns would be: the half view, a part of the image, the original.
+
+    9 + 4 + 36 = 49 of 36 tokens; the part is the upper left quarter, framed on the half view.
+    """
+    half, part = (f"data:image/png;base64,{base64.b64encode(png(s, s)).decode()}" for s in (84, 56))
+    looks = [
+        look_record(0, None, None, 84, 9) | {"picture": half},
+        look_record(1, "region", [0, 0, 500, 500], 56, 4) | {"picture": part},
+        look_record(2, "original", None, 168, 36) | {"picture": None},
+    ]
+    cost = {"prompt_tokens": 9, "cached_tokens": 0, "completion_tokens": 2, "seconds": 0.1}
+    outcomes = ("request", "request", "answer")
+    turns = [{"text": "…", "outcome": each, "note": "", "cost": cost} for each in outcomes]
+    tokens = {"first": 9, "requested": 40, "processed": 49, "vanilla": 36}
+    usage = {"visionthink": {"visual_tokens": tokens, "saved_ratio": -0.3611}}
+    events: list[dict[str, object]] = [
+        *({"visionthink": {"turn": each["turn"], "looks": [each]}} for each in looks),
+        {"choices": [{"delta": {"content": "red"}}]},
+        {"visionthink": {"stop_reason": "answered", "looks": looks, "turns": turns}},
+        {"choices": [], "usage": usage},
+    ]
+    body = "".join(f"data: {json.dumps(event)}\n\n" for event in events) + "data: [DONE]\n\n"
+    with opened(chromium, scripted()) as page:
+        page.route(
+            "**/v1/chat/completions",
+            lambda route: route.fulfill(content_type="text/event-stream", body=body),
+        )
+        ask_about(page, png())
+        (card,) = finished(page)
+        captions = ["Small look", "Region 0, 0, 500, 500", "Original"]
+        expect(card.locator("figcaption b")).to_have_text(captions)
+        sizes = [
+            f"{side} {TIMES} {side} px, {n} tokens" for side, n in ((84, 9), (56, 4), (168, 36))
+        ]
+        expect(card.locator(".size")).to_have_text(sizes)
+        decisions = ["→ requests region 0, 0, 500, 500", "→ requests the original"]
+        expect(card.locator(".decision")).to_have_text(decisions)
+        expect(card.locator(".share")).to_have_text("49 of 36, 36 % more")
+        legend = ["small look 9", "region 0, 0, 500, 500 4", "original 36", "the original alone 36"]
+        expect(card.locator(".legend .part")).to_have_text(legend)
+        picture, frame = (card.locator(f"figure {each}").first for each in ("img", ".box"))
+        (whole, box) = (picture.bounding_box(), frame.bounding_box())
+        assert whole is not None
+        assert box is not None
+        assert (box["x"], box["y"]) == pytest.approx((whole["x"], whole["y"]), abs=1)
+        assert box["width"] == pytest.approx(whole["width"] / 2, abs=1)
+        assert box["height"] == pytest.approx(whole["height"] / 2, abs=1)
+
+
+def look_record(
+    turn: int, action: str | None, box: list[int] | None, side: int, tokens: int
+) -> dict[str, object]:
+    size = [side, side]
+    return {
+        **{"turn": turn, "image": 0, "action": action, "box": box},
+        **{"size": size, "visual_tokens": tokens},
+    }
 
 
 def test_an_answer_that_a_limit_cut_off(chromium: Browser):
@@ -352,7 +421,7 @@ def test_thoughts_are_shown_as_they_come(chromium: Browser):
         card = page.get_by_role("article")
         card.get_by_text("Reasoning").click()
         expect(card.locator(".reasoning .text")).to_have_text("Let me see.", timeout=PATIENCE)
-        expect(card.locator(".first img")).to_be_visible()
+        expect(card.locator("figure img")).to_be_visible()
         expect(card.locator(".decision")).to_have_text("looks …")
         expect(card).to_have_attribute("aria-busy", "true")
         gate.set()
@@ -388,7 +457,7 @@ def test_cancel(chromium: Browser):
         assert server.metric('visionthink_requests_total{outcome="gone"}') == 1
 
 
-def test_a_server_that_went_down(chromium: Browser):
+def test_a_server_that_is_down_shows_an_error(chromium: Browser):
     with ExitStack() as stack, chromium.new_page() as page:
         server = stack.enter_context(served(scripted(DIRECT)))
         page.goto(f"http://127.0.0.1:{server.port}/", wait_until="networkidle")
@@ -401,19 +470,19 @@ def test_a_server_that_went_down(chromium: Browser):
         expect(page.get_by_role("button", name="Ask", exact=True)).to_be_enabled()
 
 
-def test_a_key_is_wanted(chromium: Browser):
+def test_a_key_is_asked_for_and_kept_in_memory_only(chromium: Browser):
     with opened(chromium, scripted(DIRECT), keys=[KEY], failures=2) as page:
         field, alert = (
-            page.get_by_label("This server wants an API key"),
+            page.get_by_label("This server requires an API key"),
             page.locator("#key-trouble"),
         )
         expect(field).to_be_focused()
         field.fill("wrong")
         page.get_by_role("button", name="Use key").click()
-        expect(alert).to_have_text("The server does not take this key.")
+        expect(alert).to_have_text("The server does not accept this key.")
         field.fill("schlüssel")
         page.get_by_role("button", name="Use key").click()
-        expect(alert).to_contain_text("This is no API key")
+        expect(alert).to_contain_text("This is not an API key")
         field.fill(KEY)
         page.keyboard.press("Enter")
         expect(field).to_be_hidden()
@@ -426,7 +495,7 @@ def test_a_key_is_wanted(chromium: Browser):
         assert KEY not in page.content()
 
 
-def test_a_busy_server_is_asked_again_when_it_said(chromium: Browser):
+def test_a_busy_server_can_be_asked_again_after_retry_after(chromium: Browser):
     """One runs and none may wait, so that the second is turned away with Retry-After."""
     with (
         ChatServer(hangs, says(DIRECT)) as vllm,
@@ -460,7 +529,7 @@ def test_a_busy_server_is_asked_again_when_it_said(chromium: Browser):
     ],
     ids=["page", "whole", "no json", "null", "odd", "no figures"],
 )
-def test_a_response_that_is_none_of_this_server(kind: str, body: bytes, chromium: Browser):
+def test_a_response_of_another_server_shows_an_error(kind: str, body: bytes, chromium: Browser):
     """As proxies send them."""
     with opened(chromium, scripted()) as page:
         page.route("**/v1/chat/completions", lambda r: r.fulfill(content_type=kind, body=body))
@@ -469,7 +538,7 @@ def test_a_response_that_is_none_of_this_server(kind: str, body: bytes, chromium
         expect(page.get_by_role("article")).to_have_count(0)
 
 
-def test_a_stream_that_breaks_off(chromium: Browser):
+def test_a_stream_that_breaks_off_shows_an_error(chromium: Browser):
     said = b'data: {"choices": [{"delta": {"content": "re"}}]}\n\n'
     with opened(chromium, scripted()) as page:
         page.route(
@@ -481,7 +550,7 @@ def test_a_stream_that_breaks_off(chromium: Browser):
 
 
 def test_an_error_inside_a_stream(chromium: Browser):
-    """The upstream fails in the second turn, when the first was told already."""
+    """The upstream fails in the second turn, after the first was sent."""
     with (
         ChatServer(says(REQUEST), sends(b"{}", 500)) as vllm,
         opened(chromium, upstream(vllm.url)) as page,
@@ -501,7 +570,7 @@ def test_another_model_since_the_page_was_opened(chromium: Browser):
         expect(card.locator(".said")).to_have_text("red")
 
 
-def test_without_the_page_there_is_nothing_to_see(chromium: Browser):
+def test_a_server_without_the_page_answers_404(chromium: Browser):
     with served(scripted(), playground=False) as server, chromium.new_page() as page:
         response = page.goto(f"http://127.0.0.1:{server.port}/")
         assert response is not None

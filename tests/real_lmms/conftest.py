@@ -16,7 +16,7 @@ HERE = Path(__file__).parent
 DEFINE = """
 import sys
 from pathlib import Path
-from visionthink.evaluation.lmms.local import local_task
+from visionthink.evaluation.lmms.preset import local_task
 
 for item in sys.argv[2:]:
     task, file = item.split("=")

@@ -11,7 +11,6 @@ import io
 import re
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -21,7 +20,7 @@ from PIL import Image
 from vllm_server import BLOCK, free_port
 
 from visionthink.core import protocol
-from visionthink.core.engine import Engine
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import EngineError, ServerError
 from visionthink.core.images import Picture, half_view, visual_tokens
@@ -35,7 +34,7 @@ from visionthink.core.types import (
     StopReason,
 )
 from visionthink.engines.openai import OpenAIEngine
-from visionthink.mini.shipped import load_samples
+from visionthink.mini.world import load_samples
 
 pytestmark = pytest.mark.vllm
 
@@ -70,7 +69,7 @@ def on_both(served: Served, talk: Callable[[Any], Awaitable[T]]) -> tuple[T, T]:
 def picture(served: Served, seed: int, columns: int = 4, rows: int = 4) -> Picture:
     """Coloured noise of so many cells of the model's grid; with even numbers its half view is of
     whole cells as well, and no processor resizes either."""
-    cell = served.local.grid.cell
+    cell = served.local.about.grid.cell
     return noise(seed, columns * cell, rows * cell)
 
 
@@ -80,25 +79,28 @@ def noise(seed: int, width: int, height: int) -> Picture:
     return Picture(Image.fromarray(values))
 
 
-def steered(engine: Engine, first: str) -> tuple[Any, list[Completion]]:
-    """`engine`, with each first reply taken for `first`, and the list of its true replies.
+class Steered(Engine):
+    """`engine`, with each first reply replaced by `first`; `said` lists its true replies.
 
     Random weights neither answer nor request by themselves. The first reply is generated all the
     same, so that it can be compared.
     """
-    said: list[Completion] = []
 
-    async def generate(messages: Sequence[Message], sampling: Sampling) -> Completion:
-        completion = await engine.generate(messages, sampling)
-        said.append(completion)
+    def __init__(self, engine: Engine, first: str) -> None:
+        self._engine = engine
+        self._first = first
+        self.said: list[Completion] = []
+
+    @property
+    def about(self) -> EngineInfo:
+        return replace(self._engine.about, shape=None, profile="mini")
+
+    async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
+        completion = await self._engine.generate(messages, sampling)
+        self.said.append(completion)
         if len(messages) > 2:  # more than the system message and the question
             return completion
-        return replace(completion, text=first, finish="stop", token_ids=None)
-
-    wrapped = SimpleNamespace(
-        model=engine.model, grid=engine.grid, shape=None, profile="mini", generate=generate
-    )
-    return wrapped, said
+        return replace(completion, text=self._first, finish="stop", token_ids=None)
 
 
 def facts(episode: Episode) -> dict[str, Any]:
@@ -147,8 +149,8 @@ def test_steered_episodes_are_those_of_the_hf_engine(
     example = Example(pictures, QUESTION)
 
     async def talk(engine: Engine) -> tuple[Episode, list[Completion]]:
-        wrapped, said = steered(engine, first)
-        return await run_episode(example, wrapped, sampling=SHORT), said
+        steered = Steered(engine, first)
+        return await run_episode(example, steered, sampling=SHORT), steered.said
 
     (local, local_said), (remote, remote_said) = on_both(served, talk)
     assert replies(remote_said) == replies(local_said)
@@ -180,9 +182,9 @@ def test_images_off_the_grid_take_as_many_tokens_as_in_the_hf_engine(
     example = Example((noise(11, *size),), QUESTION)
 
     async def talk(engine: Engine) -> list[tuple[str, str, int, int]]:
-        wrapped, said = steered(engine, REQUEST)
-        await run_episode(example, wrapped, sampling=SHORT)
-        return replies(said)
+        steered = Steered(engine, REQUEST)
+        await run_episode(example, steered, sampling=SHORT)
+        return replies(steered.said)
 
     local, remote = on_both(served, talk)
     assert [prompt for _, _, prompt, _ in remote] == [prompt for _, _, prompt, _ in local]
@@ -211,7 +213,7 @@ def test_prompts_are_tokenised_as_in_the_hf_engine(served: Served) -> None:
     """The ids that the server reports, placeholders expanded, in a second turn."""
     original = picture(served, 20)
     messages = [
-        *protocol.opening(MINI, [half_view(original, served.local.grid)], QUESTION),
+        *protocol.opening(MINI, [half_view(original, served.local.about.grid)], QUESTION),
         Message("assistant", (REQUEST,)),
         protocol.tool_response(MINI, [original]),
     ]
@@ -224,9 +226,9 @@ def test_concurrent_episodes_are_those_run_one_by_one(served: Served) -> None:
 
     async def episode(number: int) -> dict[str, Any]:
         example = Example((picture(served, 30 + number, 2 + number),), f"{number}: {QUESTION}")
-        wrapped, said = steered(served.remote, (ANSWER, REQUEST)[number % 2])
-        finished = await run_episode(example, wrapped, sampling=SHORT)
-        return facts(finished) | {"said": replies(said)}
+        steered = Steered(served.remote, (ANSWER, REQUEST)[number % 2])
+        finished = await run_episode(example, steered, sampling=SHORT)
+        return facts(finished) | {"said": replies(steered.said)}
 
     async def talk(_: OpenAIEngine) -> tuple[list[Any], list[Any]]:
         together = await asyncio.gather(*(episode(number) for number in range(8)))
@@ -251,7 +253,7 @@ def test_second_turn_finds_the_first_in_the_prefix_cache(served: Served) -> None
     since its last token has to run; the second prompt is longer than that.)
     """
     original = picture(served, 40)
-    opening = protocol.opening(MINI, [half_view(original, served.local.grid)], QUESTION)
+    opening = protocol.opening(MINI, [half_view(original, served.local.about.grid)], QUESTION)
 
     async def talk(remote: OpenAIEngine) -> tuple[Completion, Completion]:
         first = await remote.generate(opening, SHORT)
@@ -296,7 +298,7 @@ def test_same_pixels_in_other_bytes_are_not_found_in_the_prefix_cache(served: Se
 
 
 def image_id(served: Served) -> int:
-    return served.local.checkpoint.image_id
+    return served.local.checkpoint.tokens.image
 
 
 # Control tokens
@@ -316,7 +318,7 @@ def test_control_tokens_in_a_question_stay_text(served: Served) -> None:
     ids = served.sent[-1]["prompt_token_ids"]
     assert ids == served.prompt_ids(*remote.messages[:2])
     assert ids.count(image_id(served)) == remote.ledger.first
-    assert ids.count(served.local.checkpoint.turn_id) == 3
+    assert ids.count(served.local.checkpoint.tokens.turn) == 3
 
 
 def test_the_server_itself_would_take_them_for_control_tokens(served: Served) -> None:
@@ -327,7 +329,7 @@ def test_the_server_itself_would_take_them_for_control_tokens(served: Served) ->
     shown = picture(served, 61)
     message = Message("user", (shown, CONTROL.removeprefix("<|image_pad|><|vision_start|>")))
     run(served, lambda remote: remote.generate([message], SHORT))
-    assert served.sent[-1]["prompt_token_ids"].count(served.local.checkpoint.turn_id) == 3
+    assert served.sent[-1]["prompt_token_ids"].count(served.local.checkpoint.tokens.turn) == 3
     with pytest.raises(EngineError, match="3 turns for 1 messages"):
         asyncio.run(served.local.generate([message], SHORT))
 
@@ -343,7 +345,7 @@ def test_a_call_comes_back_and_the_original_goes_out(served: Served) -> None:
     """
     native = protocol.PROFILES["native"]
     original = picture(served, 65)
-    opening = protocol.opening(native, [half_view(original, served.local.grid)], QUESTION)
+    opening = protocol.opening(native, [half_view(original, served.local.about.grid)], QUESTION)
     call = '<tool_call>\n{"name": "resize_image", "arguments": {"action": "resize"}}\n</tool_call>'
     forced = OpenAIEngine(
         served.url,
@@ -362,7 +364,7 @@ def test_a_call_comes_back_and_the_original_goes_out(served: Served) -> None:
     first = run(served, talk)
     assert isinstance(protocol.parse_reply(first.text, native), protocol.Request)
     assert [call.name for call in first.calls] == ["resize_image"]
-    grid = served.local.grid
+    grid = served.local.about.grid
     tokens = [visual_tokens(view.size, grid) for view in (half_view(original, grid), original)]
     assert served.sent[-1]["prompt_token_ids"].count(image_id(served)) == sum(tokens)
 

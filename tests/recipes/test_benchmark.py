@@ -1,4 +1,4 @@
-"""Bars: what is measured, and how it is held to the contract."""
+"""The benchmark: what it measures, and when a bar is met."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import pytest
 
-from recipes.mini.benchmark import CHANCE, RUNS, Bar, check, measure, table
+from recipes.mini.benchmark import CHANCE, RUNS, Result, check, measure, table
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.core.types import Message
 from visionthink.engines.scripted import ScriptedEngine
 from visionthink.mini.world import FAMILIES
 
 
-def perfect() -> list[Bar]:
-    """Bars of checkpoints that do all that is wanted, of 100 samples a family."""
+def perfect() -> list[Result]:
+    """Results of checkpoints that do everything right, of 100 samples per family."""
     bars = []
     for checkpoint, looks in RUNS:
         for look in looks:
@@ -22,7 +22,7 @@ def perfect() -> list[Bar]:
                 hidden = look == "low" and kind == "strong"
                 rate = {"high": 0.0, "low": 0.0, "sampled": 0.5}.get(look, float(kind != "weak"))
                 accuracy = CHANCE[family] if hidden else 1.0
-                bars.append(Bar(checkpoint, family, kind, look, 100, accuracy, rate, 1.0, 1.0))
+                bars.append(Result(checkpoint, family, kind, look, 100, accuracy, rate, 1.0, 1.0))
     return bars
 
 
@@ -58,8 +58,8 @@ def test_one_family_below_breaks_its_bar_only(checkpoint, look, family, change, 
     assert family in failed[0].worst
 
 
-def test_measure_counts_episodes_of_the_engine():
-    """It requests about every other tag and always says ABC: no tag is right, format always is."""
+def test_measure_computes_rates_from_episodes():
+    """It requests half of the tags and always says ABC: no answer is right, every format is."""
     asked = []
 
     def reply(messages: Sequence[Message]) -> str:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from recipes.mini.packing import IGNORED, Packer, Row, packed_logits, packed_mask
+from recipes.mini.packing import IGNORED, Packer, PackRow, packed_logits, packed_mask
 from visionthink.core.profiles import PROFILES
 from visionthink.mini.ink import half_view
 from visionthink.mini.model import build_model, save_checkpoint
@@ -33,11 +33,11 @@ def stock(tmp_path_factory):
     return Qwen2_5_VLForConditionalGeneration.from_pretrained(folder).eval(), processor
 
 
-def rows(form: str) -> list[Row]:
+def rows(form: str) -> list[PackRow]:
     made = [make_receipt(generator("packing", i), (168, 112), "train") for i in range(2)]
     if form == "direct":
-        return [Row(sheet.pixels, sheet.asks["receipt"][:3]) for sheet in made]
-    return [Row(half_view(s.pixels), s.asks["receipt"][:3], s.pixels) for s in made]
+        return [PackRow(sheet.pixels, sheet.asks["receipt"][:3]) for sheet in made]
+    return [PackRow(half_view(s.pixels), s.asks["receipt"][:3], s.pixels) for s in made]
 
 
 def user_turn(template: str, question: str = "") -> dict:

@@ -1,4 +1,4 @@
-"""The recipe: stages train, save, and go on after an interruption."""
+"""The recipe: stages train, save, and resume after an interruption."""
 
 import json
 
@@ -21,16 +21,16 @@ from visionthink.mini.world import FAMILIES, generator
 
 TINY = (
     Stage("look", 1, 1e-3, 1e-3),
-    Stage("read", 1, 1e-3, 1e-3, (Lesson("high", 2, 2, {"scene": 1.0}),), eyes=0.0),
+    Stage("read", 1, 1e-3, 1e-3, (Lesson("high", 2, 2, {"scene": 1.0}),), vision=0.0),
     Stage("sft", 2, 1e-3, 1e-3, (Lesson("request", 2, 1, {"tag": 1.0}),), checkpoint="mini-sft"),
 )
 
 
 def test_tiny_run_trains_saves_and_resumes(tmp_path, monkeypatch):
     monkeypatch.setattr("recipes.mini.recipe.SAVE_EVERY", 1)
-    said: list[str] = []
-    run_recipe(tmp_path, said.append, TINY)
-    assert [line.split(" loss")[0] for line in said[:4]] == [
+    lines: list[str] = []
+    run_recipe(tmp_path, lines.append, TINY)
+    assert [line.split(" loss")[0] for line in lines[:4]] == [
         "look 1/1",
         "read 1/1",
         "sft 1/2",
@@ -40,16 +40,16 @@ def test_tiny_run_trains_saves_and_resumes(tmp_path, monkeypatch):
         torch.load(tmp_path / f"{name}.pt", weights_only=True)["model"]
         for name in ("look", "read", "sft")
     )
-    eyes = "model.visual.blocks.0.attn.qkv.weight"
-    assert torch.equal(look[eyes], read[eyes])
-    assert not torch.equal(read[eyes], sft[eyes])
+    tower = "model.visual.blocks.0.attn.qkv.weight"
+    assert torch.equal(look[tower], read[tower])
+    assert not torch.equal(read[tower], sft[tower])
     assert json.loads((tmp_path / "mini-sft" / "visionthink.json").read_text()) == {
         "profile": "mini"
     }
 
-    said.clear()
-    run_recipe(tmp_path, said.append, TINY)
-    assert said == [f"saved {tmp_path / 'mini-sft'}"]
+    lines.clear()
+    run_recipe(tmp_path, lines.append, TINY)
+    assert lines == [f"saved {tmp_path / 'mini-sft'}"]
 
 
 def test_learning_rate_warms_up_and_falls():

@@ -191,7 +191,7 @@ def test_plots_need_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         return real(name, *args, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match=r"pip install 'visionthink\[report\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[report\]'"):
         training_plots(group(one(tmp_path)))
 
 

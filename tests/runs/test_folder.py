@@ -1,14 +1,16 @@
-"""Run folders: what is written, what a crash leaves, and what each broken folder says."""
+"""Run folders: what is written, what a crash leaves, who may write, and errors of broken ones."""
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -27,12 +29,13 @@ def started(path: Path, config: dict[str, Any] | None = None, *, resume: bool = 
     return RunFolder.create(path, config or CONFIG, environment=ENVIRONMENT, resume=resume)
 
 
-def test_what_a_run_leaves(tmp_path: Path):
+def test_the_files_of_a_run(tmp_path: Path):
     run = started(tmp_path / "runs" / "a")
     run.append_metrics({"step": 0, "reward/total": 1.25})
     run.append_metrics({"step": 1, "reward/total": 1.5})
     run.append_episode({"step": 1, "answer": "\ud800 漢"})
     run.write_summary([{"suite": "mini", "accuracy": 0.5}])
+    run.close()
     files = {path.name: path.read_text("ascii") for path in run.path.iterdir()}
     assert json.loads(files.pop("config.json")) == {"version": 1, "config": CONFIG}
     assert json.loads(files.pop("environment.json")) == ENVIRONMENT
@@ -49,7 +52,7 @@ def test_what_a_run_leaves(tmp_path: Path):
     assert read.summary == [{"suite": "mini", "accuracy": 0.5}]
 
 
-def test_a_run_that_has_not_begun_to_write(tmp_path: Path):
+def test_a_run_without_records_reads_as_empty(tmp_path: Path):
     started(tmp_path)
     run = RunFolder.open(tmp_path)
     assert (run.metrics(), list(run.episodes()), run.summary) == ([], [], [])
@@ -86,22 +89,22 @@ def test_values_become_strict_json(tmp_path: Path, given: Any, held: str):
     assert (tmp_path / "metrics.jsonl").read_text() == f'{{"step": 1, "x": {held}}}\n'
 
 
-def test_values_that_json_has_no_form_for(tmp_path: Path):
+def test_values_that_json_cannot_hold_are_refused(tmp_path: Path):
     run = started(tmp_path)
-    with pytest.raises(RunError, match=r"metrics.jsonl: x holds a object, for which JSON has no"):
+    with pytest.raises(RunError, match=r"metrics.jsonl: x: expected numbers, .*; got a object"):
         run.append_metrics({"step": 1, "x": object()})
-    with pytest.raises(RunError, match="config: a: b holds a set"):
+    with pytest.raises(RunError, match=r"config: a: b: expected .*; got a set"):
         RunFolder.create(tmp_path / "other", {"a": {"b": {1}}})
     assert run.metrics() == []
 
 
 @pytest.mark.parametrize("step", [None, 1.5, "1", True])
 def test_metrics_need_a_step(tmp_path: Path, step: object):
-    with pytest.raises(RunError, match=r"metrics need a whole number as their step; got"):
+    with pytest.raises(RunError, match=r"metrics: expected a whole number as step, got"):
         started(tmp_path).append_metrics({"step": step} if step is not None else {})
 
 
-def test_a_run_opened_to_be_read_is_not_written(tmp_path: Path):
+def test_a_run_opened_for_reading_cannot_be_written(tmp_path: Path):
     started(tmp_path)
     run = RunFolder.open(tmp_path)
     writings: list[Callable[[], None]] = [
@@ -144,12 +147,12 @@ def test_a_file_in_place_of_the_folder(tmp_path: Path):
         started(tmp_path / "a")
 
 
-def test_resuming_where_there_is_nothing_begins(tmp_path: Path):
+def test_resuming_an_empty_folder_starts_a_run(tmp_path: Path):
     run = started(tmp_path / "new", resume=True)
     assert run.environment == ENVIRONMENT
 
 
-def test_resuming_keeps_everything_and_notes_where_it_went_on(tmp_path: Path):
+def test_resuming_keeps_everything_and_notes_the_environment(tmp_path: Path):
     started(tmp_path).append_metrics({"step": 1})
     for place in ("b", "c"):
         run = RunFolder.create(tmp_path, CONFIG, environment={"python": place}, resume=True)
@@ -158,7 +161,7 @@ def test_resuming_keeps_everything_and_notes_where_it_went_on(tmp_path: Path):
     assert run.environment == {**ENVIRONMENT, "resumed": [{"python": "b"}, {"python": "c"}]}
 
 
-def test_tuples_and_paths_in_a_config_are_no_difference(tmp_path: Path):
+def test_tuples_and_paths_in_a_config_compare_as_json(tmp_path: Path):
     config = {"sizes": (1, 2), "data": Path("a/b"), "empty": {}}
     started(tmp_path, config)
     assert started(tmp_path, config, resume=True).config == {
@@ -168,7 +171,7 @@ def test_tuples_and_paths_in_a_config_are_no_difference(tmp_path: Path):
     }
 
 
-def test_resuming_with_another_config_names_the_keys_and_the_ways_out(tmp_path: Path):
+def test_resuming_with_another_config_names_the_differing_keys(tmp_path: Path):
     """theta 0.2 to 0.3, seed gone, steps new; rule is as it was."""
     started(tmp_path)
     other = {"model": "mini-base", "reward": {"rule": "paper", "theta": 0.3}, "steps": 9}
@@ -198,6 +201,7 @@ def test_many_differences_are_counted(tmp_path: Path):
         (b'{"step": 1}\n' + b"\0" * 70_000, b'{"step": 1}\n'),
         (b'{"step": 1}\n{"x": "' + b"y" * 200_000, b'{"step": 1}\n'),
         (b'{"x": "' + b"y" * 200_000 + b'"}\n{', b'{"x": "' + b"y" * 200_000 + b'"}\n'),
+        (b'{"step": 1}\n\xff\xfe{', b'{"step": 1}\n'),
     ],
 )
 def test_resuming_cuts_off_a_half_written_line(tmp_path: Path, held: bytes, left: bytes):
@@ -212,7 +216,7 @@ def test_resuming_cuts_off_a_half_written_line(tmp_path: Path, held: bytes, left
     assert run.metrics() == list(run.episodes()) == seen
 
 
-def test_going_on_from_a_checkpoint_drops_what_came_after_it(tmp_path: Path):
+def test_truncating_drops_metrics_and_episodes_of_later_steps(tmp_path: Path):
     """Checkpoint at step 2: lines of steps 3 and 4 go, an episode without a step stays."""
     run = started(tmp_path)
     for step in (1, 2, 3, 4):
@@ -222,6 +226,7 @@ def test_going_on_from_a_checkpoint_drops_what_came_after_it(tmp_path: Path):
     run.append_episode({"id": "other"})
     run.truncate_metrics_after(2)
     run.append_metrics({"step": 3})
+    run.close()
     assert [record["step"] for record in run.metrics()] == [1, 1, 2, 2, 3]
     assert [record["id"] for record in run.episodes()] == ["e1", "e2", "other"]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
@@ -229,7 +234,7 @@ def test_going_on_from_a_checkpoint_drops_what_came_after_it(tmp_path: Path):
     ]
 
 
-def test_dropping_episodes(tmp_path: Path):
+def test_dropped_episodes_are_counted_and_the_others_keep_their_bytes(tmp_path: Path):
     """Of three the one without a score goes; the others keep their bytes."""
     run = started(tmp_path)
     (tmp_path / "episodes.jsonl").write_bytes(
@@ -240,7 +245,7 @@ def test_dropping_episodes(tmp_path: Path):
     assert left == b'{"id": 1, "score":  1}\n{"id": 3, "score": 0}\n'
 
 
-def test_truncating_a_run_without_lines(tmp_path: Path):
+def test_truncating_a_run_without_records_does_nothing(tmp_path: Path):
     run = started(tmp_path)
     run.truncate_metrics_after(0)
     assert run.metrics() == []
@@ -267,7 +272,7 @@ for step in itertools.count():
 """
 
 
-def test_a_killed_writer_leaves_a_run_that_goes_on(tmp_path: Path):
+def test_a_run_whose_writer_was_killed_can_be_resumed(tmp_path: Path):
     with subprocess.Popen(
         [sys.executable, "-c", ENDLESS, str(tmp_path)], stdout=subprocess.PIPE
     ) as writer:
@@ -279,6 +284,224 @@ def test_a_killed_writer_leaves_a_run_that_goes_on(tmp_path: Path):
     assert [record["step"] for record in run.metrics()] == list(range(len(seen)))
     run.truncate_metrics_after(10)
     assert len(run.metrics()) == len(list(run.episodes())) == 11
+
+
+@pytest.mark.parametrize(
+    "tail",
+    [
+        b"\0" * 5000 + b"\n",
+        b"\0\n\0\0\n\0",
+        b"\xff\xfe\x80\n",
+        b'{"step": 2, "x": "\xff"}\n',
+        '{"step": 2}'.encode("utf-16-le") + b"\n",
+    ],
+)
+def test_resuming_cuts_off_nul_bytes_and_bytes_that_are_not_utf_8(tmp_path: Path, tail: bytes):
+    """As a power cut leaves them, also where they happen to hold line ends."""
+    started(tmp_path)
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1}\n' + tail)
+    run = started(tmp_path, resume=True)
+    run.append_metrics({"step": 2})
+    assert (tmp_path / "metrics.jsonl").read_bytes() == b'{"step": 1}\n{"step": 2}\n'
+
+
+def test_resuming_leaves_text_that_is_not_json_for_its_author(tmp_path: Path):
+    started(tmp_path)
+    (tmp_path / "metrics.jsonl").write_bytes(b'{"step": 1}\nnonsense\n')
+    run = started(tmp_path, resume=True)
+    with pytest.raises(RunError, match="line 2"):
+        run.metrics()
+
+
+def test_an_append_cut_short_by_a_full_disk_leaves_whole_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The disk takes 4 bytes of the second record; the third comes when there is room again."""
+    run = started(tmp_path)
+    run.append_metrics({"step": 1})
+    room, write = [4, 0], os.write
+
+    def short(file: int, data: memoryview) -> int:
+        if not (count := room.pop(0)):
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(file, data[:count])
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", short)
+        with pytest.raises(RunError, match="No space left on device"):
+            run.append_metrics({"step": 2})
+    run.append_metrics({"step": 3})
+    assert (tmp_path / "metrics.jsonl").read_bytes() == b'{"step": 1}\n{"step": 3}\n'
+
+
+# Settings that may change
+
+
+def test_settings_that_may_change_are_kept_and_noted(tmp_path: Path):
+    """theta is named by itself, watch.* by its group; seed may not change."""
+    config: dict[str, Any] = {"theta": 0.2, "seed": 1, "watch": {"steps": 5}}
+    started(tmp_path, config)
+    changed = {"theta": 0.3, "seed": 1, "watch": {"steps": 6, "margin": 0.1}}
+    allowed = ("theta", "watch")
+    run = RunFolder.create(
+        tmp_path, changed, environment={"python": "b"}, resume=True, may_change=allowed
+    )
+    assert RunFolder.open(tmp_path).config == changed
+    assert run.environment["resumed"] == [
+        {
+            "python": "b",
+            "changed": {
+                "theta": {"was": 0.2, "now": 0.3},
+                "watch.margin": {"was": None, "now": 0.1},
+                "watch.steps": {"was": 5, "now": 6},
+            },
+        }
+    ]
+    with pytest.raises(RunError, match=r"its config differs in seed \(was 1, now 2\): set"):
+        RunFolder.create(
+            tmp_path, {**changed, "seed": 2, "theta": 0}, resume=True, may_change=allowed
+        )
+
+
+def test_resuming_without_changes_leaves_the_config_alone(tmp_path: Path):
+    started(tmp_path)
+    before = (tmp_path / "config.json").stat()
+    started(tmp_path, resume=True)
+    after = (tmp_path / "config.json").stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize("held", ["5", "null", '"x"', '{"a": 1}', '[5, {"python": "b"}]'])
+def test_resumptions_of_another_shape_do_no_harm(tmp_path: Path, held: str):
+    """Someone wrote `"resumed": 5`: objects in a list are kept, anything else is left out."""
+    started(tmp_path)
+    (tmp_path / "environment.json").write_text(f'{{"python": "a", "resumed": {held}}}')
+    kept = [{"python": "b"}] if "b" in held else []
+    assert RunFolder.open(tmp_path).environment == {"python": "a", "resumed": kept}
+    run = started(tmp_path, resume=True)
+    assert run.environment == {"python": "a", "resumed": [*kept, ENVIRONMENT]}
+
+
+# One writer at a time
+
+
+HOLDS = """
+import os, sys, time
+from visionthink.runs.folder import RunFolder
+run = RunFolder.create(sys.argv[1], {}, environment={}, resume=True)
+run.append_metrics({"step": 1})
+if "fork" not in sys.argv or os.fork() == 0:
+    print("holds", flush=True)
+time.sleep(60)
+"""
+
+
+@contextmanager
+def writer(path: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that writes to a run; killed at the end, with its children."""
+    command = [sys.executable, "-c", HOLDS, str(path), *more]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"holds\n"
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_second_writer_is_refused_and_changes_nothing(tmp_path: Path, resume: bool):
+    """Readers are not; the one who writes is named."""
+    with writer(tmp_path) as process:
+        before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+        with pytest.raises(RunError) as caught:
+            RunFolder.create(tmp_path, {}, environment={}, resume=resume)
+        assert str(caught.value) == (
+            f"{tmp_path} is in use: process {process.pid} is writing to it; "
+            "wait until it ends, or stop it"
+        )
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+        assert RunFolder.open(tmp_path).metrics() == [{"step": 1}]
+
+
+@pytest.mark.parametrize("more", [(), ("fork",)])
+def test_a_killed_writer_does_not_block(tmp_path: Path, more: tuple[str, ...]):
+    """Nor does a child of it that lives on."""
+    with writer(tmp_path, *more) as process:
+        process.kill()
+        process.wait()
+        assert (tmp_path / ".lock").read_text() == f"{process.pid}\n"
+        run = RunFolder.create(tmp_path, {}, environment={}, resume=True)
+        run.append_metrics({"step": 2})
+        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+
+
+def test_a_lock_file_of_a_process_that_is_gone_does_not_block(tmp_path: Path):
+    (tmp_path / ".lock").write_text("1\n")
+    with started(tmp_path):
+        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
+    assert not (tmp_path / ".lock").exists()
+
+
+def test_a_later_writer_of_the_same_process_takes_over(tmp_path: Path):
+    """So that a notebook whose run failed can resume it."""
+    first = started(tmp_path)
+    second = started(tmp_path, resume=True)
+    second.append_metrics({"step": 1})
+    with pytest.raises(RunError, match="was closed, or resumed elsewhere in this process"):
+        first.append_metrics({"step": 2})
+    del first
+    assert (tmp_path / ".lock").exists()
+    second.close()
+    with pytest.raises(RunError, match="was closed"):
+        second.append_metrics({"step": 2})
+    assert second.metrics() == [{"step": 1}]
+
+
+def test_a_refused_run_leaves_no_lock(tmp_path: Path):
+    started(tmp_path)
+    with pytest.raises(RunError, match="holds a run already"):
+        started(tmp_path)
+    assert not (tmp_path / ".lock").exists()
+
+
+# Links
+
+
+@pytest.mark.parametrize("name", ["config.json", "environment.json", "summary.json"])
+def test_a_link_in_place_of_a_file_is_replaced(tmp_path: Path, name: str):
+    target = tmp_path / "precious"
+    target.write_text("{}")
+    run = started(tmp_path / "run")
+    run.write_summary([])
+    (run.path / name).unlink()
+    (run.path / name).symlink_to(target)
+    if name == "config.json":
+        with pytest.raises(RunError, match="this is not a run folder"):
+            started(tmp_path / "run", resume=True)
+    else:
+        started(tmp_path / "run", resume=True).write_summary([{"n": 1}])
+        assert not (run.path / name).is_symlink()
+    assert target.read_text() == "{}"
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", ".lock"])
+def test_a_link_in_place_of_a_file_that_is_appended_to_is_refused(tmp_path: Path, name: str):
+    target = tmp_path / "precious"
+    target.write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(target)
+    if name == ".lock":
+        with pytest.raises(RunError, match=r"cannot write the run folder .*symbolic link"):
+            started(tmp_path / "run")
+    else:
+        (tmp_path / "run" / name).unlink()
+        run = started(tmp_path / "run")
+        (tmp_path / "run" / name).symlink_to(target)
+        with pytest.raises(RunError, match=r"cannot write .*symbolic link"):
+            run.append_metrics({"step": 1})
+    assert target.read_text() == "mine"
 
 
 # Broken folders
@@ -295,13 +518,13 @@ BROKEN = [
     ("config.json", None, r"no run in .*: config.json is missing; name a folder that has one"),
     ("config.json", "{", r"broken JSON in .*config.json, line 1: .*; mend or remove the file"),
     ("config.json", "[" * 100_000, "broken JSON in .*config.json"),
-    ("config.json", "[]", r"config.json is not a JSON object: this is no run folder"),
+    ("config.json", "[]", r"config.json is not a JSON object: this is not a run folder"),
     ("config.json", '{"model_type": "qwen2_5_vl"}', r'has no "version" and "config" of a run'),
     ("config.json", '{"version": 1, "config": []}', r'has no "version" and "config" of a run'),
     (
         "config.json",
         '{"version": 2, "config": {}}',
-        r"of version 2, and this visionthink reads up to 1: update visionthink",
+        r"of version 2, and this visionthink reads up to version 1: update visionthink",
     ),
     ("environment.json", '{\n"a":\n}', r"broken JSON in .*environment.json, line 3"),
     ("environment.json", "[]", r"environment.json is not a JSON object"),
@@ -331,18 +554,18 @@ def test_broken_folders_say_what_is_wrong(
     assert "\n" not in str(caught.value)
 
 
-def test_no_folder(tmp_path: Path):
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path):
     with pytest.raises(RunError, match=r"no run folder at .*: there is no such folder"):
         RunFolder.open(tmp_path / "none")
 
 
-def test_blank_lines_do_no_harm(tmp_path: Path):
+def test_blank_lines_are_skipped(tmp_path: Path):
     started(tmp_path)
     (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n\n{"step": 2}\n\n')
     assert [record["step"] for record in RunFolder.open(tmp_path).metrics()] == [1, 2]
 
 
-def test_flatten():
+def test_flatten_joins_keys_with_dots():
     nested = {"a": {"b": {"c": 1}, "d": [{"e": 2}]}, "f": {}, "g": None}
     assert flatten(nested) == {"a.b.c": 1, "a.d": [{"e": 2}], "f": {}, "g": None}
 
@@ -350,7 +573,7 @@ def test_flatten():
 # Environment
 
 
-def test_what_is_known_of_the_environment():
+def test_the_environment_has_versions_machine_and_seeds():
     found = describe_environment(seeds={"run": 7}, gpu="H200 x 8", world_size=8)
     assert found["python"] == sys.version.split()[0]
     assert found["packages"]["visionthink"]
@@ -378,7 +601,7 @@ def test_the_commit_is_ours_and_not_that_of_a_checkout_around_us(
     assert describe_environment()["commit"] == f"{head.stdout.strip()}-dirty"
 
 
-def test_describing_loads_nothing_heavy():
+def test_describing_the_environment_imports_none_of_the_packages_it_names():
     code = (
         "import sys; from visionthink.runs.folder import describe_environment;"
         "describe_environment(); print([m for m in ('torch', 'transformers', 'trl', 'openai')"

@@ -12,9 +12,9 @@ from PIL import Image
 from visionthink.core.episode import run_episode
 from visionthink.core.images import Picture
 from visionthink.core.protocol import direct_reply, request_reply
-from visionthink.runs.records import episode_record, sample_record
 from visionthink.core.types import Episode, Example
 from visionthink.engines.scripted import ScriptedEngine
+from visionthink.runs.records import episode_record, sample_record
 
 
 def played(size: tuple[int, int], replies: list[str]) -> Episode:

@@ -25,9 +25,9 @@ from visionthink.core.engine import Engine
 from visionthink.engines.openai import OpenAIEngine
 from visionthink.serving.app import create_app
 from visionthink.serving.gateway import Gateway
-from visionthink.serving.options import ServeOptions
 from visionthink.serving.pool import Backend, Pool
-from visionthink.serving.remote import Fetcher
+from visionthink.serving.remote_images import Fetcher
+from visionthink.serving.serve_options import ServeOptions
 from visionthink.serving.server import listen
 
 KEY = "sk-0123456789abcdef"
@@ -133,7 +133,7 @@ def served(
 
 def backend(engine: Engine) -> Backend:
     check = engine.look_up if isinstance(engine, OpenAIEngine) else None
-    return Backend(engine.model, engine, check)
+    return Backend(engine.about.model, engine, check)
 
 
 def upstream(url: str, **options: Any) -> Backend:

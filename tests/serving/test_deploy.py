@@ -1,4 +1,4 @@
-"""What is in deploy/ fits the server: metrics, options, paths and files. Linted elsewhere:
+"""The files in deploy/ fit the server: metrics, options, paths and files. Linted elsewhere:
 scripts/lint_deploy.sh.
 """
 
@@ -19,7 +19,7 @@ from serving.gateways import QUESTION, request, served, user
 from visionthink.cli.serve import command
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.engines.scripted import ScriptedEngine
-from visionthink.serving.options import ServeOptions
+from visionthink.serving.serve_options import ServeOptions
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -51,11 +51,11 @@ def values(inside: Any, name: str) -> Iterator[Any]:
 
 def expressions() -> list[str]:
     alerts = yaml.safe_load((DEPLOY / "alerts.yaml").read_text(encoding="utf-8"))
-    (told,) = re.findall(r"^```promql\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    return [*values(DASHBOARD, "expr"), *values(alerts, "expr"), *told.splitlines()]
+    (queries,) = re.findall(r"^```promql\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    return [*values(DASHBOARD, "expr"), *values(alerts, "expr"), *queries.split("\n\n")]
 
 
-def test_every_metric_is_one_of_a_running_server():
+def test_every_metric_in_dashboards_alerts_and_docs_exists_in_a_running_server():
     """Its name, its labels and their values, which are those of samples or stand in its help.
 
     One answer at once, one after a request, so that all labels of episodes have samples.
@@ -87,14 +87,14 @@ def selectors(expression: str) -> Iterator[tuple[str, dict[str, str]]]:
         yield name, dict(re.findall(r'(\w+)="(\w+)"', inside))
 
 
-def test_panels_have_their_own_ids_and_places():
+def test_panels_have_unique_ids_and_do_not_overlap():
     assert len({panel["id"] for panel in DASHBOARD["panels"]}) == len(DASHBOARD["panels"])
     for one, other in combinations([panel["gridPos"] for panel in DASHBOARD["panels"]], 2):
         beside = one["x"] + one["w"] <= other["x"] or other["x"] + other["w"] <= one["x"]
         assert beside or one["y"] + one["h"] <= other["y"] or other["y"] + other["h"] <= one["y"]
 
 
-def test_the_request_rate_stands_beside_its_break_even():
+def test_the_request_rate_panel_shows_the_break_even():
     """A direct answer processes a quarter, a requested one 1.25: 0.25 + p = 1 at p = 0.75."""
     (panel,) = [
         panel
@@ -107,13 +107,13 @@ def test_the_request_rate_stands_beside_its_break_even():
 
 
 @pytest.mark.parametrize("name", MOUNTED)
-def test_what_is_mounted_is_a_config(name: str):
+def test_mounted_files_are_valid_configs(name: str):
     options = ServeOptions.model_validate(yaml.safe_load(MOUNTED[name]))
     assert options.api_key_env == "VISIONTHINK_KEYS"
     assert bool(options.upstream.urls) == (name != "serve.yaml")
 
 
-def test_the_container_starts_serve_with_options_that_there_are():
+def test_the_container_starts_serve_with_existing_options():
     (entry,) = re.findall(r"^ENTRYPOINT (.*)$", CONTAINERFILE, re.MULTILINE)
     program, verb, *options = json.loads(entry)
     assert (program, verb) == ("visionthink", "serve")
@@ -123,7 +123,7 @@ def test_the_container_starts_serve_with_options_that_there_are():
     assert re.findall(r"^EXPOSE (.*)$", CONTAINERFILE, re.MULTILINE) == [str(ServeOptions().port)]
 
 
-def test_what_is_copied_is_there_and_not_ignored():
+def test_copied_files_exist_and_are_not_ignored():
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines()
     copied = [
         source
@@ -135,14 +135,14 @@ def test_what_is_copied_is_there_and_not_ignored():
     assert {line[1:] for line in ignored if line.startswith("!")} == set(copied)
 
 
-def test_probes_ask_paths_of_the_server():
+def test_probes_use_paths_of_the_server():
     paths = {probe["path"] for probe in values(CONTAINER, "httpGet")}
     assert paths == {"/health", "/ready"}
     with served(ScriptedEngine([])) as server:
         assert {server.call("GET", path).status for path in paths} == {200}
 
 
-def test_requests_are_finished_before_the_end():
+def test_grace_periods_are_longer_than_the_drain():
     """Kubernetes waits for preStop, then for the server: 5 + 30 < 45. Compose: 30 < 40."""
     drain = ServeOptions.model_validate(yaml.safe_load(MOUNTED["kubernetes.yaml"])).drain_seconds
     before = CONTAINER["lifecycle"]["preStop"]["sleep"]["seconds"]
@@ -151,7 +151,7 @@ def test_requests_are_finished_before_the_end():
     assert ServeOptions().drain_seconds < float(grace.removesuffix("s"))
 
 
-def test_what_compose_mounts_is_there():
+def test_files_that_compose_mounts_exist():
     mounts = [
         mount.split(":")[0]
         for service in COMPOSE["services"].values()
@@ -163,7 +163,7 @@ def test_what_compose_mounts_is_there():
     assert {mount for mount in mounts if mount not in files} == set(COMPOSE["volumes"])
 
 
-def test_kubernetes_names_what_there_is():
+def test_kubernetes_labels_volumes_and_ports_match():
     labels = KUBERNETES["Deployment"]["spec"]["template"]["metadata"]["labels"]
     for kind in ("Deployment", "PodDisruptionBudget"):
         assert KUBERNETES[kind]["spec"]["selector"]["matchLabels"] == labels

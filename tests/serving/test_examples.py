@@ -41,7 +41,7 @@ def start(server: Served, *command: object) -> str:
     return done.stdout
 
 
-def test_the_openai_client(server: Served):
+def test_the_example_for_the_openai_client(server: Served):
     """The tag is of a strong family: it needs the original, which costs a quarter more."""
     said = start(server, sys.executable, EXAMPLES / "ask.py", TAG, QUESTION)
     reasoning, blank, *_, answer, saved = said.splitlines()
@@ -52,7 +52,7 @@ def test_the_openai_client(server: Served):
 
 
 @pytest.mark.skipif(not Path("/usr/bin/curl").exists(), reason="there is no curl")
-def test_curl(server: Served):
+def test_the_example_for_curl(server: Served):
     said = json.loads(start(server, "bash", EXAMPLES / "ask.sh", TAG, QUESTION, "mini:low"))
     assert said["model"] == "mini:low"
     assert said["usage"]["visionthink"]["saved_ratio"] == 0.75

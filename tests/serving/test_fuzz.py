@@ -1,6 +1,6 @@
-"""Whatever is sent, the server answers with a success or an error in OpenAI's form, never a 500.
+"""The server answers anything with a success or an error in OpenAI's form, never with a 500.
 
-Always the same examples; FUZZ=5000 tries as many of each kind, others each time.
+The examples are fixed; FUZZ=5000 tries that many random ones of each kind.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from visionthink.core.protocol import direct_reply
 from visionthink.engines.hf import HFEngine
 from visionthink.engines.scripted import ScriptedEngine
 from visionthink.mini import CHECKPOINTS
-from visionthink.serving.request import IGNORED, NEUTRAL, ChatRequest
+from visionthink.serving.chat_request import IGNORED, NEUTRAL, ChatRequest
 
 PNG = png(56, 56)
 
@@ -254,7 +254,7 @@ def test_any_headers(server: Served, kind: str, others: dict[str, str]):
 
 @fuzzing
 @given(words)
-def test_no_guess_is_a_key(locked: Served, guess: str):
+def test_no_arbitrary_text_is_accepted_as_a_key(locked: Served, guess: str):
     reply = locked.post(request(), Authorization=guess)
     assert (reply.status, reply.error["code"]) == (401, "invalid_api_key")
 

@@ -1,4 +1,4 @@
-"""Many more clients than places: no answer is lost or crossed, and nothing is kept.
+"""Many more clients than places: no answer is lost or crossed, and memory stays flat.
 
 VISIONTHINK_LOAD=50000 makes it a long run.
 """
@@ -37,7 +37,7 @@ CORNER = 16
 
 @contextmanager
 def seeing() -> Generator[str]:
-    """The base URL of an upstream that answers by what it sees."""
+    """The base URL of an upstream whose answer depends on what it sees."""
     command = [sys.executable, str(Path(seeing_server.__file__))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -58,7 +58,7 @@ class Album:
         ]
 
     def image(self, number: int) -> tuple[bytes, str]:
-        """The file, and the answer that only it can have."""
+        """The file, and the answer that belongs to it alone."""
         pixels = self._grounds[number % len(SIZES)]
         width, height = SIZES[number % len(SIZES)]
         colour = number.to_bytes(3, "big")
@@ -72,7 +72,7 @@ class Album:
 
 @dataclass
 class Load:
-    """What many clients saw of a server."""
+    """What many clients got from a server."""
 
     server: Gateway
     answered: int = 0
@@ -82,7 +82,7 @@ class Load:
     done: bool = False
 
     async def run(self, requests: int) -> None:
-        """`requests` of the unmodified client, which tries again as it is told to."""
+        """`requests` of the unmodified client, which retries as the server asks."""
         album, numbers = Album(), iter(range(requests))
         limits = {"base_url": self.server.url, "api_key": "none", "timeout": PATIENCE}
         async with openai.AsyncOpenAI(**limits, max_retries=100) as client:
@@ -113,7 +113,7 @@ class Load:
         return [m for count, m in self.memory if first * REQUESTS <= count < last * REQUESTS]
 
 
-def test_many_more_clients_than_places(capsys: pytest.CaptureFixture[str]):
+def test_64_clients_on_16_places_lose_and_cross_no_answer(capsys: pytest.CaptureFixture[str]):
     """64 clients, 16 places and 16 more to wait at: about 32 are turned away at any time.
 
     Every answer is that of its own image. The upstream's 503s reach no client. The second half

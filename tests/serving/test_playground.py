@@ -1,6 +1,6 @@
-"""The page at `/`: what is served and with which headers; and the first looks that it shows.
+"""The page at `/`: its files and headers, and the pictures of the looks that it shows.
 
-How it behaves is tried in a real browser (tests/real_browser).
+Its behaviour is tested in a real browser (tests/real_browser).
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from PIL import Image, ImageChops
 
 from serving.gateways import KEY, Served, image_part, png, request, served, user
 from visionthink.cli.serve import command
-from visionthink.core.images import QWEN2_5_VL, half_view, open_picture
+from visionthink.core.families import QWEN2_5_VL
+from visionthink.core.images import half_view, open_picture
 from visionthink.core.protocol import direct_reply, render_tool_call, request_reply
 from visionthink.engines.scripted import ScriptedEngine
 from visionthink.mini import SAMPLES
 from visionthink.serving import server as process
-from visionthink.serving.playground import PAGE, page_routes
+from visionthink.serving.app import PAGE, page_routes
 
 DIRECT = direct_reply("I see.", "red")
 REQUEST = request_reply("Too small.")
@@ -78,7 +79,7 @@ def test_the_page_loads_what_is_served_and_nothing_else():
     }
 
 
-def test_there_is_no_inline_script_or_style():
+def test_the_page_has_no_inline_script_or_style():
     """The policy would stop them; then the page would be broken."""
     assert TAGS.inline == ""
     for tag, attrs in TAGS.found:
@@ -87,19 +88,19 @@ def test_there_is_no_inline_script_or_style():
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.name)
-def test_text_never_becomes_html(module: Path):
+def test_no_module_turns_text_into_html(module: Path):
     code = module.read_text(encoding="utf-8")
     ways = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\b|Function\("
     assert re.findall(ways, code) == []
 
 
-def test_nothing_is_named_on_other_hosts():
+def test_no_file_of_the_page_names_another_host():
     for path in PAGE.iterdir():
         found = re.findall(r"(?:https?:)?//[\w.]+\w", path.read_text(encoding="utf-8"))
         assert [name for name in found if "www.w3.org" not in name] == [], path.name
 
 
-def test_every_control_has_a_name():
+def test_every_form_field_has_a_label():
     """A label for each field; text or a name for each button is in its template."""
     labelled = {attrs.get("for") for tag, attrs in TAGS.found if tag == "label"}
     fields = [attrs for tag, attrs in TAGS.found if tag in ("input", "textarea")]
@@ -158,38 +159,42 @@ def test_the_api_keeps_its_stricter_policy():
         "/index.html",
     ],
 )
-def test_no_other_file_is_reached(path: str):
+def test_paths_beside_the_page_are_404(path: str):
     with served(scripted()) as server:
         reply = server.call("GET", path)
     assert (reply.status, reply.error["code"]) == (404, "unknown_url")
 
 
-def test_the_page_is_only_read():
+def test_the_page_accepts_only_get_and_head():
     with served(scripted()) as server:
         head = server.call("HEAD", "/")
         assert (head.status, head.body) == (200, b"")
         assert server.call("POST", "/", b"{}").status == 405
 
 
-def test_the_page_can_be_left_out():
+def test_the_page_can_be_turned_off():
     with served(scripted(DIRECT), playground=False) as server:
         assert {server.call("GET", path).status for path in PATHS} == {404}
         assert server.post(request()).status == 200
 
 
-def test_the_command_leaves_it_out(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+def test_the_page_is_turned_off_by_option_or_config(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
     """By its option or by the config file; the option wins."""
-    told: list[bool] = []
-    monkeypatch.setattr(process, "serve", lambda options, _: told.append(options.playground))
+    served_pages: list[bool] = []
+    monkeypatch.setattr(
+        process, "serve", lambda options, _: served_pages.append(options.playground)
+    )
     config = tmp_path / "serve.yaml"
     config.write_text("playground: false\n")
     without = ["--config", str(config)]
     for options in ([], ["--no-playground"], without, [*without, "--playground"]):
         assert CliRunner().invoke(command, options).exit_code == 0
-    assert told == [True, False, False, True]
+    assert served_pages == [True, False, False, True]
 
 
-def test_the_page_wants_no_key_and_holds_none():
+def test_the_page_needs_no_key_and_contains_none():
     with served(scripted(), keys=[KEY]) as server:
         replies = [server.call("GET", path) for path in PATHS]
         assert server.call("GET", "/v1/models").status == 401
@@ -197,7 +202,7 @@ def test_the_page_wants_no_key_and_holds_none():
     assert not any(KEY.encode() in reply.body for reply in replies)
 
 
-def test_the_page_is_not_for_strange_names():
+def test_the_page_is_refused_under_a_foreign_host_name():
     with served(scripted()) as server:
         assert server.call("GET", "/", headers={"Host": "evil.example"}).status == 403
 
@@ -227,7 +232,7 @@ def test_the_page_knows_the_embedded_model(model: str, embedded: bool):
         assert start(server)["embedded"] is embedded
 
 
-# First looks, where they are asked for
+# Pictures of the looks, where they are asked for
 
 VIEWS = {"views": True}
 
@@ -247,45 +252,57 @@ def decoded(url: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(data)))
 
 
-def test_first_looks_are_what_the_model_got():
+def test_the_first_look_has_the_pixels_that_the_model_got():
     data = pattern()
     engine = scripted(DIRECT)
     with served(engine) as server:
         reply = server.post(request(user("?", image_part(data)), visionthink=VIEWS))
-    (view,) = reply.json["visionthink"]["views"]
+    (look,) = reply.json["visionthink"]["looks"]
+    view = decoded(look["picture"])
     ((messages, _),) = engine.calls
     (given,) = messages[-1].images
     half = half_view(open_picture(data), QWEN2_5_VL)
-    assert decoded(view).size == (84, 84)
-    assert ImageChops.difference(decoded(view), given.image).getbbox() is None
-    assert ImageChops.difference(decoded(view), half.image).getbbox() is None
+    assert (view.size, look["size"], look["visual_tokens"]) == ((84, 84), [84, 84], 9)
+    assert ImageChops.difference(view, given.image).getbbox() is None
+    assert ImageChops.difference(view, half.image).getbbox() is None
 
 
-def test_first_looks_of_several_images_and_of_a_tiny_one():
+def test_an_original_that_was_requested_is_not_sent_back():
+    with served(scripted(REQUEST, DIRECT)) as server:
+        reply = server.post(request(visionthink=VIEWS))
+    first, second = reply.json["visionthink"]["looks"]
+    assert decoded(first["picture"]).size == (84, 84)
+    assert second == {
+        "turn": 1,
+        "image": 0,
+        "action": "original",
+        "box": None,
+        "size": [168, 168],
+        "visual_tokens": 36,
+        "picture": None,
+    }
+
+
+def test_looks_of_several_images_and_of_a_tiny_one():
     """An image of one cell has no smaller view: it is shown as it is."""
-    pictures = [png(168, 112), png(28, 28)]
-    asked = user("?", *(image_part(data) for data in pictures))
+    asked = user("?", image_part(png(168, 112)), image_part(png(28, 28)))
     with served(scripted(DIRECT)) as server:
-        views = server.post(request(asked, visionthink=VIEWS)).json["visionthink"]["views"]
-    assert [decoded(view).size for view in views] == [(84, 56), (28, 28)]
+        looks = server.post(request(asked, visionthink=VIEWS)).json["visionthink"]["looks"]
+    assert [(look["image"], look["size"]) for look in looks] == [(0, [84, 56]), (1, [28, 28])]
+    assert decoded(looks[0]["picture"]).size == (84, 56)
+    assert looks[1]["picture"] is None
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_ordinary_clients_get_no_views(stream: bool):
+def test_ordinary_clients_get_no_pictures(stream: bool):
     with served(scripted(REQUEST, DIRECT)) as server:
         reply = server.post(request(stream=stream, model="m:trace"))
     assert b"upstream_model" in reply.body
-    assert b"views" not in reply.body
-    assert b'"turn"' not in reply.body
+    assert b"picture" not in reply.body
+    assert reply.body.count(b'"looks"') == 1
 
 
-def test_there_is_no_first_look_where_the_original_comes_at_once():
-    with served(scripted(DIRECT)) as server:
-        reply = server.post(request(model="m:high", visionthink=VIEWS))
-    assert reply.json["visionthink"]["views"] == []
-
-
-def told(server: Served, **wishes: Any) -> list[dict[str, Any]]:
+def events(server: Served, **wishes: Any) -> list[dict[str, Any]]:
     """What the chunks of a stream say under `visionthink`, and the words between, in order."""
     body = server.post(request(stream=True, visionthink=VIEWS | wishes)).body.decode()
     chunks = [json.loads(row[6:]) for row in body.split("\n\n") if row.startswith("data: {")]
@@ -296,30 +313,29 @@ def told(server: Served, **wishes: Any) -> list[dict[str, Any]]:
     ]
 
 
-ENDED = {"look": "auto", "stop_reason": "answered", "format_valid": True}
-
-
-def test_a_stream_announces_its_turns():
+def test_a_stream_announces_its_turns_with_their_looks():
     with served(scripted(REQUEST, DIRECT)) as server:
-        first, *rest = told(server)
-    assert first["turn"] == 0
-    assert [decoded(view).size for view in first["views"]] == [(84, 84)]
+        first, *rest = events(server)
+    (look,) = first["looks"]
+    assert (first["turn"], look["action"], look["turn"]) == (0, None, 0)
+    assert decoded(look["picture"]).size == (84, 84)
     assert "".join(piece.pop("reasoning_content", "") for piece in rest) == "Too small.\n\nI see."
-    assert [piece for piece in rest if piece] == [
-        {"turn": 1, "requested": True},
-        {"content": "red"},
-        ENDED,
-    ]
+    second, answer, end = (piece for piece in rest if piece)
+    assert second["turn"] == 1
+    assert [(look["action"], look["picture"]) for look in second["looks"]] == [("original", None)]
+    assert answer == {"content": "red"}
+    assert (end["stop_reason"], len(end["looks"])) == ("answered", 2)
 
 
-def test_a_turn_after_a_failed_call_was_not_requested():
+def test_a_turn_after_a_failed_call_has_no_looks():
     failed = render_tool_call("zoom", "{}")
     with served(scripted(failed, DIRECT)) as server:
-        pieces = told(server)
-    assert {"turn": 1, "requested": False} in pieces
+        pieces = events(server)
+    assert {"turn": 1, "looks": []} in pieces
 
 
-def test_a_stream_that_starts_at_the_original():
+def test_a_stream_that_starts_at_the_original_sends_no_picture():
     with served(scripted(DIRECT)) as server:
-        first, *_ = told(server, look="high")
-    assert first == {"turn": 0, "views": []}
+        first, *_ = events(server, look="high")
+    (look,) = first["looks"]
+    assert (look["size"], look["action"], look["picture"]) == ([168, 168], None, None)

@@ -7,9 +7,9 @@ import socket
 from pathlib import Path
 
 from engines.chat_server import ChatServer
-from visionthink.core.images import QWEN3_VL
+from visionthink.core.families import QWEN3_VL
 from visionthink.mini import CHECKPOINTS
-from visionthink.serving.options import ServeOptions
+from visionthink.serving.serve_options import ServeOptions
 from visionthink.serving.server import listen, open_gateway
 
 
@@ -31,7 +31,7 @@ def test_a_model_in_a_folder_is_called_by_the_folder(tmp_path: Path):
     assert gateway_name(device="cpu") == "mini"
 
 
-def test_upstreams_are_asked_as_the_options_say():
+def test_upstream_options_reach_the_pool_and_its_engines():
     settings = {"urls": ["http://a/v1", "http://b/v1/"], "model": "m", "retries": 5}
     options = {"upstream": settings, "grid": "qwen3-vl", "profile": "native"}
     gateway = open_gateway(ServeOptions.model_validate(options))
@@ -39,10 +39,10 @@ def test_upstreams_are_asked_as_the_options_say():
     assert [backend.alive for backend in gateway.pool.backends] == [False, False]
     assert gateway.pool.retries == 5
     for backend in gateway.pool.backends:
-        assert (backend.engine.grid, backend.engine.profile) == (QWEN3_VL, "native")
+        assert (backend.engine.about.grid, backend.engine.about.profile) == (QWEN3_VL, "native")
 
 
-def test_a_listening_socket_sends_at_once():
+def test_a_listening_socket_has_tcp_nodelay():
     """TCP_NODELAY: without it the body of a response waits for its head to be acknowledged."""
     with listen("127.0.0.1", 0) as listener, socket.create_connection(listener.getsockname()):
         accepted, _ = listener.accept()

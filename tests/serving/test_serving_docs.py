@@ -1,4 +1,4 @@
-"""What docs/serving.md says of options, fields and metrics is so."""
+"""docs/serving.md is right about options, fields and metrics."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import yaml
 from serving.gateways import QUESTION, request, served
 from visionthink.core.protocol import direct_reply
 from visionthink.engines.scripted import ScriptedEngine
-from visionthink.serving.options import ServeOptions
-from visionthink.serving.request import IGNORED, NEUTRAL, ChatRequest
+from visionthink.serving.chat_request import IGNORED, NEUTRAL, ChatRequest
+from visionthink.serving.serve_options import ServeOptions
 
 PAGE = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
 
@@ -25,22 +25,22 @@ def test_the_config_shows_every_option_with_its_default():
 
 
 @pytest.mark.parametrize(
-    ("start", "names"),
+    ("kind", "names"),
     [
-        ("| `model`, `messages`", set(ChatRequest.model_fields)),
-        ("| `metadata`, ", IGNORED),
-        ("| `n`, `logprobs`", set(NEUTRAL)),
+        ("Used", set(ChatRequest.model_fields)),
+        ("Ignored", IGNORED),
+        ("Refused by name", set(NEUTRAL)),
     ],
 )
-def test_every_field_is_in_its_row(start: str, names: set[str]):
-    (row,) = [line for line in PAGE.splitlines() if line.startswith(start)]
-    assert set(re.findall(r"`(\w+)`", row.split("|")[1])) == names
+def test_every_field_is_listed_under_its_kind(kind: str, names: set[str]):
+    (item,) = re.findall(rf"^- \*\*{kind}\*\*(.*?)^- ", PAGE, re.DOTALL | re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", item)) == names
 
 
-def test_every_metric_is_there():
-    told = set(re.findall(r"`(visionthink_\w+)", PAGE))
+def test_every_metric_is_documented():
+    documented = set(re.findall(r"`(visionthink_\w+)", PAGE))
     with served(ScriptedEngine([direct_reply("", "red")], profile="agent")) as server:
         assert server.post(request(QUESTION)).status == 200
         text = server.call("GET", "/metrics").body.decode()
     names = set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE))
-    assert told == {name for name in names if not name.endswith("_created")}
+    assert documented == {name for name in names if not name.endswith("_created")}

@@ -1,4 +1,4 @@
-"""Streams, through the unmodified openai client and byte for byte."""
+"""Streams, with the unmodified openai client and byte for byte."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def stream(server: Served, *messages: Any, **fields: Any) -> Stream[ChatCompleti
 
 
 def deltas(server: Served, **fields: Any) -> list[dict[str, Any]]:
-    """What the chunks of a stream say, without what they leave open."""
+    """The deltas of a stream, without unset fields."""
     chunks = list(stream(server, **fields))
     assert len({chunk.id for chunk in chunks}) == 1
     assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
@@ -55,7 +55,7 @@ def events(*pieces: dict[str, Any], finish: str = "stop", usage: object = None) 
 def streams(
     *parts: bytes, gate: threading.Event | None = None, held: int = 0, breaks: bool = False
 ) -> Behaviour:
-    """Sends these events; from number `held` on only when the gate opens."""
+    """Sends these events; those from number `held` on wait for the gate."""
 
     def behave(handler: Handler) -> None:
         handler.close_connection = True
@@ -78,7 +78,7 @@ def spell(text: str) -> list[dict[str, Any]]:
     return [{"content": char} for char in text]
 
 
-# An engine that does not stream tells turn by turn
+# An engine that does not stream gives one piece a turn
 
 
 def test_a_direct_answer_in_turns():
@@ -93,8 +93,8 @@ def test_a_requested_answer_in_turns():
     assert (thought, answer) == ("Too small.\n\nI see.", {"content": "red"})
 
 
-def test_an_answer_beside_a_request_is_never_told():
-    """The model took it back when it saw the original."""
+def test_an_answer_beside_a_request_is_never_sent():
+    """The model replaced it when it saw the original."""
     both = "<think>Hm.</think><answer>blue</answer>" + REQUEST
     with served(ScriptedEngine([both, DIRECT], profile="agent")) as server:
         said = "".join(delta.get("content", "") for delta in deltas(server))
@@ -118,7 +118,7 @@ def test_the_bytes_of_a_stream():
     assert [set(chunk) for chunk in chunks[:3]] == [plain] * 3
 
 
-def test_without_include_usage_there_is_none():
+def test_without_include_usage_no_usage_is_sent():
     with served(ScriptedEngine([DIRECT], profile="agent")) as server:
         chunks = list(stream(server))
     assert [chunk.usage for chunk in chunks] == [None] * 4
@@ -131,10 +131,10 @@ def test_stop_sequences_and_empty_answers():
         assert deltas(server) == []
 
 
-# A model in this process is followed token by token
+# A model in this process streams token by token
 
 
-def test_thoughts_of_the_embedded_model_come_while_it_computes():
+def test_thoughts_arrive_while_the_embedded_model_still_computes():
     """The tag is of a strong family: a thought, a request, a thought, and only then the answer.
 
     The fifth token of the first thought is computed only when the first has arrived here.
@@ -163,7 +163,7 @@ def test_thoughts_of_the_embedded_model_come_while_it_computes():
 
 
 @pytest.mark.parametrize("profile", [None, "plain"])
-def test_the_pieces_make_what_comes_whole(profile: str | None):
+def test_a_stream_adds_up_to_the_reply_that_is_not_streamed(profile: str | None):
     """Greedy, so that both say the same; the plain profile has no tags to end an answer by."""
     colour = image_part((CHECKPOINTS.parent / "samples" / "colour.png").read_bytes())
     question = user("Which colour does the triangle have?", colour)
@@ -183,7 +183,7 @@ def test_the_pieces_make_what_comes_whole(profile: str | None):
 # An upstream that streams
 
 
-def test_thoughts_come_while_the_model_is_still_at_it():
+def test_thoughts_arrive_while_an_upstream_still_writes():
     """The gate opens only when the first words have arrived here."""
     gate = threading.Event()
     parts = events(*spell("<think>Let me see"), *spell(" more.</think><answer>red</answer>"))
@@ -200,7 +200,7 @@ def test_thoughts_come_while_the_model_is_still_at_it():
 
 
 def test_a_stream_begins_when_the_model_does():
-    """Nothing is told of its first piece, an opening tag; that there is one is."""
+    """Its first piece is an opening tag: nothing to send yet but the beginning."""
     gate = threading.Event()
     parts = events(*spell(DIRECT))
     with (
@@ -224,7 +224,7 @@ def test_two_turns_of_an_upstream():
         assert server.metric('visionthink_tokens_total{kind="prompt"}') == 10
 
 
-def test_a_plain_answer_comes_as_it_is_written():
+def test_a_plain_answer_is_streamed_word_by_word():
     """Nothing can follow a reply at look high, so its words are sent on as they are."""
     gate = threading.Event()
     parts = events(*spell("It is red and round."))
@@ -251,7 +251,7 @@ def test_an_error_before_the_first_word_has_a_status():
 
 
 def test_an_error_after_the_first_word_is_an_event():
-    """The turn that had begun is not asked for again: some of it was passed on."""
+    """The turn is not asked for again: some of it was passed on."""
     cut = [streams(*events(*spell("<think>Hm"))[:-3], breaks=True)]
     with (
         ChatServer(*cut, says(DIRECT)) as vllm,
@@ -272,8 +272,8 @@ def test_an_error_after_the_first_word_is_an_event():
         list(stream(server))
 
 
-def test_a_turn_of_which_nothing_was_passed_on_is_asked_for_again():
-    """The first turn was told; the second fails before its first word, and is repeated."""
+def test_a_second_turn_that_fails_before_its_first_word_is_retried():
+    """The first turn was sent; the second fails before its first word, and is repeated."""
     first, second = streams(*events(*spell(REQUEST))), streams(*events(*spell(DIRECT)))
     with (
         ChatServer(first, closes_mid_body, second) as vllm,

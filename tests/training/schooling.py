@@ -12,7 +12,7 @@ from transformers import TrainingArguments
 
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import direct_reply, request_reply
-from visionthink.data.options import DataOptions
+from visionthink.data.data_options import DataOptions
 from visionthink.data.rows import Row
 from visionthink.data.source import load_rows
 from visionthink.engines.hf_checkpoint import Checkpoint

@@ -56,7 +56,10 @@ def started(folder: Path, *flags: str, **changes: Any) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
     config = folder / "config.yaml"
     config.write_text(yaml.safe_dump({**CONFIG, **changes}), encoding="utf-8")
-    words = ["train", "grpo", str(config), "--out", str(folder / "run"), *flags]
+    return visionthink("train", "grpo", str(config), "--out", str(folder / "run"), *flags)
+
+
+def visionthink(*words: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "visionthink", *words],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -115,7 +118,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
-def test_killed_at_a_random_moment(whole: Path, tmp_path: Path, seed: int):
+def test_a_run_killed_at_a_random_moment_ends_the_same(whole: Path, tmp_path: Path, seed: int):
     draw = random.Random(seed)
     step, pause = draw.randrange(2, 2 * GENERATIONS - 1), draw.uniform(0, 0.6)
     process = started(tmp_path)
@@ -128,7 +131,7 @@ def test_killed_at_a_random_moment(whole: Path, tmp_path: Path, seed: int):
 
 
 @pytest.mark.slow
-def test_killed_while_it_saves(whole: Path, tmp_path: Path):
+def test_a_run_killed_while_saving_ends_the_same(whole: Path, tmp_path: Path):
     """The weights of a checkpoint are there, the rest is not: that checkpoint is not used."""
     process = started(tmp_path)
     checkpoint = tmp_path / "run" / "checkpoints" / "checkpoint-4"
@@ -141,7 +144,7 @@ def test_killed_while_it_saves(whole: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_interrupted_by_the_user(whole: Path, tmp_path: Path):
+def test_a_run_interrupted_by_ctrl_c_ends_the_same(whole: Path, tmp_path: Path):
     """Ctrl-C once: the generation is finished and saved, also where no checkpoint was due."""
     rare = {"trainer": {**CONFIG["trainer"], "save_steps": 4 * UPDATES}}
     process = started(tmp_path, **rare)
@@ -149,10 +152,11 @@ def test_interrupted_by_the_user(whole: Path, tmp_path: Path):
     process.send_signal(signal.SIGINT)
     told = finished(process, 130)
     assert "stopping after this generation, with a checkpoint" in told
+    assert f"resume with: visionthink train grpo --resume --out {tmp_path / 'run'}\n" in told
     saved = [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]
     assert len(saved) == 1
     assert int(saved[0].removeprefix("checkpoint-")) % UPDATES == 0
-    finished(started(tmp_path, "--resume", **rare))
+    finished(visionthink("train", "grpo", "--resume", "--out", str(tmp_path / "run")))
     assert outcome(tmp_path) == outcome(whole)
 
 
@@ -172,7 +176,7 @@ def test_a_half_written_checkpoint_is_ignored(whole: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_adapters_resume(tmp_path: Path):
+def test_a_killed_run_of_adapters_ends_the_same(tmp_path: Path):
     never, killed = tmp_path / "never", tmp_path / "killed"
     finished(started(never, **LORA))
     process = started(killed, **LORA)

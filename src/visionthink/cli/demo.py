@@ -9,11 +9,11 @@ from pathlib import Path
 
 import click
 
-from visionthink.api import EMBEDDED, open_engine
+from visionthink.api import open_engine
 from visionthink.core.episode import run_episode
 from visionthink.core.types import Episode
-from visionthink.mini import DEFAULT_CHECKPOINT
-from visionthink.mini.shipped import load_samples
+from visionthink.mini import DEFAULT_CHECKPOINT, EMBEDDED
+from visionthink.mini.world import load_samples
 from visionthink.reports.page import save_page
 from visionthink.reports.transcript import transcript
 from visionthink.runs.records import episode_record

@@ -8,22 +8,23 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import click
 
-from visionthink.cli.options import engine_from, engine_options, judge_server_options
+from visionthink.cli.options import engine_from, engine_options, judge_model_options
 from visionthink.cli.progress import progress
 from visionthink.core.engine import Engine
 from visionthink.core.errors import RunError
-from visionthink.evaluation.metrics import METRICS
-from visionthink.evaluation.policies import DEFAULT_POLICIES, Derived, Policy, parse_policies
+from visionthink.evaluation.derived import Derived
+from visionthink.evaluation.metrics import metric_names
+from visionthink.evaluation.policies import DEFAULT_POLICIES, Policy, parse_policies
 from visionthink.evaluation.runner import Settings, Work, evaluate
 from visionthink.evaluation.savings import ESTIMATED, estimate_text, estimates
 from visionthink.evaluation.suites import Suite, load_suites, with_judging
 from visionthink.evaluation.summary import Sample, summarise
 from visionthink.evaluation.table import summary_text
-from visionthink.judges.options import Kind
+from visionthink.judges import JUDGES
 from visionthink.runs.folder import RunFolder, describe_environment
 
 
@@ -43,7 +44,7 @@ from visionthink.runs.folder import RunFolder, describe_environment
     metavar="RUN",
     help="Folder for the run: every episode, and summary.json.",
 )
-@click.option("--limit", type=click.IntRange(min=1), help="The first so many rows of each suite.")
+@click.option("--limit", type=click.IntRange(min=1), help="Read this many rows of each suite.")
 @click.option(
     "--set",
     "sets",
@@ -56,11 +57,11 @@ from visionthink.runs.folder import RunFolder, describe_environment
     type=int,
     default=0,
     show_default=True,
-    help="Of what mini draws, of sampling, of random:p and of the bootstrap.",
+    help="Seed of the drawings of mini, of sampling, of random:p and of the bootstrap.",
 )
 @click.option("--temperature", type=float, default=0.0, show_default=True, help="0 is greedy.")
 @click.option(
-    "--max-turns", type=int, help="Replies of one episode; default: as many as the profile says."
+    "--max-turns", type=int, help="Replies of one episode. [default: as many as the profile says]"
 )
 @click.option("--max-tokens", type=int, default=1024, show_default=True, help="Per reply.")
 @click.option("--concurrency", type=int, default=16, show_default=True, help="Episodes at once.")
@@ -69,41 +70,43 @@ from visionthink.runs.folder import RunFolder, describe_environment
     type=int,
     default=16,
     show_default=True,
-    help="First samples of each suite that are asked one at a time, for the time of a single one.",
+    help="How many first samples of each suite are asked one at a time, to time a single one.",
 )
 @click.option(
     "--gallery",
     type=int,
     default=2,
     show_default=True,
-    help="Samples of each suite and family whose images are kept.",
+    help="How many samples of each suite and family keep their images.",
 )
 @click.option(
     "--max-failures",
     type=click.IntRange(min=0),
     default=5,
     show_default=True,
-    help="Stop after so many failures of model or judge in a row; 0: never.",
+    help="Stop after this many failures of model or judge in a row; 0: never.",
 )
 @engine_options
 @click.option(
     "--judge",
     "judge_kind",
-    type=click.Choice(get_args(Kind)),
-    help="What says whether an answer is right. [default: as the suite says, else rules]",
+    metavar="NAME",
+    help=f"Who says whether an answer is right: {', '.join(JUDGES)}. [default: as the suite says, "
+    "else rules]",
 )
 @click.option(
     "--metric",
     metavar="NAME",
-    help=f"What scores answers: {', '.join(METRICS)}. [default: as the suite says, else auto]",
+    help=f"What scores answers: {', '.join(metric_names())}. [default: as the suite says, else "
+    "auto]",
 )
-@judge_server_options
-@click.option("--resume", is_flag=True, help="Go on with RUN where it stopped.")
+@judge_model_options
+@click.option("--resume", is_flag=True, help="Continue RUN where it stopped.")
 @click.option("--retry-failed", is_flag=True, help="With --resume: ask failed samples again.")
 @click.option(
     "--estimate",
     is_flag=True,
-    help="Tell from low and high what requests could save on these questions, before any training.",
+    help="Say what requests could save on these questions, from low and high, before any training.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON instead.")
 def command(
@@ -120,10 +123,11 @@ def command(
     alone: int,
     gallery: int,
     max_failures: int,
-    judge_kind: Kind | None,
+    judge_kind: str | None,
     metric: str | None,
     judge_url: str | None,
     judge_model: str | None,
+    judge_engine: str | None,
     resume: bool,
     retry_failed: bool,
     estimate: bool,
@@ -142,9 +146,9 @@ def command(
       visionthink eval photos.jsonl --estimate
     """  # noqa: D301 - click wants the character that keeps its line breaks
     if estimate and policies:
-        raise click.UsageError("--estimate chooses its policies itself: leave --policy out")
+        raise click.UsageError("--estimate chooses its own policies: leave --policy out")
     if out is None and (resume or not estimate):
-        raise click.UsageError("--out RUN is wanted: the folder that the run leaves its files in")
+        raise click.UsageError("--out RUN is missing: the folder for the files of the run")
     if retry_failed and not resume:
         raise click.UsageError("--retry-failed goes with --resume")
     settings = Settings(
@@ -158,12 +162,12 @@ def command(
         max_failures=max_failures,
     )
     chosen = parse_policies(ESTIMATED if estimate else policies)
-    judging = with_judging(judge_kind, metric, judge_url, judge_model)
+    judging = with_judging(judge_kind, metric, judge_url, judge_model, judge_engine)
     loaded = load_suites(suites, sets=sets, limit=limit, seed=seed, judging=judging)
     for suite in loaded:
         if bad := suite.rows.bad:
             click.echo(
-                f"{suite.name}: {len(bad)} rows cannot be used and are left out, the first: "
+                f"{suite.name}: {len(bad)} unusable rows are left out, the first: "
                 f"row {bad[0].number}: {bad[0].reason}",
                 err=True,
             )
@@ -180,13 +184,13 @@ def command(
         )
         if retry_failed:
             again = run.drop_episodes(lambda record: record.get("score") is None)
-            click.echo(f"{again} failed episodes are asked again", err=True)
+            click.echo(f"asking {again} failed episodes again", err=True)
         in_process = engine["base_url"] is None and engine["engine"] in (None, "hf")
         rows, samples = _run(run, loaded, chosen, model, settings, warm_up=in_process)
     failed = [sample for sample in samples if sample.score is None]
     if estimate:
-        told = estimates(samples, [suite.name for suite in loaded])
-        click.echo(json.dumps(told) if as_json else estimate_text(told))
+        found = estimates(samples, [suite.name for suite in loaded])
+        click.echo(json.dumps(found) if as_json else estimate_text(found))
     else:
         click.echo(json.dumps(rows) if as_json else summary_text(rows))
     if failed:
@@ -207,18 +211,18 @@ def _config(
     settings: Settings,
     engine: dict[str, Any],
 ) -> dict[str, Any]:
-    """What the results depend on; a run goes on with the same only."""
+    """What the results depend on; a resumed run must have the same."""
     given = ("engine", "device", "dtype", "max_pixels", "grid")
     limits = asdict(settings)
-    del limits["max_failures"]  # a run may go on with more patience
+    del limits["max_failures"]  # a run may be resumed with another
     return {
         "suites": {
             suite.name: suite.options.model_dump(mode="json", exclude_defaults=True)
             for suite in suites
         },
         "policies": [policy.name for policy in policies],
-        "model": model.model,
-        "profile": model.profile,
+        "model": model.about.model,
+        "profile": model.about.profile,
         **{key: engine[key] for key in given if engine[key] is not None},
         **limits,
     }
@@ -233,14 +237,14 @@ def _run(
     *,
     warm_up: bool,
 ) -> tuple[list[dict[str, Any]], list[Sample]]:
-    """Do what is left of the run; the rows of its summary, and what they are made of."""
+    """Do what is left of the run; returns the rows of its summary, and the samples in them."""
     work = Work.of(run, suites, policies)
     try:
         with progress("evaluating", "evaluated", work.total) as done:
             asyncio.run(evaluate(work, model, settings, done, warm_up=warm_up))
     except KeyboardInterrupt:
         count = sum(1 for _ in run.episodes())
-        click.echo(f"{count} episodes are in {run.path}; --resume goes on", err=True)
+        click.echo(f"{count} episodes are in {run.path}; add --resume to continue", err=True)
         raise
     samples = [Sample.of(record) for record in run.episodes()]
     rows = summarise(

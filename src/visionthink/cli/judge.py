@@ -15,9 +15,15 @@ from pydantic import ValidationError
 
 from visionthink.cli.progress import progress
 from visionthink.core.errors import UsageError
-from visionthink.judges import Judge, JudgeOptions, open_judge
-from visionthink.judges.options import Kind, Metric
-from visionthink.judges.rows import Judged, Output, judge_rows, read_rows
+from visionthink.judges import JUDGES, Judge, JudgeOptions, open_judge
+from visionthink.judges.predictions import (
+    Judged,
+    json_line,
+    judge_rows,
+    output_file,
+    read_rows,
+)
+from visionthink.judges.rules import COMPARISONS
 
 
 @click.command()
@@ -26,36 +32,49 @@ from visionthink.judges.rows import Judged, Output, judge_rows, read_rows
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="JSONL file to write: the rows in their order, with score, by and error.",
+    help="JSONL file to write: the same rows in the same order, with score, by and error.",
 )
 @click.option(
     "--judge",
     "kind",
-    type=click.Choice(get_args(Kind)),
+    metavar="NAME",
     default="rules",
     show_default=True,
-    help="What decides. cascade: rules where the case is clear, else the model.",
+    help=f"Who decides: {', '.join(JUDGES)}. cascade: rules where the case is clear, else the "
+    "model.",
 )
 @click.option(
     "--metric",
-    type=click.Choice(get_args(Metric)),
-    help="What rules compare by. [default: auto, the form of each ground truth]",
+    metavar="NAME",
+    help=f"What rules compare: {', '.join(COMPARISONS)}. [default: auto, by the form of each "
+    "ground truth]",
 )
-@click.option("--tolerance", type=float, help="Relative difference of numbers. [default: 0]")
-@click.option("--anls-threshold", type=float, help="Least similarity. [default: 0.5]")
+@click.option("--tolerance", type=float, help="Relative difference of equal numbers. [default: 0]")
+@click.option("--anls-threshold", type=float, help="Smallest similarity. [default: 0.5]")
+@click.option(
+    "--engine",
+    type=click.Choice(get_args(JudgeOptions.model_fields["engine"].annotation)),
+    help="What runs the judging model: a server, or transformers here. [default: openai]",
+)
 @click.option("--base-url", metavar="URL", help="OpenAI-compatible server, up to its /v1.")
-@click.option("--model", metavar="NAME", help="Name the judging model is served under.")
+@click.option(
+    "--model", metavar="NAME", help="The server's name for the judging model; hf: folder or hub id."
+)
 @click.option(
     "--api-key-env",
     metavar="VAR",
     help="Environment variable with the key. [default: OPENAI_API_KEY]",
 )
-@click.option("--concurrency", type=int, help="Requests at once. [default: 16]")
+@click.option("--concurrency", type=int, help="Questions at once. [default: 16]")
 @click.option("--timeout", type=float, help="Seconds for one try. [default: 60]")
 @click.option("--retries", type=int, help="Tries after the first. [default: 3]")
-@click.option("--max-tokens", type=int, help="Of a reply, reasoning included. [default: 2048]")
 @click.option(
-    "--extra-body", metavar="JSON", help="Further fields of each request, as one JSON object."
+    "--max-tokens", type=int, help="Limit of a reply, reasoning included. [default: 2048]"
+)
+@click.option(
+    "--extra-body",
+    metavar="JSON",
+    help="Further fields of each request to a server, as one JSON object.",
 )
 @click.option(
     "--cache",
@@ -64,13 +83,13 @@ from visionthink.judges.rows import Judged, Output, judge_rows, read_rows
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 def command(
-    file: Path, out: Path, kind: Kind, cache: Path | None, as_json: bool, **given: Any
+    file: Path, out: Path, kind: str, cache: Path | None, as_json: bool, **given: Any
 ) -> None:
     """Score the predictions in FILE: JSON lines with id, question, answer and prediction.
 
     An answer may be a list of accepted ones. A row without a verdict gets the score null and an
-    error, never 0. OUT is written whole at the end; after Ctrl-C the same command goes on where it
-    stopped, since the cache keeps what the model said.
+    error, never 0. OUT is written whole at the end; after Ctrl-C the same command continues where
+    it stopped, because the cache keeps the model's verdicts.
 
     \b
     Example:
@@ -82,9 +101,9 @@ def command(
     judge = open_judge(options)
     rows = read_rows(file)
     began = time.monotonic()
-    with Output(out) as output, progress("judging", "judged", len(rows)) as done:
+    with output_file(out) as output, progress("judging", "judged", len(rows)) as done:
         judged = asyncio.run(judge_rows(judge, rows, workers=options.concurrency, done=done))
-        output.write([each.record() for each in judged])
+        output.writelines(json_line(each.record()) for each in judged)
     summary = _summary(judge, judged, time.monotonic() - began)
     click.echo(json.dumps(summary) if as_json else _text(summary))
     if failed := [each for each in judged if each.verdict is None]:
@@ -101,14 +120,16 @@ def _options(*, extra_body: str | None, **given: Any) -> JudgeOptions:
         return JudgeOptions(**chosen)
     except ValidationError as error:
         first = error.errors()[0]
-        option = "--" + str(first["loc"][0]).replace("_", "-")
-        raise UsageError(f"{option}: {first['msg']}; got {first['input']!r:.40}") from None
+        name = str(first["loc"][0]).replace("kind", "judge").replace("_", "-")
+        said = first["msg"].removeprefix("Value error, ")
+        got = "" if first["type"] == "value_error" else f"; got {first['input']!r:.40}"
+        raise UsageError(f"--{name}: {said}{got}") from None
     except ValueError:
         raise UsageError("--extra-body must be one JSON object") from None
 
 
 def _summary(judge: Judge, judged: Sequence[Judged], seconds: float) -> dict[str, Any]:
-    """What the whole file came to; accuracy is over the rows that have a score."""
+    """The figures of the whole file; accuracy is over the rows that have a score."""
     scores = [each.verdict.score for each in judged if each.verdict is not None]
     stats = judge.stats
     return {
@@ -137,7 +158,7 @@ def _text(summary: dict[str, Any]) -> str:
         lines += [
             f"decided   {summary['by_rules']} by rules, {summary['by_llm']} by the model "
             f"({summary['llm_share']:.0%})",
-            f"cost      {summary['calls']} requests ({summary['retries']} retries), "
+            f"cost      {summary['calls']} replies ({summary['retries']} asked again), "
             f"{summary['cached']} verdicts from the cache, {summary['prompt_tokens']} prompt and "
             f"{summary['completion_tokens']} completion tokens",
         ]

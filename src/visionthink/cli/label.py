@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 import click
 
-from visionthink.cli.options import engine_from, engine_options, judge_server_options
+from visionthink.cli.options import engine_from, engine_options, judge_model_options
 from visionthink.cli.progress import progress
 from visionthink.core.engine import Engine
 from visionthink.core.errors import DataError, UsageError
@@ -19,8 +19,8 @@ from visionthink.core.protocol import profile_for
 from visionthink.data.label_file import LabelFile, check_place, label_into
 from visionthink.data.labelling import LABEL_LOOKS, Rollouts, Rule
 from visionthink.data.source import DataOptions, Format, Row, load_rows
-from visionthink.judges import Judge, JudgeOptions, open_judge
-from visionthink.judges.options import Kind, Metric
+from visionthink.judges import JUDGES, Judge, JudgeOptions, open_judge
+from visionthink.judges.rules import COMPARISONS
 from visionthink.settings import YAML, apply_sets, checked, read_yaml
 
 
@@ -34,8 +34,8 @@ from visionthink.settings import YAML, apply_sets, checked, read_yaml
 )
 @click.option("--format", type=click.Choice(get_args(Format)), help="[default: by the path]")
 @click.option("--split", help="Of a data set that has several.")
-@click.option("--limit", type=int, help="Label this many rows at most.")
-@click.option("--skip-bad", is_flag=True, help="Leave rows out that cannot be used.")
+@click.option("--limit", type=int, help="Label at most this many rows.")
+@click.option("--skip-bad", is_flag=True, help="Leave out rows that cannot be used.")
 @click.option(
     "--set",
     "sets",
@@ -44,8 +44,10 @@ from visionthink.settings import YAML, apply_sets, checked, read_yaml
     help="Any option of the data, such as columns.answer=label. May be repeated.",
 )
 @click.option("--n", type=int, default=8, show_default=True, help="Rollouts at each look.")
-@click.option("--enough", type=int, help="Right at both looks: label low. [default: n]")
-@click.option("--gap", type=int, help="More right at high: label high. [default: 3/4 of n]")
+@click.option("--enough", type=int, help="This many right at both looks: label low. [default: n]")
+@click.option(
+    "--gap", type=int, help="This many more right at high: label high. [default: 3/4 of n]"
+)
 @click.option("--temperature", type=float, default=1.0, show_default=True)
 @click.option("--max-tokens", type=int, default=1024, show_default=True, help="Per reply.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -59,21 +61,21 @@ from visionthink.settings import YAML, apply_sets, checked, read_yaml
 @click.option(
     "--judge",
     "judge_kind",
-    type=click.Choice(get_args(Kind)),
+    metavar="NAME",
     default="rules",
     show_default=True,
-    help="What says whether an answer is right.",
+    help=f"Who says whether an answer is right: {', '.join(JUDGES)}.",
 )
 @click.option(
     "--metric",
-    type=click.Choice(get_args(Metric)),
+    metavar="NAME",
     default="auto",
     show_default=True,
-    help="What rules compare by.",
+    help=f"What rules compare: {', '.join(COMPARISONS)}.",
 )
-@judge_server_options
-@click.option("--resume", is_flag=True, help="Go on with OUT where it stopped.")
-@click.option("--retry-failed", is_flag=True, help="With --resume: run rows that failed again.")
+@judge_model_options
+@click.option("--resume", is_flag=True, help="Continue OUT where it stopped.")
+@click.option("--retry-failed", is_flag=True, help="With --resume: run failed rows again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 def command(
     data: str,
@@ -86,10 +88,11 @@ def command(
     seed: int,
     profile: str | None,
     concurrency: int,
-    judge_kind: Kind,
-    metric: Metric,
+    judge_kind: str,
+    metric: str,
     judge_url: str | None,
     judge_model: str | None,
+    judge_engine: str | None,
     resume: bool,
     retry_failed: bool,
     as_json: bool,
@@ -98,8 +101,8 @@ def command(
     """Label the rows of DATA by rollouts: is the small image enough, or is the original needed?
 
     DATA is a data set (a .jsonl or .parquet file, a folder; mini is the embedded world) or a YAML
-    file with its options. Each row is answered n times at either look. OUT is itself a data set of
-    format jsonl, with the label of each row: low, high, undecided or failed.
+    file with its options. Each row is answered n times at each look. OUT is itself a data set of
+    format jsonl, with a label for each row: low, high, undecided or failed.
 
     \b
     Example:
@@ -108,23 +111,24 @@ def command(
     check_place(out, resume=resume, retry_failed=retry_failed)
     rule = Rule.of(n, enough, gap)
     rollouts = Rollouts(rule, profile, temperature, max_tokens=max_tokens, seed=seed)
-    rollouts.sampling("", "low", 0)  # raises what is wrong before the wait for a model
+    rollouts.sampling("", "low", 0)  # reports bad values before the wait for a model
     if concurrency < 1:
         raise UsageError(f"--concurrency must be at least 1; got {concurrency}")
-    judge_options = JudgeOptions(
-        kind=judge_kind, metric=metric, base_url=judge_url, model=judge_model
-    )
-    judge = open_judge(judge_options)
+    judging = {"kind": judge_kind, "metric": metric, "base_url": judge_url, "model": judge_model}
+    if judge_engine is not None:
+        judging["engine"] = judge_engine
+    judge = open_judge(checked(JudgeOptions, judging, "judge"))
     names = ("format", "split", "limit", "skip_bad", "sets")
     options = _data_options(data, **{name: others.pop(name) for name in names})
     rows = load_rows(options)
     engine = engine_from(**others)
+    about = engine.about
     for look in LABEL_LOOKS:
-        profile_for(look, profile or engine.profile or next(iter(PROFILES)))
+        profile_for(look, profile or about.profile or next(iter(PROFILES)))
     config = {
         "data": options.model_dump(mode="json", exclude_defaults=True),
-        "model": engine.model,
-        "profile": profile or engine.profile,
+        "model": about.model,
+        "profile": profile or about.profile,
         "n": n,
         "enough": rule.enough,
         "gap": rule.gap,
@@ -140,17 +144,19 @@ def command(
             asyncio.run(_label(file, left, engine, judge, rollouts, concurrency))
         except KeyboardInterrupt:
             stopped = sum(file.counts().values())
-            click.echo(f"{stopped} of {len(rows)} rows are in {out}; --resume goes on", err=True)
+            click.echo(
+                f"{stopped} of {len(rows)} rows are in {out}; add --resume to continue", err=True
+            )
             raise
     counts = file.counts()
     summary = {"out": str(out), "rows": len(rows), **counts, "resumed": resumed}
     summary["skipped"] = len(rows.bad)
     click.echo(json.dumps(summary) if as_json else _text(summary))
     if counts["failed"]:
-        said = f"{counts['failed']} of {len(rows)} rows failed, the first: {file.first_failure()}"
+        failed = f"{counts['failed']} of {len(rows)} rows failed, the first: {file.first_failure()}"
         if counts["failed"] == len(rows):
-            raise DataError(f"{said}; run them again by --resume --retry-failed")
-        click.echo(said, err=True)
+            raise DataError(f"{failed}; run them again with --resume --retry-failed")
+        click.echo(failed, err=True)
 
 
 async def _label(
@@ -186,7 +192,7 @@ def _data_options(
     skip_bad: bool,
     sets: Sequence[str],
 ) -> DataOptions:
-    """The options in a YAML file, or of a path, with what the command line says on top."""
+    """The options in a YAML file, or of a path; those of the command line override them."""
     given = read_yaml(Path(data)) if data.endswith(YAML) else {"path": data}
     named = {"format": format, "split": split, "limit": limit, "skip_bad": skip_bad or None}
     given.update({name: value for name, value in named.items() if value is not None})

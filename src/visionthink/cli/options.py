@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from visionthink.api import ENGINES, GRIDS, open_engine
+from visionthink.api import ENGINES, open_engine
 from visionthink.core.engine import Engine
 from visionthink.core.errors import UsageError
+from visionthink.core.families import GRIDS
 from visionthink.core.profiles import PROFILES
 from visionthink.core.types import LOOK_MODES
 from visionthink.mini import DEFAULT_CHECKPOINT
@@ -30,14 +31,16 @@ _ENGINE_OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--grid",
         type=click.Choice(list(GRIDS)),
-        help="How the served model cuts images into tokens. [default: by its name]",
+        help="How the served model divides images into tokens. [default: by its name]",
     ),
-    click.option("--timeout", type=float, help="Seconds a server may be silent. [default: 120]"),
-    click.option("--retries", type=int, help="Tries after one that failed. [default: 3]"),
-    click.option("--device", help="cpu, cuda, cuda:1, mps. [default: the best there is]"),
+    click.option(
+        "--timeout", type=float, help="Seconds that the server may be silent. [default: 120]"
+    ),
+    click.option("--retries", type=int, help="Retries after a failure. [default: 3]"),
+    click.option("--device", help="cpu, cuda, cuda:1, mps. [default: the fastest available]"),
     click.option("--dtype", help="float32, bfloat16, float16. [default: by device]"),
-    click.option("--max-pixels", type=int, help="Shrink images to this many pixels at most."),
-    click.option("--trust-remote-code", is_flag=True, help="Run code that the checkpoint brings."),
+    click.option("--max-pixels", type=int, help="Shrink images to at most this many pixels."),
+    click.option("--trust-remote-code", is_flag=True, help="Run code from the checkpoint."),
 )
 
 _EPISODE_OPTIONS: tuple[Decorator, ...] = (
@@ -51,21 +54,28 @@ _EPISODE_OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--profile",
         type=click.Choice(list(PROFILES)),
-        help="Prompts to use. [default: what the checkpoint names, else agent]",
+        help="Prompts to use. [default: the checkpoint's, else agent]",
     ),
     click.option(
         "--max-turns",
         type=int,
-        help="Replies of one episode; default: as many as the profile says.",
+        help="Maximum number of replies per episode. [default: the profile's]",
     ),
-    click.option("--max-tokens", type=int, default=1024, show_default=True, help="Per reply."),
+    click.option(
+        "--max-tokens", type=int, default=1024, show_default=True, help="Maximum per reply."
+    ),
     click.option("--temperature", type=float, default=0.0, show_default=True, help="0 is greedy."),
-    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of sampling."),
 )
 
-_JUDGE_SERVER_OPTIONS: tuple[Decorator, ...] = (
+_JUDGE_MODEL_OPTIONS: tuple[Decorator, ...] = (
     click.option("--judge-url", metavar="URL", help="Server of the judging model, up to its /v1."),
-    click.option("--judge-model", metavar="NAME", help="Name the judging model is served under."),
+    click.option("--judge-model", metavar="NAME", help="The server's name for the judging model."),
+    click.option(
+        "--judge-engine",
+        type=click.Choice(("openai", "hf")),
+        help="hf: the judging model is a folder or hub id, run here. [default: openai]",
+    ),
 )
 
 
@@ -85,9 +95,9 @@ def episode_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return _with(_EPISODE_OPTIONS, function)
 
 
-def judge_server_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Options that say where the model is that judges."""
-    return _with(_JUDGE_SERVER_OPTIONS, function)
+def judge_model_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Options that say where the judging model is."""
+    return _with(_JUDGE_MODEL_OPTIONS, function)
 
 
 def engine_from(

@@ -1,4 +1,4 @@
-"""`visionthink plan`: what a workload will cost, and whether looking small first pays."""
+"""`visionthink plan`: what a workload will cost, and whether a small first look pays off."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ from typing import Any
 
 import click
 
-from visionthink.api import EMBEDDED
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Size, half_size, visual_tokens
 from visionthink.core.ledger import BYTES
 from visionthink.core.profiles import PROFILES
-from visionthink.evaluation.model_lookup import PlannedModel, find_model, image_sizes
+from visionthink.evaluation.model_lookup import PlannedModel, find_model
 from visionthink.evaluation.table import aligned, percent
 from visionthink.evaluation.workload import (
     MEASURES,
@@ -26,9 +25,11 @@ from visionthink.evaluation.workload import (
     Measure,
     Plan,
     Workload,
+    image_sizes,
     plan,
     prompt_tokens,
 )
+from visionthink.mini import EMBEDDED
 
 RATES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 NAMES = {"high": "vanilla", "low": "down-sample", "auto": "VisionThink"}
@@ -58,9 +59,11 @@ ASSUMED_SIZE = "1024x1024"
     help=f"Questions are about an image of this size (COUNT of them); may be repeated. "
     f"[default: {ASSUMED_SIZE}]",
 )
-@click.option("--text-tokens", type=int, default=70, show_default=True, help="Of a question.")
 @click.option(
-    "--reply-tokens", type=int, default=100, show_default=True, help="Generated in a turn."
+    "--text-tokens", type=int, default=70, show_default=True, help="Text tokens of a question."
+)
+@click.option(
+    "--reply-tokens", type=int, default=100, show_default=True, help="Tokens generated in a turn."
 )
 @click.option(
     "--request-rate",
@@ -68,7 +71,7 @@ ASSUMED_SIZE = "1024x1024"
     default=0.3,
     show_default=True,
     metavar="P",
-    help="Share of the questions at which VisionThink requests the original, 0 to 1.",
+    help="Share of the questions for which VisionThink requests the original, 0 to 1.",
 )
 @click.option(
     "--profile",
@@ -76,7 +79,9 @@ ASSUMED_SIZE = "1024x1024"
     help="VisionThink's prompts. [default: mini for embedded models, else agent]",
 )
 @click.option(
-    "--no-prefix-cache", is_flag=True, help="The server prefills every prompt from its start."
+    "--no-prefix-cache",
+    is_flag=True,
+    help="Assume that the server prefills every prompt from its start.",
 )
 @click.option("--max-pixels", type=int, help="Shrink images to this many pixels at most.")
 @click.option(
@@ -100,10 +105,10 @@ def command(
     dtype: str,
     as_json: bool,
 ) -> None:
-    """Tell what questions about images will cost, and when looking small first pays.
+    """Predict what questions about images will cost, and when a small first look pays off.
 
-    The images are those in FOLDER, of which only headers are read, or of the sizes given. Every
-    figure is computed from sizes: no weights, no network and no GPU are needed.
+    The images are those in FOLDER, of which only headers are read, or have the sizes given. Every
+    figure is computed from sizes: no weights, network or GPU needed.
 
     \b
     Examples:
@@ -125,8 +130,8 @@ def command(
     )
     found = plan(planned, workload)
     if as_json:
-        told = _json(planned, workload, found, BYTES[dtype])
-        click.echo(json.dumps({**told, "left_out": left_out}, ensure_ascii=False))
+        fields = _json(planned, workload, found, BYTES[dtype])
+        click.echo(json.dumps({**fields, "left_out": left_out}, ensure_ascii=False))
         return
     click.echo(_text(planned, workload, found, dtype))
     if left_out:
@@ -139,14 +144,14 @@ def _images(folder: Path | None, sizes: Sequence[str]) -> tuple[Counter[Size], l
         if sizes:
             raise UsageError("give a FOLDER of images or --image-size, not both")
         if not folder.is_dir():
-            raise UsageError(f"FOLDER must be a folder of images; {str(folder)!r} is none")
+            raise UsageError(f"FOLDER must be a folder of images; {str(folder)!r} is not a folder")
         return image_sizes(folder)
     images: Counter[Size] = Counter()
     for text in sizes or [ASSUMED_SIZE]:
         found = re.fullmatch(r"([1-9]\d{0,6})x([1-9]\d{0,6})(?::([1-9]\d{0,8}))?", text)
         if found is None:
             raise UsageError(
-                "--image-size wants WIDTHxHEIGHT or WIDTHxHEIGHT:COUNT, such as 1280x720:3; "
+                "--image-size must be WIDTHxHEIGHT or WIDTHxHEIGHT:COUNT, such as 1280x720:3; "
                 f"got {text!r}"
             )
         images[int(found[1]), int(found[2])] += int(found[3] or 1)
@@ -165,7 +170,7 @@ def _text(model: PlannedModel, workload: Workload, found: Plan, dtype: str) -> s
     lines = [
         f"model      {model.name}: {_si(model.parameters).replace('G', 'B')} parameters, "
         f"{_si(model.parameters * element)}B of weights in {dtype}",
-        f"images     {_told_images(model, workload.images)}",
+        f"images     {_image_text(model, workload.images)}",
         f"question   {workload.text:,} text tokens, replies of {workload.reply:,}; VisionThink's "
         f"instructions add about {workload.instructions:,}, {kept}",
         "",
@@ -181,30 +186,30 @@ def _text(model: PlannedModel, workload: Workload, found: Plan, dtype: str) -> s
         f"{_si(found.longest * kv_bytes)}B of KV cache.",
         "Computed from sizes, not measured. FLOPs are not seconds, and generation comes on top;",
         "the paper's formula leaves out the vision tower and grouped-query attention.",
-        "Of pruned visual tokens the average over the layers is told.",
+        "Pruned visual tokens are averages over the layers.",
         *_left_out(found.unfit),
     ]
     return "\n".join(lines)
 
 
 def _left_out(unfit: Mapping[str, str]) -> list[str]:
-    """A line for each reason, with all methods that it keeps out."""
+    """A line for each reason, with all methods that it rules out."""
     names: dict[str, list[str]] = {}
     for name, why in unfit.items():
         names.setdefault(why.replace(name, name.partition(":")[0]), []).append(name)
-    return [f"Not here, {', '.join(of)}: {why}" for why, of in names.items()]
+    return [f"Left out, {', '.join(of)}: {why}" for why, of in names.items()]
 
 
-def _told_images(model: PlannedModel, images: Mapping[Size, int]) -> str:
-    def told(size: Size) -> str:
+def _image_text(model: PlannedModel, images: Mapping[Size, int]) -> str:
+    def text(size: Size) -> str:
         high, low = (visual_tokens(s, model.grid) for s in (size, half_size(size, model.grid)))
         return f"{size[0]}x{size[1]} ({high:,} visual tokens, {low:,} at half size)"
 
     ends = sorted(images, key=math.prod)
     if len(ends) == 1:
-        return f"{images[ends[0]]:,} of {told(ends[0])}"
+        return f"{images[ends[0]]:,} of {text(ends[0])}"
     count = f"{sum(images.values()):,} of {len(images):,} sizes"
-    return f"{count}, {told(ends[0])} to {told(ends[-1])}"
+    return f"{count}, {text(ends[0])} to {text(ends[-1])}"
 
 
 def _policies(found: Plan, rate: float, kv_bytes: int) -> list[list[str]]:
@@ -227,10 +232,10 @@ def _rates(found: Plan) -> list[list[str]]:
 
 
 def _verdict(found: Plan, rate: float) -> str:
-    """One sentence on whether it pays, by exact FLOPs."""
+    """One sentence on whether requests pay off, by exact FLOPs."""
     saved = 1 - found.ratio(found.at(rate), "flops")
     even = found.break_even("flops")
-    pays = f"it pays below a rate of {even:.2f}" if even > 0 else "it never pays"
+    pays = f"it pays off below a rate of {even:.2f}" if even > 0 else "it never pays off"
     less = f"{percent(abs(saved))} {'fewer' if saved >= 0 else 'more'}"
     return f"{less} prefill FLOPs than vanilla at a request rate of {rate:.3g}; {pays}."
 
@@ -253,7 +258,7 @@ def _costs(found: Plan, rate: float) -> dict[str, Cost]:
 def _json(model: PlannedModel, workload: Workload, found: Plan, element: int) -> dict[str, Any]:
     kv_bytes = model.kv_bytes(element)
 
-    def told(cost: Cost) -> dict[str, Any]:
+    def figures(cost: Cost) -> dict[str, Any]:
         return {
             "visual_tokens": cost.visual,
             "visual_token_ratio": found.ratio(cost, "visual"),
@@ -283,9 +288,9 @@ def _json(model: PlannedModel, workload: Workload, found: Plan, element: int) ->
         "kv_bytes_per_token": kv_bytes,
         "longest_tokens": found.longest,
         "workload": {**asdict(workload), "images": images},
-        "policies": [{"policy": name, **told(cost)} for name, cost in costs.items()],
+        "policies": [{"policy": name, **figures(cost)} for name, cost in costs.items()],
         "unfit": dict(found.unfit),
-        "by_request_rate": [{"request_rate": rate, **told(found.at(rate))} for rate in RATES],
+        "by_request_rate": [{"request_rate": rate, **figures(found.at(rate))} for rate in RATES],
         "break_even": {
             "visual_tokens": found.break_even("visual"),
             "prefill_flops": found.break_even("flops"),

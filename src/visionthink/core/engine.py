@@ -2,40 +2,48 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import Any, Protocol
 
+from visionthink.core.errors import UsageError
 from visionthink.core.images import Grid
 from visionthink.core.ledger import ModelShape
 from visionthink.core.types import Completion, Message, Sampling
 
 
-class Engine(Protocol):
-    """Replies to a conversation. Implemented by `engines/`: hf, openai, scripted.
+@dataclass(frozen=True)
+class EngineInfo:
+    """What an engine says about its model.
 
-    An engine that passes a message's `tools`, `calls` and `call_id` on says `takes_tools = True`.
+    Attributes:
+        model: name, for records.
+        grid: how the model turns images into visual tokens.
+        shape: sizes that FLOPs depend on; None where they are not known.
+        profile: the prompt profile that the checkpoint was trained with, if it names one.
+        takes_tools: whether a message's `tools`, `calls` and `call_id` reach the model.
+        device: type of the device that computes, such as "cuda"; None: in another process.
     """
 
-    @property
-    def model(self) -> str:
-        """Name of the model, for records."""
-        ...
+    model: str
+    grid: Grid
+    shape: ModelShape | None = None
+    profile: str | None = None
+    takes_tools: bool = False
+    device: str | None = None
+
+
+class Engine(Protocol):
+    """Replies to a conversation. Engines subclass it and define at least `about` and `generate`."""
 
     @property
-    def grid(self) -> Grid:
-        """How the model cuts images into visual tokens."""
+    @abstractmethod
+    def about(self) -> EngineInfo:
+        """The model. May block while a server is asked about it, and raise as `generate`."""
         ...
 
-    @property
-    def shape(self) -> ModelShape | None:
-        """Sizes of the model for FLOPs; None where they are not known."""
-        ...
-
-    @property
-    def profile(self) -> str | None:
-        """Name of the prompt profile the checkpoint was trained with, if it says so."""
-        ...
-
+    @abstractmethod
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """Reply to `messages`, the last of which is the user's.
 
@@ -46,20 +54,28 @@ class Engine(Protocol):
         """
         ...
 
-    async def close(self) -> None:
-        """Free what the engine holds; it cannot be used afterwards."""
-        ...
-
-
-@runtime_checkable
-class Streams(Protocol):
-    """Of an engine: its replies can be followed while they grow."""
-
     async def stream(
         self, messages: Sequence[Message], sampling: Sampling, heard: Callable[[str], None]
     ) -> Completion:
-        """As `generate`; `heard` gets all of the reply so far, again and again, in the event loop.
+        """As `generate`; `heard` is called in the event loop with the reply so far as it grows.
 
-        What it got is a beginning of the reply's text, unless the reply fails.
+        Each text that it gets is a prefix of the reply's, unless the reply fails. Engines that
+        cannot stream call it once, with the whole reply.
         """
-        ...
+        completion = await self.generate(messages, sampling)
+        heard(completion.text)
+        return completion
+
+    def altered(self, intervention: Any) -> Engine:
+        """An engine on the same weights whose replies are computed under an `Intervention` of
+        `engines.hf`, such as the pruning of visual tokens.
+
+        Raises:
+            UsageError: the model does not run in this process.
+        """
+        raise UsageError(
+            f"changing how a model computes needs the hf engine; got {type(self).__name__}"
+        )
+
+    async def close(self) -> None:
+        """Free what the engine holds; it cannot be used afterwards."""

@@ -14,11 +14,11 @@ from typing import cast
 
 from visionthink.core import protocol
 from visionthink.core.actions import Problem, View
-from visionthink.core.engine import Engine, Streams
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import UsageError
 from visionthink.core.format import format_valid
-from visionthink.core.images import Picture, Size, half_view, visual_tokens
-from visionthink.core.ledger import Cells, TurnCost, episode_ledger, turn_cost
+from visionthink.core.images import Cells, Picture, half_view
+from visionthink.core.ledger import TurnCost, episode_ledger, turn_cost
 from visionthink.core.profiles import Profile
 from visionthink.core.protocol import Answer, Malformed, Reply, Request
 from visionthink.core.types import (
@@ -38,6 +38,8 @@ MAX_QUESTION_CHARACTERS = 20_000
 
 Watch = Callable[[int, str], None]
 """Follows an episode: called with the number of the turn, from 0, and its text so far."""
+Shown = Callable[[Sequence[Look]], None]
+"""Follows an episode: called with the looks of each turn, before its reply is asked for."""
 
 
 async def run_episode(
@@ -49,6 +51,7 @@ async def run_episode(
     max_turns: int | None = None,
     sampling: Sampling | None = None,
     watch: Watch | None = None,
+    shown: Shown | None = None,
 ) -> Episode:
     """Ask `engine` the example's question and see the episode through to its `StopReason`.
 
@@ -62,6 +65,7 @@ async def run_episode(
             request in the last one cannot be served.
         sampling: how replies are drawn; greedy by default. Turn t draws with its own seed.
         watch: called with each reply as it grows, where the engine streams, and at its end.
+        shown: called with the looks of each turn (none after a failed call) before its reply.
 
     Raises:
         UsageError: an argument is wrong, or the question is empty or too long.
@@ -69,29 +73,32 @@ async def run_episode(
     """
     check_question(example, look, profile, max_turns)
     sampling = sampling or Sampling()
-    rules = protocol.profile_for(look, profile or engine.profile or DEFAULT_PROFILE)
-    if rules.tools and not getattr(engine, "takes_tools", False):
+    about = engine.about
+    rules = protocol.profile_for(look, profile or about.profile or DEFAULT_PROFILE)
+    if rules.tools and not about.takes_tools:
         raise UsageError(
-            f"profile {rules.name!r} uses the tool format of a server, which {engine.model!r} is "
+            f"profile {rules.name!r} uses the tool format of a server, which {about.model!r} is "
             "not asked through; use another profile or --base-url"
         )
-    originals, grid = example.images, engine.grid
+    originals, grid = example.images, about.grid
     limit = max_turns or rules.max_turns
     first = originals
     if look != "high":
         first = tuple(half_view(picture, grid) for picture in originals)
 
     messages = _opening(rules, example, first)
-    looks = _looks(0, None, [View(image, picture) for image, picture in enumerate(first)], engine)
+    looks = _looks(0, None, [View(image, picture) for image, picture in enumerate(first)], about)
     turns: list[Turn] = []
     costs: list[TurnCost] = []
     while True:
+        if shown is not None:
+            shown([look for look in looks if look.turn == len(turns)])
         last_turn = len(turns) + 1 >= limit
         budget = _next_sampling(sampling, turns)
         heard = None if watch is None else partial(watch, len(turns))
         completion = await _reply(engine, messages, budget, heard)
         reply = protocol.parse_reply(completion.text, rules)
-        costs.append(_cost(completion, looks, len(turns), engine))
+        costs.append(_cost(completion, looks, len(turns), about))
         turns.append(_turn(completion, reply))
         messages.append(protocol.said(rules, completion))
 
@@ -107,9 +114,9 @@ async def run_episode(
             break
         call_id = next((call.id for call in messages[-1].calls), "")
         if isinstance(reply, Request) and isinstance(views, tuple):
-            looks += _looks(len(turns), reply.action.name, views, engine)
-            shown = [view.picture for view in views]
-            messages.append(protocol.tool_response(rules, shown, call_id))
+            looks += _looks(len(turns), reply.action.name, views, about)
+            pictures = [view.picture for view in views]
+            messages.append(protocol.tool_response(rules, pictures, call_id))
         else:
             error = reply.reason if isinstance(reply, Malformed) else cast(Problem, views).text
             message = protocol.tool_error(rules, error, call_id)
@@ -121,7 +128,7 @@ async def run_episode(
         example=example,
         look=look,
         profile=rules.name,
-        model=engine.model,
+        model=about.model,
         answer=protocol.final_answer(reply),
         stop_reason=stop,
         format_valid=format_valid([turn.text for turn in turns], rules),
@@ -129,10 +136,10 @@ async def run_episode(
         turns=tuple(turns),
         looks=tuple(looks),
         ledger=episode_ledger(
-            first=_cells(first, engine),
-            vanilla=_cells(originals, engine),
+            first=_cells(first, about),
+            vanilla=_cells(originals, about),
             turns=costs,
-            shape=engine.shape,
+            shape=about.shape,
         ),
     )
 
@@ -180,11 +187,15 @@ async def _reply(
 ) -> Completion:
     if heard is None:
         return await engine.generate(messages, sampling)
-    if isinstance(engine, Streams):
-        completion = await engine.stream(messages, sampling, heard)
-    else:
-        completion = await engine.generate(messages, sampling)
-    heard(completion.text)
+    last: list[str] = []
+
+    def hear(text: str) -> None:
+        last[:] = [text]
+        heard(text)
+
+    completion = await engine.stream(messages, sampling, hear)
+    if last != [completion.text]:  # calls that a server took out come at the end
+        heard(completion.text)
     return completion
 
 
@@ -225,7 +236,7 @@ def _stop_reason(
             return None if retries else StopReason.MALFORMED
 
 
-def _looks(turn: int, action: str | None, views: Sequence[View], engine: Engine) -> list[Look]:
+def _looks(turn: int, action: str | None, views: Sequence[View], about: EngineInfo) -> list[Look]:
     """The facts of what is shown before reply number `turn`."""
     return [
         Look(
@@ -233,19 +244,12 @@ def _looks(turn: int, action: str | None, views: Sequence[View], engine: Engine)
             image=view.image,
             action=action,
             box=view.box,
-            size=_seen_size(view.picture, engine),
-            visual_tokens=visual_tokens(view.picture.size, engine.grid),
+            size=about.grid.seen_size(view.picture.size, view.picture.budget),
+            visual_tokens=math.prod(view.picture.cells(about.grid)),
             picture=view.picture,
         )
         for view in views
     ]
-
-
-def _seen_size(picture: Picture, engine: Engine) -> Size:
-    """The size at which the model sees a picture: its own, within the model's limit."""
-    if math.prod(picture.size) <= engine.grid.max_pixels:
-        return picture.size
-    return engine.grid.seen_size(picture.size)
 
 
 def _turn(completion: Completion, reply: Reply) -> Turn:
@@ -258,20 +262,20 @@ def _turn(completion: Completion, reply: Reply) -> Turn:
     )
 
 
-def _cost(completion: Completion, looks: Sequence[Look], turn: int, engine: Engine) -> TurnCost:
+def _cost(completion: Completion, looks: Sequence[Look], turn: int, about: EngineInfo) -> TurnCost:
     """Cost of reply number `turn`, the last so far."""
     usage = completion.usage
     return turn_cost(
-        images=_cells([look.picture for look in looks if look.turn == turn], engine),
-        earlier_images=_cells([look.picture for look in looks if look.turn < turn], engine),
+        images=_cells([look.picture for look in looks if look.turn == turn], about),
+        earlier_images=_cells([look.picture for look in looks if look.turn < turn], about),
         prompt_tokens=usage.prompt_tokens,
         cached_tokens=usage.cached_tokens,
         completion_tokens=usage.completion_tokens,
         seconds=usage.seconds,
-        shape=engine.shape,
+        shape=about.shape,
         pruned=usage.pruned,
     )
 
 
-def _cells(pictures: Sequence[Picture], engine: Engine) -> list[Cells]:
-    return [engine.grid.cells(picture.size) for picture in pictures]
+def _cells(pictures: Sequence[Picture], about: EngineInfo) -> list[Cells]:
+    return [picture.cells(about.grid) for picture in pictures]

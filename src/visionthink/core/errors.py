@@ -13,8 +13,8 @@
         ├── PromptError         what is asked does not fit the model
         └── ServerError         an OpenAI-compatible server failed
 
-Each message is one line: what was wanted, what came, what to do. Each class also inherits the
-built-in exception that a caller would expect, and survives pickling.
+Each message is one line: what was expected, what was found, what to do. Each class also inherits
+the built-in exception that a caller would expect, and can be pickled.
 """
 
 from typing import Literal
@@ -48,13 +48,13 @@ class MissingExtraError(VisionThinkError, ImportError):
 
     def __str__(self) -> str:
         return (
-            f"{self.what} needs packages that are not installed: "
-            f"pip install 'visionthink[{self.extra}]'"
+            f"{self.what} needs packages that are not installed: run pip install '.[{self.extra}]' "
+            "in a clone of the repository"
         )
 
 
 class DataError(VisionThinkError, ValueError):
-    """Rows of a data set are missing, broken or of another layout than said."""
+    """Rows of a data set are missing, broken or not in the layout that was named."""
 
 
 class RunError(VisionThinkError, RuntimeError):
@@ -66,7 +66,7 @@ class TrainingError(VisionThinkError, RuntimeError):
 
 
 class JudgeError(VisionThinkError, RuntimeError):
-    """A judge gave no verdict; that is never a score of 0."""
+    """A judge gave no verdict; this never counts as a score of 0."""
 
 
 class EngineError(VisionThinkError, RuntimeError):
@@ -78,7 +78,7 @@ class CheckpointError(EngineError):
 
 
 class PromptError(EngineError):
-    """What is asked is too long for the model, or cannot be said to it."""
+    """A prompt is too long for the model, or its chat template cannot express it."""
 
 
 class ServerError(EngineError):

@@ -1,4 +1,4 @@
-"""The strict check of a whole episode's replies, which the reward of training uses (spec §2)."""
+"""The strict check of the form of an episode's replies, for the format reward of training."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from visionthink.core.protocol import (
 
 
 def format_valid(replies: Sequence[str], profile: Profile) -> bool:
-    """Whether all replies of a whole episode have the exact form that training rewards (spec §2).
+    """Whether all replies of an episode have the exact form that training rewards.
 
     One reply: a think element, then an answer element, exactly one of each tag and no request.
     More: every earlier reply is a think element, then one valid request and no answer; the last is

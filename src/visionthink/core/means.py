@@ -1,4 +1,4 @@
-"""The mean of figures, and how far it may be off."""
+"""The mean of some values, and its standard error."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Profiles: ways of talking to a model, each with its prompts.
+"""Profiles: ways to prompt a model.
 
 Prompt texts are files in `prompts/`, byte for byte as the released checkpoints were trained with
 them (arXiv 2507.13348, Tables 4 and 10, Fig. 7).
@@ -15,7 +15,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Profile:
-    """One way of talking to a model.
+    """One way to prompt a model.
 
     Attributes:
         user: text with `{image}` and `{question}`.

@@ -1,8 +1,8 @@
-"""The protocol: what is said to the model, and what its replies mean. It exists only here.
+"""The protocol: the messages to the model, and what its replies mean. It exists only here.
 
-The prompts of each way of talking stand in `core/profiles.py`. A reply is exactly one of `Answer`,
-`Request` or `Malformed`, whatever the text; `parse_reply` never raises. How unusual replies are
-read:
+The prompts are in `core/profiles.py`, what may be requested in `core/actions/`. A reply is exactly
+one of `Answer`, `Request` or `Malformed`, whatever the text; `parse_reply` never raises. How
+unusual replies are read:
 
 - *A request inside a closed think element* is thought, not action. An unclosed think element ends
   where the first answer or tool call begins.
@@ -33,6 +33,7 @@ from typing import Any, Literal, cast
 from visionthink.core.actions import ACTIONS, Action, Original, Problem
 from visionthink.core.actions.action import quoted
 from visionthink.core.errors import UsageError
+from visionthink.core.families import plain_text
 from visionthink.core.images import Picture
 from visionthink.core.profiles import PROFILES, Plain, Profile, Tagged
 from visionthink.core.types import LOOK_MODES, Completion, LookMode, Message, Part
@@ -101,16 +102,6 @@ def profile_for(look: LookMode, name: str) -> Profile:
 # Building messages
 
 
-def plain_text(text: str) -> str:
-    """`text` with `<|name|>` broken up to `< |name|>`, so that no tokenizer reads a control token.
-
-    Questions, tool output and error messages are data; chat templates and servers would turn such
-    text into real control tokens otherwise. The protocol's own tags are left alone: the prompts
-    themselves spell them, and only what the model says is ever parsed.
-    """
-    return re.sub(r"<\|(?=[^|<>\s]{1,64}\|>)", "< |", text)
-
-
 def _fill(template: str, **filled: Sequence[Part]) -> tuple[Part, ...]:
     """Split the template at its placeholders, so that no filled-in text is searched again."""
     parts: list[Part] = []
@@ -143,20 +134,20 @@ def opening(profile: Profile, pictures: Sequence[Picture], question: str) -> tup
 
 
 def _system(profile: Profile, below: Sequence[Part] = ()) -> tuple[Message, ...]:
-    """The system message, if there is anything to say in it."""
+    """The system message, unless it would be empty."""
     parts = _joined((profile.system, *(("\n\n",) if profile.system and below else ()), *below))
     return (Message("system", parts, tools=profile.tools),) if parts else ()
 
 
 def conversation(profile: Profile, messages: Sequence[Message]) -> tuple[Message, ...]:
-    """`messages` as the profile says them: a system message, then user and assistant.
+    """`messages` in the profile's form: a system message, then user and assistant.
 
-    - System messages go below the profile's own, which models were trained with.
+    - System messages follow the profile's own, which models were trained with.
     - Each user message stands in the profile's frame, not the last alone: so a longer conversation
       begins with the tokens of the shorter one, and servers' prefix caches hit.
     - Images stand where the profile has them, if the message has them all before or all after its
       text; images between texts stay there.
-    - What the assistant said is an answer in the profile's form, without a thought.
+    - Assistant messages become answers in the profile's form, without a thought.
     """
     systems = [message.parts for message in messages if message.role == "system"]
     below = [part for parts in systems for part in ("\n\n", *parts)][1:]
@@ -173,7 +164,7 @@ def conversation(profile: Profile, messages: Sequence[Message]) -> tuple[Message
 
 
 def _framed(parts: Sequence[Part]) -> tuple[Sequence[Part], Sequence[Part]]:
-    """What goes where the profile has the images, and what goes where it has the question."""
+    """The parts for the profile's place for images, and those for its place for the question."""
     texts = [place for place, part in enumerate(parts) if isinstance(part, str)]
     if not texts:
         return parts, ()
@@ -187,8 +178,8 @@ def _framed(parts: Sequence[Part]) -> tuple[Sequence[Part], Sequence[Part]]:
 def said(profile: Profile, completion: Completion) -> Message:
     """A reply as the model sees it in the next turn.
 
-    Text that spells a control token was not sampled as one; engines that keep no token ids send the
-    text again, and it must not become one then. Of several calls only the one that counts stays.
+    Text that spells a control token was not sampled as one. Engines that keep no token ids send the
+    text again, and then it must not become one. Of several calls only the one that counts stays.
     """
     calls = completion.calls if profile.tools else ()
     rendered = "".join(render_tool_call(call.name, call.arguments) for call in calls)

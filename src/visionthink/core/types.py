@@ -1,4 +1,4 @@
-"""The nouns: what is asked (`Example`), what is said (`Message`), what came of it (`Episode`).
+"""The nouns: a question about images (`Example`), a `Message`, and the finished `Episode`.
 
 Frozen dataclasses. A fact is recorded where it happens (what was shown? why did the episode end?)
 and never inferred later from strings or floats.
@@ -32,7 +32,7 @@ Part = str | Picture
 
 @dataclass(frozen=True)
 class Call:
-    """A function call that a server took out of a reply; `arguments` is JSON text."""
+    """A function call that a server parsed out of a reply; `arguments` is JSON text."""
 
     id: str
     name: str
@@ -47,7 +47,7 @@ class Message:
         token_ids: what an assistant message was sampled as, so that an engine can continue from
             exactly those tokens instead of re-tokenising the text.
         tools: of a system message: a JSON list of functions that the server's own format offers.
-        calls: of an assistant message: what it called in that format; not in `parts`.
+        calls: of an assistant message: its calls in that format; not in `parts`.
         call_id: of a tool message: the call that it responds to.
     """
 
@@ -72,9 +72,9 @@ class Message:
 class Example:
     """A question about one or more images; `answer` is the ground truth where it is known.
 
-    `conversation` is there where more was said than the question, or where an image stands inside
-    the text: a system message if there is one, then user and assistant, the user's question last.
-    `images` are then all images in it, in order; see `conversation_example`.
+    `conversation` is set where there are earlier messages, or an image inside the text: a system
+    message if there is one, then user and assistant, the user's question last. `images` are then
+    all images in it, in order; see `conversation_example`.
     """
 
     images: tuple[Picture, ...]
@@ -86,7 +86,7 @@ class Example:
 
 
 def conversation_example(messages: Sequence[Message]) -> Example:
-    """The example that asks the last of `messages`, after what was said in the others."""
+    """The example that asks the last of `messages`, with the others as its history."""
     return Example(
         images=tuple(picture for message in messages for picture in message.images),
         question=messages[-1].text,
@@ -121,7 +121,7 @@ class Sampling:
 
 
 def seed_of(*names: object) -> int:
-    """A seed for what goes by these names, whatever else is drawn: 31 bits of their SHA-256."""
+    """A seed that depends on these names only: 31 bits of their SHA-256."""
     digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
@@ -130,9 +130,9 @@ def seed_of(*names: object) -> int:
 class Usage:
     """What one reply took.
 
-    `cached_tokens` of the `prompt_tokens` were not computed again; `seconds` is wall clock, with
-    the wait for a place in the batch or the server's queue. `prompt_tokens` counts the prompt as it
-    was asked; `pruned` says what it came to where visual tokens were dropped on the way.
+    `cached_tokens` of the `prompt_tokens` were not computed again; `seconds` is wall clock,
+    including the wait for a batch or in the server's queue. `prompt_tokens` counts the prompt as it
+    was sent; `pruned` says what was left of it where visual tokens were dropped.
     """
 
     prompt_tokens: int
@@ -146,7 +146,7 @@ class Usage:
 class Completion:
     """One reply of an engine. `finish` is "length" when `max_tokens` cut it off.
 
-    `calls` are those that a server took out of the reply; `text` has them at its end, as text.
+    `calls` are those that a server parsed out of the reply; `text` ends with them, as text.
     """
 
     text: str

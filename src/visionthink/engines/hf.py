@@ -16,9 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import EngineError, PromptError, UsageError
-from visionthink.core.images import Grid
-from visionthink.core.ledger import ModelShape, Pruned
+from visionthink.core.ledger import Pruned
 from visionthink.core.types import Completion, Message, Sampling, Usage
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint, torch
 from visionthink.engines.hf_decode import Decoded, Prefix, decode
@@ -54,7 +54,13 @@ class Intervention(Protocol):
         """Whether a next turn may go on from the KV cache that it leaves."""
         ...
 
-    def during(self, prompt: Prompt, past: int) -> AbstractContextManager[Callable[[], Pruned]]:
+    def check(self, checkpoint: Checkpoint) -> None:
+        """Raise UsageError if it does not fit the model."""
+        ...
+
+    def during(
+        self, checkpoint: Checkpoint, prompt: Prompt, past: int
+    ) -> AbstractContextManager[Callable[[], Pruned]]:
         """In force while the context is open; `past` tokens of the prompt are cached.
 
         What the context gives tells, once the reply is there, what the prompt came to.
@@ -62,7 +68,7 @@ class Intervention(Protocol):
         ...
 
 
-class HFEngine:
+class HFEngine(Engine):
     """Replies with a transformers model.
 
     Args:
@@ -114,32 +120,31 @@ class HFEngine:
         self._queues: dict[asyncio.AbstractEventLoop, _Queue] = {}
         self._intervention: Intervention | None = None
 
-    def under(self, intervention: Intervention) -> HFEngine:
-        """An engine on the same weights whose replies come under `intervention`, one at a time.
+    @property
+    def about(self) -> EngineInfo:
+        checkpoint = self.checkpoint
+        return EngineInfo(
+            model=self._name or checkpoint.name,
+            grid=checkpoint.grid,
+            shape=checkpoint.shape,
+            profile=checkpoint.profile,
+            device=checkpoint.device.type,
+        )
 
-        The two never compute at the same time, so that this one stays as it is.
+    def altered(self, intervention: Intervention) -> HFEngine:
+        """An engine on the same weights that replies under `intervention`, one reply at a time.
+
+        The two never compute at the same time, so this one stays as it is.
+
+        Raises:
+            UsageError: the intervention does not fit the model.
         """
+        intervention.check(self.checkpoint)
         reuse = self._reuse_prefix and intervention.reuses_prefix
         changed = HFEngine(self.checkpoint, name=self._name, max_batch=1, reuse_prefix=reuse)
         changed._intervention = intervention
         changed.thread = self.thread
         return changed
-
-    @property
-    def model(self) -> str:
-        return self._name or self.checkpoint.name
-
-    @property
-    def grid(self) -> Grid:
-        return self.checkpoint.grid
-
-    @property
-    def shape(self) -> ModelShape | None:
-        return self.checkpoint.shape
-
-    @property
-    def profile(self) -> str | None:
-        return self.checkpoint.profile
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """Reply to `messages` in the next batch. Raises EngineError."""
@@ -223,8 +228,8 @@ class HFEngine:
         prompt = build_prompt(job.messages, self.checkpoint)
         if len(prompt.ids) >= self._context:
             raise PromptError(
-                f"the prompt has {len(prompt.ids):,} tokens, but {self.model!r} takes at most "
-                f"{self._context:,}; shorten the question or lower max_pixels"
+                f"the prompt has {len(prompt.ids):,} tokens, but {self.about.model!r} takes at "
+                f"most {self._context:,}; shorten the question or lower max_pixels"
             )
         return prompt
 
@@ -266,7 +271,8 @@ class HFEngine:
     ) -> AbstractContextManager[Callable[[], Pruned | None]]:
         if self._intervention is None:
             return nullcontext(lambda: None)
-        return self._intervention.during(prompt, len(prefix.ids) if prefix else 0)
+        past = len(prefix.ids) if prefix else 0
+        return self._intervention.during(self.checkpoint, prompt, past)
 
     def _follower(self, job: _Job, heard: Callable[[str], None]) -> Callable[[int], None]:
         """Who is told a job's tokens, in the model's thread, and has `heard` in the job's loop."""

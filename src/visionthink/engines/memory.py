@@ -6,7 +6,6 @@ import ctypes
 import gc
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 from visionthink.core.engine import Engine
 
@@ -23,8 +22,7 @@ class PeakMemory:
     """
 
     def __init__(self, engine: Engine) -> None:
-        checkpoint: Any = getattr(engine, "checkpoint", None)  # the hf engine has one
-        self._device = None if checkpoint is None else checkpoint.device.type
+        self._device = engine.about.device
 
     def restart(self) -> None:
         """Give back what is not used any more, and count from what is left."""

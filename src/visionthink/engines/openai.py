@@ -17,8 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import EngineError, MissingExtraError, ServerError, UsageError
-from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid
+from visionthink.core.families import QWEN2_5_VL, family_named
+from visionthink.core.images import Grid
 from visionthink.core.types import Completion, Message, Part, Sampling
 from visionthink.engines.openai_http import MAX_BODY, bounded_http_client, checked_key, checked_url
 from visionthink.engines.openai_replies import (
@@ -52,18 +54,19 @@ class _Connection:
     slots: asyncio.Semaphore
 
 
-class OpenAIEngine:
+class OpenAIEngine(Engine):
     """Replies from the server at `base_url`, which usually ends in /v1.
 
     Nothing is asked of the server before it is needed. Without `model` the server must serve
-    exactly one; without `grid`, `qwen3` or `qwen2` in the model's name decides, then in the `root`
-    field of the server's model list (vLLM's path of the weights), then Qwen2.5-VL is assumed. The
-    properties `model` and `grid` block while they ask the server.
+    exactly one; without `grid`, the family that the model's name gives away decides, then the
+    `root` field of the server's model list (vLLM's path of the weights); else Qwen2.5-VL is
+    assumed.
+    `about` blocks while it asks the server for what is missing.
 
     Args:
         base_url: http or https.
         model: the name it is served under.
-        api_key: default: environment variable OPENAI_API_KEY, else "none".
+        api_key: default: that in the environment variable `api_key_env`, else "none".
         grid: how the model cuts images.
         profile: the prompt profile the model was trained with.
         timeout: seconds without a byte before a try is given up and repeated, and seconds that the
@@ -78,14 +81,13 @@ class OpenAIEngine:
         MissingExtraError: the `openai` package is not installed.
     """
 
-    takes_tools = True
-
     def __init__(
         self,
         base_url: str,
         model: str | None = None,
         *,
         api_key: str | None = None,
+        api_key_env: str = "OPENAI_API_KEY",
         grid: Grid | None = None,
         profile: str | None = None,
         timeout: float = 120.0,
@@ -103,7 +105,8 @@ class OpenAIEngine:
                 "timeout must be above 0, max_retries at least 0 and max_concurrency at least 1; "
                 f"got {timeout}, {max_retries}, {max_concurrency}"
             )
-        self._server = Server(checked_url(base_url), *checked_key(api_key))
+        key, key_from = checked_key(api_key, api_key_env)
+        self._server = Server(checked_url(base_url), key, key_from, api_key_env)
         self._model = printable(model) if model else None
         self._grid = grid
         self._profile = profile
@@ -117,20 +120,11 @@ class OpenAIEngine:
         self._closed = False
 
     @property
-    def model(self) -> str:
-        return self._model or self._wait(self._find_model())
-
-    @property
-    def grid(self) -> Grid:
-        return self._grid or self._wait(self._find_grid())
-
-    @property
-    def shape(self) -> None:
-        """Servers do not tell the sizes of a model."""
-
-    @property
-    def profile(self) -> str | None:
-        return self._profile
+    def about(self) -> EngineInfo:
+        """The model; servers do not give its sizes. Raises as `generate`."""
+        model = self._model or self._wait(self._find_model())
+        grid = self._grid or self._wait(self._find_grid())
+        return EngineInfo(model, grid, profile=self._profile, takes_tools=True)
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """Reply to `messages`; `seconds` includes the wait for a slot and all tries.
@@ -194,7 +188,7 @@ class OpenAIEngine:
         return read_reply(self._server, reply, time.perf_counter() - begin)
 
     async def look_up(self) -> None:
-        """See that the server is there and has the model; `model` and `grid` do not block then.
+        """Check that the server is there and has the model; `about` does not block afterwards.
 
         A server that does not list its models is there if a model was named.
 
@@ -211,8 +205,7 @@ class OpenAIEngine:
         name = self._model or await self._find_model()
         if name not in served:
             raise ServerError(f"{self._server} has no model {name!r}; it has {names([*served])}")
-        if self._grid is None:
-            await self._find_grid()
+        self._grid = self._grid or _grid_named(name, served[name])
 
     async def close(self) -> None:
         """End what is under way, and close all connections."""
@@ -289,25 +282,26 @@ class OpenAIEngine:
 
     async def _find_model(self) -> str:
         """Requests that start together may each ask; one lock would queue them on a dead server."""
-        served = list(await self._models())
+        served = await self._models()
         if len(served) != 1:
             raise UsageError(
                 f"{self._server} serves {len(served)} models; name the one to use: "
-                f"{names(served) or '(none)'}"
+                f"{names([*served]) or '(none)'}"
             )
-        self._model = served[0]
+        (self._model,) = served
+        self._grid = self._grid or _grid_named(self._model, served[self._model])
         return self._model
 
     async def _find_grid(self) -> Grid:
         name = self._model or await self._find_model()
-        grid = _family_grid(name)
-        if grid is None:
+        root = ""
+        if self._grid is None and family_named(name) is None:
             try:
-                grid = _family_grid((await self._models()).get(name, ""))
+                root = (await self._models()).get(name, "")
             except ServerError as error:
                 if error.status not in NO_MODEL_LIST:
                     raise
-        self._grid = grid or QWEN2_5_VL
+        self._grid = self._grid or _grid_named(name, root)
         return self._grid
 
     def _wait(self, find: Coroutine[Any, Any, T]) -> T:
@@ -387,7 +381,7 @@ def _payload_part(part: Part) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": part.data_url()}}
 
 
-def _family_grid(name: str) -> Grid | None:
-    """The grid of a model family that a name gives away."""
-    name = name.lower()
-    return QWEN3_VL if "qwen3" in name else QWEN2_5_VL if "qwen2" in name else None
+def _grid_named(model: str, root: str) -> Grid:
+    """The grid of the family that a model's name gives away, else the path of its weights."""
+    family = family_named(model) or family_named(root)
+    return family.grid if family else QWEN2_5_VL

@@ -11,6 +11,8 @@ from visionthink.core.errors import UsageError
 
 MAX_BODY = 16 * 2**20
 """Bytes of a reply, decompressed; a long reply is a thousandth of it."""
+MAX_ERROR_BODY = 64 * 2**10
+"""Bytes that are read of an error's body; an error message quotes 160 characters."""
 
 
 def checked_url(url: str) -> str:
@@ -32,11 +34,11 @@ def checked_url(url: str) -> str:
     return url
 
 
-def checked_key(given: str | None) -> tuple[str, str]:
-    """The key, and a sentence on where it is from."""
+def checked_key(given: str | None, variable: str) -> tuple[str, str]:
+    """The key, and a sentence on where it is from: given, or from the environment."""
     origin = "the key was given"
     if given is None:
-        given, origin = os.environ.get("OPENAI_API_KEY", ""), "the key is that of OPENAI_API_KEY"
+        given, origin = os.environ.get(variable, ""), f"the key is that of {variable}"
     key = given.strip()
     if not all("!" <= char <= "~" for char in key):
         raise UsageError(f"{origin}, but it has characters that no key has; paste it again")
@@ -52,9 +54,13 @@ def bounded_http_client() -> Any:
 
     class Bounded(openai.DefaultAioHttpClient):
         async def send(self, request: Any, *, stream: bool = False, **options: Any) -> Any:
-            """Send, and read the whole reply, unless a good one is to be streamed."""
+            """Send, and read the whole reply, unless a good one is to be streamed.
+
+            Of an error's body the start is enough, however long it is or takes.
+            """
             response = await super().send(request, stream=True, **options)
-            if stream and response.status_code < 300:
+            good = response.status_code < 300
+            if stream and good:
                 return response
             timeout = request.extensions["timeout"]["read"]
             body = bytearray()
@@ -62,10 +68,13 @@ def bounded_http_client() -> Any:
                 async with asyncio.timeout(timeout):
                     async for chunk in response.aiter_bytes():
                         body += chunk
+                        if not good and len(body) >= MAX_ERROR_BODY:
+                            break
                         if len(body) > MAX_BODY:
                             raise openai.APIResponseValidationError(response, None)
             except TimeoutError:
-                raise openai.APITimeoutError(request) from None
+                if good:
+                    raise openai.APITimeoutError(request) from None
             finally:
                 await response.aclose()
             headers = [

@@ -7,11 +7,14 @@ digits and underscores) and every other visible character is one token, and an i
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import EngineError
-from visionthink.core.images import QWEN2_5_VL, Grid, visual_tokens
+from visionthink.core.families import QWEN2_5_VL
+from visionthink.core.images import Grid
 from visionthink.core.ledger import ModelShape
 from visionthink.core.types import Completion, Message, Part, Sampling, Usage
 
@@ -25,7 +28,7 @@ def count_tokens(text: str) -> int:
     return sum(1 for _ in _TOKEN.finditer(text))
 
 
-class ScriptedEngine:
+class ScriptedEngine(Engine):
     """Replies with the next of `replies`, or with what the function `replies` makes of a
     conversation.
 
@@ -46,28 +49,13 @@ class ScriptedEngine:
             replies = (replies,)  # a string is an iterable of its characters: never meant
         self._compute = replies if callable(replies) else None
         self._queue: Iterator[str] = iter(()) if callable(replies) else iter(replies)
-        self._model = model
-        self._grid = grid
-        self._shape = shape
-        self._profile = profile
+        self._about = EngineInfo(model, grid, shape, profile)
         self._closed = False
         self.calls: list[tuple[tuple[Message, ...], Sampling]] = []
 
     @property
-    def model(self) -> str:
-        return self._model
-
-    @property
-    def grid(self) -> Grid:
-        return self._grid
-
-    @property
-    def shape(self) -> ModelShape | None:
-        return self._shape
-
-    @property
-    def profile(self) -> str | None:
-        return self._profile
+    def about(self) -> EngineInfo:
+        return self._about
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """The next reply, cut after `sampling.max_tokens` tokens; usage by the module's rule.
@@ -106,4 +94,6 @@ class ScriptedEngine:
             ) from None
 
     def _tokens(self, part: Part) -> int:
-        return count_tokens(part) if isinstance(part, str) else visual_tokens(part.size, self._grid)
+        if isinstance(part, str):
+            return count_tokens(part)
+        return math.prod(part.cells(self._about.grid))

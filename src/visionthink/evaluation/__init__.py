@@ -1,6 +1,6 @@
 """Evaluation: suites of questions, policies that answer them, and what each of them costs.
 
-`suites` reads what is asked, `policies` names who answers, `runner` asks and keeps every episode
-in a run folder, `summary` counts them. `estimate` tells before any training what requests could
-save.
+`suites` reads the questions, `policies` names who answers, `runner` asks and keeps every episode in
+a run folder, `summary` counts them. `savings` says before any training what requests could save;
+`workload` predicts costs from sizes alone.
 """

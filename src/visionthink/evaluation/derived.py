@@ -1,48 +1,76 @@
 """Policies that are made of the episodes of `low` and `high`, as pure functions of their records.
 
 Where one of them requests, it costs both episodes: the visual and text tokens, FLOPs and seconds of
-`low` and of `high`, as if the original had been shown second. It says what `high` says then.
+`low` and of `high`, as if the original had been shown after the small image. Its answer is that of
+`high` then.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from visionthink.evaluation.policies import Derived
-
 Record = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A policy that asks nothing: it is made of the episodes of `low` and `high`.
+
+    Attributes:
+        requests: whether it requests the original for a sample, from its records by `low` and
+            `high` and the seed.
+        compares: whether `requests` reads the scores, so that both are needed.
+    """
+
+    name: str
+    requests: Callable[[Record, Record, int], bool]
+    compares: bool = False
+
+
+def is_better(low: Record, high: Record, seed: int) -> bool:
+    """Whether `high` scores more than `low`."""
+    return low["score"] is not None and (high["score"] or 0) > low["score"]
+
+
+@dataclass(frozen=True)
+class AtRandom:
+    """Requests for a share of the samples, chosen by seed, suite and id alone.
+
+    What is chosen at one share is chosen at larger shares too.
+    """
+
+    share: float
+
+    def __call__(self, low: Record, high: Record, seed: int) -> bool:
+        digest = hashlib.sha256(f"{seed}/{low['suite']}/{low['id']}".encode()).digest()
+        return int.from_bytes(digest[:8], "big") < self.share * 2**64
 
 
 def derive(policy: Derived, low: Record, high: Record, seed: int) -> dict[str, Any]:
     """The record of one sample, made of the records of the same sample by `low` and `high`.
 
-    It has an error where an episode that it needs has one; where the lot does not request, `high`
-    is not needed.
+    It has an error where a record that it needs has one.
     """
-    if policy.share is None:
-        requests = low["score"] is not None and (high["score"] or 0) > low["score"]
-        needed = (low, high)
-    else:
-        requests = drawn(policy.share, low["suite"], low["id"], seed)
-        needed = (low, high) if requests else (low,)
+    requests = policy.requests(low, high, seed)
+    needed = (low, high) if requests or policy.compares else (low,)
     error = next((f"{r['policy']}: {r['error']}" for r in needed if r["error"] is not None), None)
     if error is not None:
         return {**low, "policy": policy.name, "score": None, "by": None, "error": error}
     return {**(_both(low, high) if requests else low), "look": "auto", "policy": policy.name}
 
 
-def drawn(share: float, suite: str, sample: str, seed: int) -> bool:
-    """Whether the lot falls on a sample; what is drawn at one share is drawn at larger ones too."""
-    digest = hashlib.sha256(f"{seed}/{suite}/{sample}".encode()).digest()
-    return int.from_bytes(digest[:8], "big") < share * 2**64
-
-
 def _both(low: Record, high: Record) -> dict[str, Any]:
+    later = [
+        {**look, "turn": look["turn"] + len(low["turns"]), "action": "original"}
+        for look in high.get("looks", ())  # lines of version 1 have none
+    ]
     together = {
         **high,
         "requested": True,
+        "looks": [*low.get("looks", ()), *later],
         "turns": [*low["turns"], *high["turns"]],
         "ledger": _ledger(low["ledger"], high["ledger"]),
         "format_valid": low["format_valid"] and high["format_valid"],
@@ -55,7 +83,7 @@ def _both(low: Record, high: Record) -> dict[str, Any]:
 
 
 def _ledger(low: Record, high: Record) -> dict[str, Any]:
-    first, requested = low["visual_tokens"]["first"], high["visual_tokens"]["first"]
+    first, requested = (of["visual_tokens"]["processed"] for of in (low, high))
     vanilla, processed = low["visual_tokens"]["vanilla"], first + requested
 
     def total(key: str) -> Any:

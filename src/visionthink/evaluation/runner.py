@@ -1,8 +1,8 @@
 """The runner: asks every question of every suite under every policy, and keeps each episode.
 
 One line for each suite, policy and sample is appended to the run folder once it is finished. After
-a kill the lines that are there stay, and only what is missing is asked. Policies run one after the
-other, so that their seconds can be compared; each has its first samples for itself, one at a time.
+a kill those lines stay, and only what is missing is asked. Policies run one after the other, so
+that their seconds can be compared; the first samples of each run alone, one at a time.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from visionthink.core.errors import (
 from visionthink.core.types import Episode, Example, Sampling, seed_of
 from visionthink.data.rows import Row
 from visionthink.engines.memory import PeakMemory
-from visionthink.evaluation.derived import derive
+from visionthink.evaluation.derived import Derived, derive
 from visionthink.evaluation.metrics import Score
-from visionthink.evaluation.policies import Derived, Policy
+from visionthink.evaluation.policies import Policy
 from visionthink.evaluation.suites import Suite
 from visionthink.runs.folder import EPISODES, RunFolder
 from visionthink.runs.records import scored_record
@@ -44,11 +44,12 @@ class Settings:
     """How episodes are run; see `run_episode` and `Sampling`.
 
     Attributes:
-        seed: of sampling and of the lots of `random:p`.
+        seed: of sampling and of `random:p`.
         concurrency: episodes at once.
-        alone: the first so many samples of each suite are asked one at a time all the same.
-        gallery: of the first so many samples of each suite and family the images are kept.
-        max_failures: so many episodes in a row without reply or verdict end the run; 0: none do.
+        max_turns: replies of an episode; None: as many as the profile says.
+        alone: how many first samples of each suite are asked one at a time.
+        gallery: of how many first samples of each suite and family the images are kept.
+        max_failures: how many episodes in a row without a reply or verdict end the run; 0: never.
     """
 
     max_turns: int | None = None
@@ -69,7 +70,7 @@ class Settings:
         self.sampling("")
 
     def sampling(self, sample: str) -> Sampling:
-        """A seed of its own for each sample; it does not depend on what else is asked."""
+        """Each sample has a seed of its own, which does not depend on what else is asked."""
         return Sampling(
             temperature=self.temperature,
             max_tokens=self.max_tokens,
@@ -103,23 +104,23 @@ class Work:
     def of(
         cls, run: RunFolder, suites: Sequence[Suite], policies: Sequence[Policy | Derived]
     ) -> Work:
-        """What a run folder lacks.
+        """The work that a run folder lacks.
 
         Raises:
             RunError: it holds a line that is not of these suites and policies, or one twice.
         """
-        asked = {(suite.name, row.id): row for suite in suites for row in suite.rows}
+        known = {(suite.name, row.id): row for suite in suites for row in suite.rows}
         names = {policy.name for policy in policies}
         finished: set[Key] = set()
         for number, record in enumerate(run.episodes(), 1):
             key = _key(record)
-            row = asked.get((key[0], key[2]))
-            told = (record.get("question"), record.get("answer_expected"))
+            row = known.get((key[0], key[2]))
+            asked_then = (record.get("question"), record.get("answer_expected"))
             where = f"line {number} of {run.path / EPISODES}"
-            if row is None or key[1] not in names or told != (row.question, row.answer):
+            if row is None or key[1] not in names or asked_then != (row.question, row.answer):
                 raise RunError(
-                    f"{where} is of a question that is not asked now (suite {key[0]}, policy "
-                    f"{key[1]}, id {key[2]}): the data changed; name a new folder"
+                    f"{where} belongs to a question that is not asked now (suite {key[0]}, policy "
+                    f"{key[1]}, id {key[2]}): the data has changed; choose a new folder"
                 )
             if key in finished:
                 raise RunError(f"{where} repeats suite {key[0]}, policy {key[1]}, id {key[2]}")
@@ -143,21 +144,21 @@ async def evaluate(
     *,
     warm_up: bool = False,
 ) -> None:
-    """Do what is left; `done` is called after each episode. The engine and the judges are closed.
+    """Do what is left; `done` is called after each episode. Closes the engine and the judges.
 
     A sample whose image, episode or verdict fails gets a line with the reason and no score. With
-    `warm_up` each policy first asks one sample for nothing: a model's first reply takes longest.
+    `warm_up` each policy first asks one sample and discards it, because first replies take longer.
 
     Raises:
-        EngineError, JudgeError: so many failed in a row that the model or the judge must be down.
-            Those get no line: they are asked again when the run goes on.
+        EngineError, JudgeError: `max_failures` in a row failed, so the model or the judge must be
+            down. They get no line, and are asked again when the run is resumed.
         RunError: the run folder cannot be written.
     """
     try:
         for suite in work.suites:
             for of, policy, rows in work.missing:
                 if of is suite and rows:
-                    asked = _Asked(work.run, suite, policy, policy.engine(engine), settings)
+                    asked = _Round(work.run, suite, policy, policy.engine(engine), settings)
                     if warm_up:
                         await asked.one(rows[0], alone=True)
                     asked.memory.restart()
@@ -169,7 +170,7 @@ async def evaluate(
             await suite.scorer.close()
 
 
-class _Asked:
+class _Round:
     """The rows of one suite under one policy."""
 
     def __init__(
@@ -204,7 +205,7 @@ class _Asked:
         await run_bounded(concurrency, rows, work)
 
     async def one(self, row: Row, *, alone: bool) -> tuple[dict[str, Any], VisionThinkError | None]:
-        """The record of a row, and the error if it has one."""
+        """The record of a row, and its error if there is one."""
         began = time.perf_counter()
         episode: Episode | None = None
         score: Score | None = None
@@ -242,7 +243,7 @@ class _Asked:
         return record, error
 
     def _keep(self, record: dict[str, Any], error: VisionThinkError | None) -> None:
-        """Write a finished line. Failures that may be an outage wait until something succeeds."""
+        """Write a finished line. Failures wait until something succeeds: it may be an outage."""
         if not isinstance(error, EngineError | JudgeError):
             if error is None:
                 self._release()
@@ -252,8 +253,8 @@ class _Asked:
         if len(self._held) == self._settings.max_failures:
             raise type(error)(
                 f"{len(self._held)} episodes in a row failed (suite {self._suite.name}, policy "
-                f"{self._policy.name}), the last: {error}; --resume goes on once that is mended, "
-                "--max-failures 0 goes on whatever fails"
+                f"{self._policy.name}), the last: {error}; fix that and --resume, or continue in "
+                "spite of failures with --max-failures 0"
             ) from error
 
     def _release(self) -> None:

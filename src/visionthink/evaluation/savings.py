@@ -1,14 +1,14 @@
-"""What requests could save on one's own questions: told from `low` and `high`, before any training.
+"""What requests could save on your own questions, from their answers by `low` and `high`.
 
-Each question falls into one of four: right at both looks, at the original only (it needs a
-request), at the small image only (chance, as a rule), at neither. Three numbers follow:
+No training is needed for that. Each question is right at both looks, at the original only (it needs
+a request), at the small image only (usually chance), or at neither. Three numbers follow:
 
-- the *ceiling*: requests for exactly those that need it; no model can do better;
-- the *careful* model: requests wherever the small image is not enough for it, also where the
-  original will not help, since it cannot know that;
+- the *ceiling* requests exactly where that is needed; no model can do better;
+- the *careful* model requests wherever its answer from the small image is wrong, even where the
+  original does not help, because it cannot know that;
 - the *break-even* request rate, 1 - (tokens of the small image / tokens of the original): a request
-  costs the original on top of the small image, so beyond it originals alone are cheaper. Seconds
-  have a break-even of their own, an earlier one, since they do not fall as much as tokens.
+  costs the original on top of the small image, so above that rate originals alone are cheaper.
+  Seconds have a lower break-even of their own, because they fall less than tokens.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from visionthink.evaluation.table import aligned, percent
 
 ESTIMATED = ("high", "low")
 RIGHT = 0.5
-"""Scores from here on count as right, where a metric gives shares."""
+"""Scores from here up count as right, where a metric gives shares."""
 ENOUGH = 0.01
-"""A loss of accuracy that the small image alone may have and still do; a saving that is none."""
+"""The loss of accuracy up to which the small image counts as enough, and the saving up to which
+nothing is saved."""
 
 Pair = tuple[Sample, Sample]
 """A question at low and at high."""
@@ -51,7 +52,7 @@ def estimates(samples: Iterable[Sample], suites: Sequence[str]) -> list[dict[str
 
 
 def estimate(pairs: Sequence[Pair]) -> dict[str, Any]:
-    """The four counts, and what looks and requests come to on these questions."""
+    """The four counts, and the accuracy and cost of looks and requests on these questions."""
     rights = [(_right(low), _right(high)) for low, high in pairs]
     needed = [not low and high for low, high in rights]
     careful = [not low for low, _ in rights]
@@ -75,15 +76,15 @@ def estimate(pairs: Sequence[Pair]) -> dict[str, Any]:
 
 
 def verdict(row: Mapping[str, Any]) -> str:
-    """What follows from an estimate, in one sentence."""
+    """The conclusion from an estimate, in one sentence."""
     ceiling, careful = (row[key]["visual_token_ratio"] for key in ("ceiling", "careful"))
     saved = 1 - row["low"]["visual_token_ratio"]
     if saved <= ENOUGH:
         return "Nothing to save: the images are so small that their half size has as many tokens."
     if row["accuracy_high"] - row["accuracy_low"] <= ENOUGH:
         return (
-            "The small image alone is as good here: look low saves "
-            f"{percent(saved)} of the visual tokens, without any training."
+            "The small image alone is good enough here: look low saves "
+            f"{percent(saved)} of the visual tokens without any training."
         )
     if careful < 1:
         least, most = percent(1 - careful), percent(1 - ceiling)
@@ -95,8 +96,8 @@ def verdict(row: Mapping[str, Any]) -> str:
     if ceiling < 1:
         return (
             f"Doubtful: at best {percent(1 - ceiling)} of the visual tokens are saved, but a model "
-            "that requests whenever it cannot answer costs more than the originals do; a better "
-            "model first, or easier questions."
+            "that requests whenever it cannot answer costs more than the originals; start from a "
+            "better model, or from easier questions."
         )
     return (
         f"Not worth it: {percent(row['ceiling']['request_rate'])} of the questions need the "
@@ -190,17 +191,17 @@ def _notes(row: Mapping[str, Any]) -> str:
     lines = [verdict(row)]
     if (versus := row["low_vs_high"]) is not None:
         lines.append(
-            f"low less high: {100 * versus['difference']:+.1f} points "
+            f"low minus high: {100 * versus['difference']:+.1f} points "
             f"(95 %: {100 * versus['low']:+.1f} to {100 * versus['high']:+.1f})."
         )
     lines.append(
-        "Break-even: cheaper than originals always up to a request rate of "
+        "Break-even: cheaper than originals up to a request rate of "
         f"{percent(row['break_even'])} in visual tokens, "
         f"{percent(max(0.0, row['break_even_time']))} in time as measured here."
     )
     if row["only_low"]:
         lines.append(
-            f"Right at low only is chance, as a rule ({row['only_low']}); about as many of those "
-            "right at high only may be."
+            f"Right at low only is usually chance ({row['only_low']}); as many of those right at "
+            "high only may be chance, too."
         )
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Means with their errors, and what two policies differ by on the same samples."""
+"""How much two policies differ on the same samples, and F1."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
 _CELLS = 1 << 22
-"""Counts drawn at once, which bounds the memory of a bootstrap."""
+"""Counts drawn at once; bounds the memory of a bootstrap."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean difference, and where it lies with a confidence of 95 %."""
+    """A mean difference with its 95 % interval."""
 
     difference: float
     low: float
@@ -26,9 +26,9 @@ class Interval:
 def paired_bootstrap(differences: Sequence[float], seed: int = 0) -> Interval | None:
     """The mean of paired differences with the percentile interval of its bootstrap.
 
-    A resample of n differences is told by how often each distinct value is drawn, so multinomial
-    counts are drawn in place of n indices: the same distribution, and three numbers instead of
-    thousands where scores are 0 or 1. With fewer than two pairs there is nothing to resample.
+    A resample of n differences is determined by how often each distinct value is drawn, so
+    multinomial counts are drawn in place of n indices: the same distribution, and three numbers
+    instead of thousands where scores are 0 or 1. None for fewer than two pairs.
     """
     n = len(differences)
     if n < 2:
@@ -48,8 +48,8 @@ def paired_bootstrap(differences: Sequence[float], seed: int = 0) -> Interval | 
 def f1(pairs: Iterable[tuple[bool, bool | None]]) -> float | None:
     """F1 of "yes" over (truth, said) pairs: 2 · hits / (2 · hits + false yes + missed yes).
 
-    `said` is None for an answer that is neither: such a one misses a yes. None where no yes was
-    true or said.
+    `said` is None for an answer that is neither, which counts as a missed yes. The result is None
+    where no yes was true or said.
     """
     hits = wrong = missed = 0
     for truth, said in pairs:

@@ -1,6 +1,6 @@
 """Suites: what is asked. The embedded world, a YAML file, or a data set as it is.
 
-mini                the mix of weak and strong families, 70 : 30; the lucky one is left apart
+mini                the mix of weak and strong families, 70 : 30, without the lucky one
 mini:receipt,tag    these families, equally often; also mini:weak, mini:strong, mini:lucky
 mini:500            at least 500 questions of each family; likewise mini:receipt:500
 charts.yaml         options of a data set, and how answers are scored
@@ -13,17 +13,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from visionthink.core.errors import DataError, UsageError
 from visionthink.data.mini_rows import spread_families
 from visionthink.data.source import DataOptions, Rows, load_rows
-from visionthink.evaluation.metrics import METRICS, MetricName, Scorer, said_yes
-from visionthink.judges import JudgeOptions
-from visionthink.judges.options import Kind
-from visionthink.judges.options import Metric as RulesMetric
+from visionthink.evaluation.metrics import JUDGE, YES_NO, Scorer, check_metric, said_yes
+from visionthink.judges import JUDGES, JudgeOptions
+from visionthink.judges.rules import COMPARISONS
 from visionthink.mini.world import FAMILIES
 from visionthink.settings import YAML, apply_sets, checked, did_you_mean, read_yaml
 
@@ -31,40 +30,46 @@ MIX = {"weak": 0.7, "strong": 0.3}
 MINI = "mini"
 MINI_SIZE = 1000
 MINI_SEED = 1
-"""Seed 0 of the test drawings is what trainings look at while they go on."""
+"""Trainings evaluate on the test drawings of seed 0."""
 ALL = "all"
 
 
 class SuiteOptions(DataOptions, extra="forbid", frozen=True):
-    """A data set and how answers to it are scored; see `data.options` for the other options.
+    """A data set and how answers to it are scored; see `data.data_options` for the other options.
 
     Attributes:
         name: what results call it; default: the name of its file.
-        metric: what scores answers; default: judge where a judge is given, else auto.
-        judge: what the metric judge asks.
+        metric: what scores answers, see `metrics`; default: judge where a judge is given, else
+            auto.
+        judge: who decides where the metric is judge.
     """
 
     name: str | None = None
-    metric: MetricName | None = None
+    metric: str | None = None
     judge: JudgeOptions | None = None
+
+    @field_validator("metric")
+    @classmethod
+    def _is_a_metric(cls, metric: str | None) -> str | None:
+        return None if metric is None else check_metric(metric)
 
     @model_validator(mode="after")
     def _fits(self) -> SuiteOptions:
-        if self.judge is not None and self.metric not in (None, "judge"):
+        if self.judge is not None and self.metric not in (None, JUDGE):
             raise ValueError(
-                f"metric {self.metric} leaves a judge nothing to say: leave metric or judge out "
-                "(what a judge's rules compare by is judge.metric)"
+                f"metric {self.metric} does not ask the judge: leave metric or judge out "
+                "(judge.metric says what a judge's rules compare)"
             )
         return self
 
     @property
-    def scored_by(self) -> MetricName:
-        return self.metric or ("auto" if self.judge is None else "judge")
+    def scored_by(self) -> str:
+        return self.metric or ("auto" if self.judge is None else JUDGE)
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A suite as it is run: its rows have ids of their own."""
+    """A suite as it is run; the ids of its rows are unique."""
 
     name: str
     options: SuiteOptions
@@ -73,26 +78,36 @@ class Suite:
 
 
 def with_judging(
-    kind: Kind | None, metric: str | None, url: str | None, model: str | None
+    kind: str | None,
+    metric: str | None,
+    url: str | None,
+    model: str | None,
+    engine: str | None = None,
 ) -> dict[str, Any]:
-    """Options of suites that say how answers are scored, from those of the command line.
+    """The options of suites about scoring, from those of the command line.
 
     Raises:
         UsageError: they do not go together.
     """
-    if metric is not None and metric not in METRICS:
-        raise UsageError(f"there is no metric {metric!r}{did_you_mean(metric, METRICS)}")
-    if kind in ("llm", "cascade"):
-        judge: dict[str, Any] = {"kind": kind, "base_url": url, "model": model}
-        if metric not in (None, "judge"):
-            if kind == "llm" or metric not in get_args(RulesMetric):
+    if metric is not None:
+        check_metric(metric)
+    if kind is not None and kind not in JUDGES:
+        raise UsageError(f"there is no judge {kind!r}{did_you_mean(kind, JUDGES)}")
+    if kind not in (None, "rules"):
+        judge = {"kind": kind, "base_url": url, "model": model}
+        if engine is not None:
+            judge["engine"] = engine
+        if metric not in (None, JUDGE):
+            if kind == "llm" or metric not in COMPARISONS:
                 raise UsageError(f"--metric {metric} does not go with --judge {kind}")
             judge["metric"] = metric
-        return {"metric": "judge", "judge": judge}
-    if url is not None or model is not None:
-        raise UsageError("--judge-url and --judge-model go with --judge llm or cascade")
-    if metric == "judge":
-        raise UsageError("--metric judge wants --judge llm or cascade")
+        return {"metric": JUDGE, "judge": judge}
+    if url is not None or model is not None or engine is not None:
+        raise UsageError(
+            "--judge-url, --judge-model and --judge-engine go with --judge llm or cascade"
+        )
+    if metric == JUDGE:
+        raise UsageError("--metric judge needs --judge llm or cascade")
     if kind is None and metric is None:
         return {}
     return {"metric": metric or "auto", "judge": None}
@@ -106,12 +121,12 @@ def load_suites(
     seed: int = 0,
     judging: Mapping[str, Any] | None = None,
 ) -> list[Suite]:
-    """Read the suites; what is given beside them counts for each, over what its file says.
+    """Read the suites; the arguments count for each of them, and override its file.
 
     Args:
         specs: see the module docstring.
-        sets: further options, `columns.answer=label`.
-        limit: the first so many rows of each suite.
+        sets: further options, as `columns.answer=label`.
+        limit: how many rows of each suite to read.
         seed: of the drawings of the embedded world.
         judging: see `with_judging`.
 
@@ -126,10 +141,7 @@ def load_suites(
             options["limit"] = limit
         suite = _load(spec, checked(SuiteOptions, apply_sets(options, sets), spec))
         if suite.name in [other.name for other in suites]:
-            raise UsageError(
-                f"two suites are called {suite.name!r}; give one another name by a YAML file with "
-                "name and path"
-            )
+            raise UsageError(f"two suites are called {suite.name!r}; rename one in a YAML file")
         suites.append(suite)
     return suites
 
@@ -142,14 +154,11 @@ def _options(spec: str, seed: int) -> dict[str, Any]:
         if not path.exists():
             raise UsageError(f"there is no suite {spec!r}: no such file")
         options = read_yaml(path)
-        name = options.get("metric")
-        if isinstance(name, str) and name not in METRICS:
-            raise UsageError(f"{spec}: there is no metric {name!r}{did_you_mean(name, METRICS)}")
         return {"name": path.stem, **options}
     if not path.exists():
         raise UsageError(
             f"there is no suite {spec!r}: neither {MINI} nor {MINI}:FAMILY, a YAML file, nor a "
-            "data set; one of the hub is named in a YAML file with format: hub"
+            "data set; for one of the hub write a YAML file with format: hub"
         )
     return {"name": path.stem if path.is_file() else path.resolve().name, "path": spec}
 
@@ -160,8 +169,7 @@ def _mini(spec: str) -> dict[str, Any]:
     each = int(parts.pop()) if parts and parts[-1].isdecimal() else None
     if len(parts) > 1 or each == 0:
         raise UsageError(
-            f"suite {spec!r} is not of the form {MINI}, {MINI}:FAMILY,…, {MINI}:500 or "
-            f"{MINI}:FAMILY,…:500"
+            f"expected {MINI}, {MINI}:FAMILY,…, {MINI}:500 or {MINI}:FAMILY,…:500; got {spec!r}"
         )
     if not parts:
         shares = {
@@ -196,26 +204,25 @@ def _size(weights: dict[str, float], each: int) -> int:
 
 def _load(spec: str, options: SuiteOptions) -> Suite:
     read = load_rows(options)
-    rows = Rows(tuple(read), read.source, read.bad)  # else those of mini are drawn at each look
+    rows = Rows(tuple(read), read.source, read.bad)  # rows of mini are drawn at each access
     name = options.name or Path(options.path or spec).stem
     ids = {row.id for row in rows}
     for row in rows:
         first, mark, number = row.id.rpartition("#")
         if mark and number.isdecimal() and first in ids:
             raise DataError(
-                f"suite {name!r}: the id {first!r} stands in row {number} again; results are told "
-                "by ids, so make them differ, or let rows be called by their numbers: "
-                "--set columns.id=none"
+                f"suite {name!r}: row {number} has the id {first!r} of an earlier row; make ids "
+                "unique, because results go by them, or number the rows: --set columns.id=none"
             )
     if any(row.metadata.get("family") == ALL for row in rows):
         raise DataError(
-            f"suite {name!r}: a family is called {ALL!r}, as the sum of all is; rename it"
+            f"suite {name!r}: a family is called {ALL!r}, the name of all together; rename it"
         )
-    if options.scored_by == "yes_no":
+    if options.scored_by == YES_NO:
         odd = next((row for row in rows if all(said_yes(a) is None for a in row.answers)), None)
         if odd is not None:
             raise DataError(
-                f"suite {name!r}: metric yes_no wants the answers yes and no; row {odd.id!r} has "
+                f"suite {name!r}: metric yes_no needs the answers yes and no; row {odd.id!r} has "
                 f"{odd.answer!r:.40}"
             )
     return Suite(name, options, rows, Scorer(options.scored_by, options.judge))

@@ -1,24 +1,23 @@
-"""What a run came to: one row for each suite, family and policy, and one for all families.
+"""The summary of a run: one row for each suite, family and policy, and one for all families.
 
-`n` samples count, `errors` do not: they are in no mean. The row "all" is the mean over samples
+The `n` samples with a score count; `errors` are in no mean. The row "all" is the mean over samples
 (micro); its `macro_accuracy` is the mean over families. What each figure counts:
 
     accuracy             mean score; `stderr` its standard error
-    request_rate         share of samples for which the original was delivered after a request
-    visual_token_ratio   visual tokens that the model ran over (first look + original where it was
-                         requested), summed, over those of the originals, summed
-    ..._replaced         the same, the original in place of the first look where it was requested
-    ..._kept             visual tokens left in the last layer, where pruning takes some out on the
-                         way (visual_token_ratio counts their average over the layers then)
+    request_rate         share of samples for which a look was delivered after a request
+    visual_token_ratio   visual tokens of all looks, summed, over those of the originals, summed
+    ..._replaced         the same, as if what was requested replaced the first look
+    ..._kept             visual tokens left in the last layer, where pruning removes some on the way
+                         (visual_token_ratio then counts their average over the layers)
     seconds_per_sample   wall clock: mean seconds of an episode over the episodes at once
-    seconds_alone        wall clock of an episode while no other ran: the means of direct and of
-                         requested ones that had that, weighted as these are among all
-    peak_memory          the most bytes that the policy took; see `engines.memory`
+    seconds_alone        wall clock of an episode while no other ran: the means of the direct and of
+                         the requested ones that ran alone, weighted by their shares of all
+    peak_memory          the most bytes that the policy used; see `engines.memory`
     flops_ratio          prefill FLOPs, vision tower included, over those of the originals alone
     paper_flops_ratio    the same by the paper's formula (§2.2)
     prompt_tokens, completion_tokens    means per sample, all turns
     vs_high              accuracy minus that of the first policy that sees the plain originals, on
-                         samples that both have, with the 95 % interval of a paired bootstrap
+                         the samples of both, with the 95 % interval of a paired bootstrap
     f1                   of the answer yes, where the metric is yes_no
 """
 
@@ -29,19 +28,23 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from visionthink.core.means import mean, stderr
-from visionthink.evaluation.metrics import MetricName, said_yes
-from visionthink.evaluation.policies import Derived, Policy
+from visionthink.evaluation.derived import Derived
+from visionthink.evaluation.metrics import YES_NO, said_yes
+from visionthink.evaluation.policies import Policy
 from visionthink.evaluation.statistics import f1, paired_bootstrap
 from visionthink.evaluation.suites import ALL
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What a summary needs of a line of `episodes.jsonl`; `score` is None where it has an error.
+    """What a summary needs of a line of `episodes.jsonl`.
 
-    `tokens` are visual ones: first look, requested, vanilla; `kept` are those of them that are left
-    in the last layer. `flops` and `paper_flops` are prefill
-    and vanilla, None where the model's sizes are not known.
+    Attributes:
+        score: None where there is an error.
+        tokens: visual tokens: of the first look, requested, vanilla.
+        kept: visual tokens left in the last layer.
+        texts: prompt and completion tokens.
+        flops, paper_flops: prefill and vanilla; None where the model's sizes are not known.
     """
 
     suite: str
@@ -99,7 +102,7 @@ def _known(spent: int | None, vanilla: int | None) -> tuple[int, int] | None:
 
 def summarise(
     samples: Iterable[Sample],
-    metrics: Mapping[str, MetricName],
+    metrics: Mapping[str, str],
     policies: Sequence[Policy | Derived],
     *,
     concurrency: int = 1,
@@ -134,7 +137,7 @@ def summarise(
                     row["vs_high"] = None
                     if policy != high:
                         row["vs_high"] = _versus(_scores(chosen, family), baseline, seed)
-                    if metrics[suite] == "yes_no":
+                    if metrics[suite] == YES_NO:
                         row["f1"] = _f1(chosen)
                     if family == ALL and families:
                         parts = [mean(list(_scores(chosen, each).values())) for each in families]
@@ -181,7 +184,7 @@ def _row(
 
 
 def _seconds_alone(samples: Sequence[Sample]) -> float | None:
-    """None where those that requested, or those that did not, never ran alone."""
+    """None where no requested or no direct episode ran alone, although there are some."""
     total = 0.0
     for requested in (False, True):
         of = [sample for sample in samples if sample.requested is requested]
@@ -193,7 +196,7 @@ def _seconds_alone(samples: Sequence[Sample]) -> float | None:
 
 
 def _ratio(pairs: Iterable[tuple[int, int] | None]) -> float | None:
-    """The sum of the first over that of the second; None where one is not known, or of nothing."""
+    """The sum of the first over that of the second; None where one is unknown or there are none."""
     spent, vanilla = 0, 0
     for pair in pairs:
         if pair is None:

@@ -7,24 +7,24 @@ from typing import Any
 
 from visionthink.evaluation.suites import ALL
 
-Row = Mapping[str, Any]
+SummaryRow = Mapping[str, Any]
 GAP = "  "
 ABREAST = 4
-"""Policies in one table by family."""
+"""Policies in one table of families."""
 HEADS = (
     *("policy", "n", "accuracy", "vs high", "95 % interval", "requests", "visual tokens"),
     *("FLOPs", "s/sample", "s alone", "memory", "errors"),
 )
 
 
-def summary_text(rows: Sequence[Row]) -> str:
-    """For each suite the policies side by side and, where there are families, one line each."""
+def summary_text(rows: Sequence[SummaryRow]) -> str:
+    """For each suite the policies side by side, and then one line for each family."""
     suites = dict.fromkeys(row["suite"] for row in rows)
     return "\n\n".join(_suite([row for row in rows if row["suite"] == name]) for name in suites)
 
 
 def aligned(lines: Sequence[Sequence[str]]) -> str:
-    """Columns under each other, the first to the left, the others to the right; empty ones go."""
+    """Aligned columns: the first to the left, the others to the right; empty ones are left out."""
     columns = [column for column in zip(*lines, strict=True) if any(column[1:])]
     widths = [max(map(len, column)) for column in columns]
     return "\n".join(
@@ -40,7 +40,7 @@ def percent(value: float | None) -> str:
     return "" if value is None else f"{100 * value:.1f} %"
 
 
-def _suite(rows: Sequence[Row]) -> str:
+def _suite(rows: Sequence[SummaryRow]) -> str:
     name = rows[0]["suite"]
     whole = [row for row in rows if row["family"] == ALL]
     parts = [f"{name}\n{aligned([HEADS, *(_cells(row) for row in whole)])}"]
@@ -59,7 +59,7 @@ def _suite(rows: Sequence[Row]) -> str:
     return "\n\n".join(parts)
 
 
-def _cells(row: Row) -> list[str]:
+def _cells(row: SummaryRow) -> list[str]:
     versus = row["vs_high"] or {}
     return [
         row["policy"],
@@ -81,14 +81,16 @@ def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
 
 
-def _accuracy(row: Row) -> str:
+def _accuracy(row: SummaryRow) -> str:
     if row["accuracy"] is None:
         return "-"
     error = "" if row["stderr"] is None else f" ± {row['stderr']:.3f}"
     return f"{row['accuracy']:.3f}{error}"
 
 
-def _family(rows: Sequence[Row], family: str, policies: Sequence[str], some: set[str]) -> list[str]:
+def _family(
+    rows: Sequence[SummaryRow], family: str, policies: Sequence[str], some: set[str]
+) -> list[str]:
     of = {row["policy"]: row for row in rows if row["family"] == family}
     line = [family, next(iter(of.values()))["kind"] or ""]
     for policy in policies:
@@ -99,6 +101,6 @@ def _family(rows: Sequence[Row], family: str, policies: Sequence[str], some: set
     return line
 
 
-def _requests(rows: Sequence[Row], policy: str, family: str) -> float:
+def _requests(rows: Sequence[SummaryRow], policy: str, family: str) -> float:
     found = (r for r in rows if (r["policy"], r["family"]) == (policy, family))
     return next((row["request_rate"] or 0 for row in found), 0)

@@ -1,28 +1,32 @@
-"""What questions about images will cost, from sizes alone: tokens, FLOPs, memory, and when it pays.
+"""What questions about images will cost, from sizes alone: tokens, FLOPs, memory, break-even.
 
-Every question is about one image. Vanilla reads the original, down-sampling the half-size view,
+Every question is about one image. Vanilla reads the original, down-sampling the half-size view, and
 VisionThink that view first and, at a share p of the questions, the original after it. Costs are
-those that the ledger counts of a real episode; all are linear in p.
+counted as the ledger counts those of an episode; all are linear in p.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from pathlib import Path
 from typing import Literal, get_args
 
-from visionthink.core.errors import UsageError
-from visionthink.core.images import Size, half_size
+from PIL import Image
+
+from visionthink.core.errors import DataError, UsageError
+from visionthink.core.images import DEFAULT_LIMITS, Cells, Size, half_size
 from visionthink.core.ledger import (
     CHARACTERS_PER_TOKEN,
-    Cells,
     TurnCost,
     pruned_paper_flops,
     pruned_text_flops,
     turn_cost,
-    vision_flops,
 )
 from visionthink.core.profiles import Profile
+from visionthink.data.image_refs import FORMATS, file_problem
 from visionthink.evaluation.model_lookup import PlannedModel
 from visionthink.pruning.cost import predict
 from visionthink.pruning.methods import check_shape, parse_method
@@ -30,7 +34,7 @@ from visionthink.pruning.methods import check_shape, parse_method
 PRUNINGS = tuple(
     f"{name}:{kept}" for name in ("fastv", "sparsevlm", "visionzip") for kept in (0.5, 0.7)
 )
-"""Policies that are told beside ours, by the share of visual tokens that is left."""
+"""Policies shown beside ours, by the share of visual tokens that they keep."""
 Measure = Literal["visual", "flops", "paper_flops"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 """Fields of `Cost` that policies are compared by."""
@@ -46,9 +50,9 @@ class Workload:
         reply: generated in a turn.
         requests: share p of the questions at which VisionThink requests the original.
         instructions: that VisionThink's prompt adds, before the image.
-        response: around the original in the second turn.
-        cached: whether the server keeps prefixes. Then the second turn prefills only what is new,
-            and the instructions, the same for every question, are prefilled once for all.
+        response: around the original when it is delivered.
+        cached: whether the server keeps prefixes. Then a later turn prefills only what is new, and
+            the instructions, which are the same for every question, are prefilled once for all.
     """
 
     images: Mapping[Size, int]
@@ -66,24 +70,55 @@ class Workload:
             if (value := getattr(self, name)) < 0:
                 raise UsageError(f"{name} tokens must be at least 0; got {value}")
         if not self.images or min(self.images.values()) < 1:
-            raise UsageError("a workload needs at least one image, and counts from 1 up")
+            raise UsageError("a workload needs at least one image, and counts of at least 1")
+
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp")
+
+
+def image_sizes(folder: Path) -> tuple[Counter[Size], list[str]]:
+    """Sizes of the images in a folder and below it, and why others were left out.
+
+    Only headers are read, without orientation tags: a turned image has as many tokens.
+
+    Raises:
+        DataError: the folder holds no usable image.
+    """
+    sizes: Counter[Size] = Counter()
+    left_out: list[str] = []
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        if problem := file_problem(path, DEFAULT_LIMITS):
+            left_out.append(f"{path}: {problem}")
+            continue
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as image:
+                sizes[image.size] += 1
+    if not sizes:
+        why = f"; {left_out[0]}" if left_out else ""
+        raise DataError(
+            f"folder {str(folder)!r} holds no usable image ({', '.join(IMAGE_SUFFIXES)}){why}"
+        )
+    return sizes, left_out
 
 
 def prompt_tokens(profile: Profile) -> tuple[int, int]:
-    """About how many tokens a profile's instructions and its answer to a request have."""
-    told = profile.system + profile.user.replace("{image}", "").replace("{question}", "")
+    """About how many tokens a profile's instructions and its response to a request have."""
+    instructions = profile.system + profile.user.replace("{image}", "").replace("{question}", "")
     response = profile.tool_response.replace("{image}", "")
-    return len(told) // CHARACTERS_PER_TOKEN, len(response) // CHARACTERS_PER_TOKEN
+    return len(instructions) // CHARACTERS_PER_TOKEN, len(response) // CHARACTERS_PER_TOKEN
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Of one question, or the mean of several.
+    """The cost of one question, or the mean over several.
 
     Attributes:
         visual: visual tokens processed; under pruning the average over the layers.
-        flops: to prefill, vision tower included (`text_flops` and `vision_flops`).
-        paper_flops: to prefill, by the paper's formula, which knows no vision tower.
+        flops: to prefill, vision tower included (`text_flops` and `Vision.flops`).
+        paper_flops: to prefill, by the paper's formula, without the vision tower.
         context: tokens in the key-value cache at the end.
         generated: tokens.
     """
@@ -95,7 +130,7 @@ class Cost:
     generated: float
 
 
-def mean(weighted: Iterable[tuple[float, Cost]]) -> Cost:
+def mean_cost(weighted: Iterable[tuple[float, Cost]]) -> Cost:
     """The mean of costs by their weights."""
     pairs = list(weighted)
     total = sum(weight for weight, _ in pairs)
@@ -106,15 +141,15 @@ def mean(weighted: Iterable[tuple[float, Cost]]) -> Cost:
 
 @dataclass(frozen=True)
 class Plan:
-    """Mean costs of a question.
+    """The mean cost of a question, by policy.
 
     Attributes:
         high: of vanilla.
         low: of down-sampling.
         direct: of VisionThink without a request.
-        requested: of VisionThink with one.
+        requested: of VisionThink with a request.
         pruned: of vanilla under the methods of `PRUNINGS` that fit the model.
-        unfit: those that do not, and why.
+        unfit: the other methods, and why they do not fit.
         longest: tokens of VisionThink's longest conversation.
     """
 
@@ -128,7 +163,7 @@ class Plan:
 
     def at(self, requests: float) -> Cost:
         """VisionThink's mean cost at a request rate."""
-        return mean([(1 - requests, self.direct), (requests, self.requested)])
+        return mean_cost([(1 - requests, self.direct), (requests, self.requested)])
 
     def ratio(self, cost: Cost, measure: Measure) -> float:
         """A cost over vanilla's."""
@@ -143,7 +178,7 @@ class Plan:
 
 
 def plan(model: PlannedModel, workload: Workload) -> Plan:
-    """The costs of a workload. Raises ImageError where an image is too long a strip."""
+    """The costs of a workload. Raises ImageError: an image is too long and narrow."""
     unfit = _unfit(model)
     methods = [name for name in PRUNINGS if name not in unfit]
     questions = [
@@ -151,7 +186,8 @@ def plan(model: PlannedModel, workload: Workload) -> Plan:
         for size, count in workload.images.items()
     ]
     means = {
-        name: mean((count, each[name]) for count, each in questions) for name in questions[0][1]
+        name: mean_cost((count, each[name]) for count, each in questions)
+        for name in questions[0][1]
     }
     return Plan(
         **{name: means.pop(name) for name in ("high", "low", "direct", "requested")},
@@ -177,7 +213,7 @@ def _question(
     """Costs of a question about one image."""
     high = model.grid.cells(size)
     low = model.grid.cells(half_size(size, model.grid))
-    text, told = workload.text, workload.instructions
+    text, fixed = workload.text, workload.instructions
 
     def turn(image: Cells, prompt: int, cached: int = 0, earlier: Cells | None = None) -> TurnCost:
         return turn_cost(
@@ -190,7 +226,7 @@ def _question(
             shape=model.shape,
         )
 
-    first = turn(low, told + text + _area(low), told)
+    first = turn(low, fixed + text + _area(low), fixed)
     past = first.prompt_tokens + workload.reply
     second = turn(high, past + workload.response + _area(high), past, low)
     return {
@@ -207,7 +243,7 @@ def _pruned(name: str, model: PlannedModel, workload: Workload, image: Cells) ->
     pruned = predict(parse_method(name), [image], workload.text, model.shape)
     return Cost(
         visual=sum(pruned.visual) / model.shape.layers,
-        flops=pruned_text_flops(pruned, model.shape) + vision_flops([image], model.shape.vision),
+        flops=pruned_text_flops(pruned, model.shape) + model.shape.vision.flops([image]),
         paper_flops=pruned_paper_flops(pruned, model.shape),
         context=sum(pruned.run) / model.shape.layers + workload.reply,
         generated=workload.reply,

@@ -1,11 +1,31 @@
 """Judges: does a prediction mean the ground truth? A judge that fails raises; it never scores 0.
 
-`rules` compares by the form of the ground truth and costs nothing; `llm` asks any OpenAI-compatible
-model; `cascade` lets rules decide the clear cases and the model the rest.
+A judge is one file and one row of `JUDGES`.
 """
 
-from visionthink.judges.judge import Judge, JudgeStats, Verdict
-from visionthink.judges.opening import open_judge
-from visionthink.judges.options import JudgeOptions
+from collections.abc import Callable
 
-__all__ = ["Judge", "JudgeOptions", "JudgeStats", "Verdict", "open_judge"]
+from visionthink.judges.cascade import CascadeJudge
+from visionthink.judges.judge import Judge, JudgeOptions, JudgeStats, Verdict
+from visionthink.judges.llm import LlmJudge
+from visionthink.judges.rules import Rules, RulesJudge
+
+__all__ = ["JUDGES", "Judge", "JudgeOptions", "JudgeStats", "LlmJudge", "Verdict", "open_judge"]
+
+JUDGES: dict[str, Callable[[JudgeOptions], Judge]] = {
+    "rules": lambda options: RulesJudge(Rules.of(options)),
+    "llm": LlmJudge.open,
+    "cascade": lambda options: CascadeJudge(Rules.of(options), LlmJudge.open(options)),
+}
+"""Name of a judge → what opens it."""
+
+
+def open_judge(options: JudgeOptions) -> Judge:
+    """The judge `options.kind`. No server is asked before the first `score`.
+
+    Raises:
+        UsageError: an option is missing or not usable.
+        MissingExtraError: a package that the judge needs is not installed.
+        EngineError: the model of a judge in this process cannot be loaded.
+    """
+    return JUDGES[options.kind](options)

@@ -1,9 +1,9 @@
 """A file of verdicts, so that nothing is asked twice.
 
-One JSON object a line: `{"key": SHA-256 of all that was asked, "score": 0 or 1, "model": name}`.
-Lines are appended with one write each; several processes may share the file and see each other's
-verdicts. A line that is not one (half-written, of another program) is skipped. No text of a
-question, answer or prediction is in it, and no API key.
+One JSON object a line: `{"key": SHA-256 of the request, "score": 0 or 1, "model": name}`. Lines are
+appended with one write each; several processes may share the file and see each other's verdicts.
+Other lines (half-written, or of another program) are skipped. The file holds no text of a question,
+answer or prediction, and no API key.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class VerdictCache:
                 self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
             except OSError as error:
                 raise UsageError(
-                    f"the judge's cache {path} cannot be opened: {error.strerror}; name another"
+                    f"cannot open the judge's cache {str(path)!r}: {error.strerror}; name another"
                 ) from error
             self._catch_up()
 
@@ -51,7 +51,7 @@ class VerdictCache:
             return self._scores.get(key)
 
     def put(self, key: str, score: Literal[0, 1], model: str) -> None:
-        """Keep a verdict. A full disk costs the saving, not the verdict."""
+        """Keep a verdict; on a full disk in memory only."""
         with self._lock:
             self._scores.setdefault(key, score)
             if self._file is None:
@@ -61,9 +61,7 @@ class VerdictCache:
                 # The leading newline ends what another process may have left half-written.
                 os.write(self._file, f"\n{line}\n".encode())
             except OSError as error:
-                _log.warning(
-                    "the judge's cache %s cannot be written: %s", self._path, error.strerror
-                )
+                _log.warning("cannot write the judge's cache %s: %s", self._path, error.strerror)
                 os.close(self._file)
                 self._file = None
 
@@ -74,7 +72,7 @@ class VerdictCache:
                 self._file = None
 
     def _catch_up(self) -> None:
-        """Read what was appended since, up to the last whole line."""
+        """Read the lines appended since the last call, as far as they are whole."""
         if self._file is None or (size := os.fstat(self._file).st_size) <= self._read_to:
             return
         os.lseek(self._file, self._read_to, os.SEEK_SET)
@@ -88,7 +86,7 @@ class VerdictCache:
 
 
 def _entry(line: bytes) -> tuple[str, Literal[0, 1]] | None:
-    """Key and score of a line; None if it is not a whole one."""
+    """Key and score of a line; None if it holds no verdict."""
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):

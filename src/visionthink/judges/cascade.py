@@ -1,4 +1,4 @@
-"""Rules where the case is clear, a model where it is not."""
+"""Rules where the case is clear, another judge where it is not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from visionthink.judges.rules import Rules
 
 
 class CascadeJudge:
-    """Right where the rules say so, wrong where they are sure, else `other` decides."""
+    """Right or wrong where the rules are sure; elsewhere `other` decides."""
 
     def __init__(self, rules: Rules, other: Judge) -> None:
         self._rules = rules
@@ -25,7 +25,7 @@ class CascadeJudge:
         return self._other.stats.plus(by_rules=self._by_rules)
 
     async def score(self, question: str, answer: str | Sequence[str], prediction: str) -> Verdict:
-        """Judge by rules, or ask.
+        """Judge by rules, or ask the other judge.
 
         Raises:
             JudgeError: the case is not clear, and the other judge gave no verdict.

@@ -1,40 +1,106 @@
-"""The seam between whatever needs verdicts and what gives them."""
+"""What a judge is: its options, its verdicts, and what they cost."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from visionthink.core.errors import JudgeError
+from visionthink.settings import did_you_mean
+
+
+class JudgeOptions(BaseModel):
+    """Options of `open_judge`; those of another kind of judge are ignored.
+
+    Attributes:
+        kind: who decides, a name in `JUDGES`. cascade: rules where the case is clear, else the
+            model.
+        metric: what rules compare, a name in `COMPARISONS`; auto: by the form of the ground truth.
+        tolerance: relative difference up to which two numbers count as equal.
+        anls_threshold: smallest similarity that the metric anls accepts.
+        engine: what runs the judging model. openai: a server. hf: transformers, in this process.
+        base_url: OpenAI-compatible server, up to its /v1.
+        model: the name the server has for the judging model; with hf its folder or hub id.
+        api_key_env: environment variable that holds the key; a server without keys needs none.
+        concurrency: questions in progress at once, per event loop.
+        timeout: seconds the server may take for one try.
+        retries: further tries after a failed one, and further questions after a reply that is not
+            a verdict.
+        patience: seconds without any reply after which the model counts as down. Waiting questions
+            then fail at once, and only one at a time is sent until a reply arrives.
+        max_tokens: length limit of a reply, reasoning included.
+        extra_body: further fields of each request to a server, such as {"chat_template_kwargs":
+            {"enable_thinking": false}} for Qwen3.
+        cache: file that keeps verdicts; several processes may share it. None: memory only.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: str = "rules"
+    metric: str = "auto"
+    tolerance: float = Field(default=0.0, ge=0, lt=1)
+    anls_threshold: float = Field(default=0.5, gt=0, le=1)
+    engine: Literal["openai", "hf"] = "openai"
+    base_url: str | None = None
+    model: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    concurrency: int = Field(default=16, ge=1)
+    timeout: float = Field(default=60.0, gt=0, allow_inf_nan=False)
+    retries: int = Field(default=3, ge=0)
+    patience: float = Field(default=120.0, ge=0, allow_inf_nan=False)
+    max_tokens: int = Field(default=2048, ge=1)
+    extra_body: dict[str, Any] = Field(default_factory=dict[str, Any])
+    cache: Path | None = None
+
+    @field_validator("kind")
+    @classmethod
+    def _is_a_judge(cls, kind: str) -> str:
+        from visionthink.judges import JUDGES  # which holds the judges, made from these options
+
+        if kind not in JUDGES:
+            raise ValueError(f"there is no judge {kind!r}{did_you_mean(kind, JUDGES)}")
+        return kind
+
+    @field_validator("metric")
+    @classmethod
+    def _is_a_comparison(cls, metric: str) -> str:
+        from visionthink.judges.rules import COMPARISONS
+
+        if metric not in COMPARISONS:
+            raise ValueError(f"there is no metric {metric!r}{did_you_mean(metric, COMPARISONS)}")
+        return metric
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a prediction is right, and who said so.
+    """Whether a prediction is right, and who decided: "rules", "llm", or another judge's name.
 
-    `cached`: the model had judged the same question, answer and prediction before, or another
-    caller was asking it at that moment; either way this verdict cost no request.
+    `cached`: the verdict cost no request, because the model had judged the same question, answer
+    and prediction before, or was doing so for another caller at that moment.
     """
 
     score: Literal[0, 1]
-    by: Literal["rules", "llm"]
+    by: str
     cached: bool = False
 
 
 @dataclass(frozen=True)
 class JudgeStats:
-    """What verdicts took since the judge was opened. Subtract two of them for a span of time.
+    """What verdicts have cost since the judge was opened. Subtract two of them for a span of time.
 
     Attributes:
-        calls: requests sent to the server, retries included.
-        cached: verdicts of the model that took no request.
-        retries: requests after the first one for the same verdict.
-        unreadable: replies of the server that were not a verdict; their tokens are counted.
+        calls: replies that the model was asked for; an engine may try several times for one.
+        cached: verdicts of the model that needed no reply.
+        retries: replies asked for after the first one for the same verdict.
+        unreadable: replies that were not a verdict; their tokens are counted.
         failures: `score` calls that ended in a JudgeError.
-        by_rules: verdicts that rules gave.
-        by_llm: verdicts that the model gave, cached ones included.
-        prompt_tokens: as the server counts them; 0 from servers that do not.
+        by_rules: verdicts by rules.
+        by_llm: verdicts by the model, cached ones included.
+        prompt_tokens: as the engine counts them; 0 from servers that do not.
         completion_tokens: likewise.
     """
 
@@ -50,7 +116,7 @@ class JudgeStats:
 
     @property
     def llm_share(self) -> float:
-        """Share of all verdicts that the model gave; 0 where there are none."""
+        """Share of the verdicts that the model gave; 0 where there are no verdicts."""
         verdicts = self.by_rules + self.by_llm
         return self.by_llm / verdicts if verdicts else 0.0
 
@@ -68,20 +134,20 @@ class JudgeStats:
 
 
 class Judge(Protocol):
-    """Scores predictions. Implemented by `RulesJudge`, `LlmJudge` and `CascadeJudge`."""
+    """Scores predictions. Implementations are the rows of `JUDGES`."""
 
     @property
     def name(self) -> str:
-        """What gives the verdicts, for records."""
+        """Who gives the verdicts, for records."""
         ...
 
     @property
     def stats(self) -> JudgeStats:
-        """What all verdicts so far took."""
+        """What all verdicts so far have cost."""
         ...
 
     async def score(self, question: str, answer: str | Sequence[str], prediction: str) -> Verdict:
-        """Judge `prediction` against the ground truth; of several answers the best one counts.
+        """Judge `prediction` against the ground truth; of several answers the best match counts.
 
         Safe to call concurrently, and from one event loop after another.
 
@@ -96,10 +162,10 @@ class Judge(Protocol):
 
 
 def accepted(answer: str | Sequence[str]) -> tuple[str, ...]:
-    """The answers that count as right; blank ones are dropped.
+    """The answers that count as right, without blank ones.
 
     Raises:
-        JudgeError: none is left, so nothing can be judged.
+        JudgeError: all are blank, so nothing can be judged.
     """
     answers = (answer,) if isinstance(answer, str) else answer
     if not (given := tuple(each for each in answers if each.strip())):

@@ -116,7 +116,7 @@ _TAIL = re.compile(r"([\s-]*)([°%¢$€£¥]|[A-Za-z]+(?:/[a-z]+)?)")
 class Quantity:
     """`number` as written, of a unit of `size` in its dimension; no dimension: a bare number.
 
-    `noun`: words followed that are no unit we know.
+    `noun`: the number is followed by words that are not a known unit.
     """
 
     number: Fraction
@@ -126,7 +126,7 @@ class Quantity:
 
 
 def quantity(text: str) -> Quantity | None:
-    """The number that the whole of `text` is; None if it is anything else."""
+    """The quantity that all of `text` states; None if it says anything else."""
     if len(text) > MOST_CHARACTERS:
         return None
     text = re.sub(r"(\d)([½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])", r"\1 \2", text.translate(_SIGNS))
@@ -150,7 +150,7 @@ def quantity(text: str) -> Quantity | None:
 
 
 def _words(tail: str) -> list[str] | None:
-    """The units and nouns after a number; None if there is anything else."""
+    """The units and nouns after a number; None if anything else follows."""
     words: list[str] = []
     at = 0
     while at < len(tail):
@@ -180,9 +180,9 @@ def _number(found: re.Match[str]) -> Fraction | None:
 
 
 def _plain_digits(digits: str) -> str | None:
-    """Digits with thousands separators and a decimal comma brought to the form 1234.5.
+    """Digits with thousands separators or a decimal comma, in the form 1234.5.
 
-    One comma before three digits separates thousands; before any other number of them, decimals.
+    One comma before three digits separates thousands; before any other number of digits, decimals.
     """
     if re.fullmatch(r"[0-9]*[.]?[0-9]+", digits):
         return digits
@@ -194,9 +194,9 @@ def _plain_digits(digits: str) -> str | None:
 
 
 def same_quantity(truth: Quantity, said: Quantity, tolerance: float) -> bool | None:
-    """Whether two quantities agree; None where that cannot be told from the numbers.
+    """Whether two quantities agree; None where the numbers do not say.
 
-    A unit that only one of them names is taken to be understood: 45 % is 45, and 0.45. `tolerance`
+    A unit that only one of them names is understood: 45 % is 45, and 0.45. `tolerance`
     is relative to the truth; converted units get at least 1 %.
     """
     allowed = Fraction(tolerance)
@@ -215,16 +215,16 @@ def same_quantity(truth: Quantity, said: Quantity, tolerance: float) -> bool | N
 
 
 def far_apart(truth: Quantity, said: Quantity) -> bool:
-    """Whether neither rounding nor an understood unit could bring two quantities together.
+    """Whether neither rounding nor an understood unit could make two quantities equal.
 
-    They are of one kind and more than 5 % apart, and not by a factor of 100, a thousand, a million
-    or a billion: "1.5" may answer a question that asks for millions.
+    True if they are of one kind and more than 5 % apart, and not by a factor of 100, a thousand, a
+    million or a billion: "1.5" may answer a question that asks for millions.
     """
     if truth.dimension != said.dimension or said.noun:
         return False
-    wanted, came = truth.number * truth.size, said.number * said.size
+    true, given = truth.number * truth.size, said.number * said.size
     factors = [Fraction(10) ** power for power in (0, 2, 3, 6, 9, -2, -3, -6, -9)]
-    return not any(_near(wanted, came * factor, Fraction(1, 20)) for factor in factors)
+    return not any(_near(true, given * factor, Fraction(1, 20)) for factor in factors)
 
 
 def _near(truth: Fraction, said: Fraction, allowed: Fraction) -> bool:

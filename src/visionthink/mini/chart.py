@@ -1,4 +1,4 @@
-"""Bar charts: small numbers above coloured bars, or bars told apart by their hatching."""
+"""Bar charts: small numbers above coloured bars, or bars that differ in their hatching."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _axes(size: Size, ground: float) -> np.ndarray:
 
 
 def make_chart(rng: np.random.Generator, size: Size, split: str, most: int = 1) -> Sheet:
-    """Up to five coloured bars, `most` of them with a number that is not the bar's height."""
+    """Up to five coloured bars, `most` of them with a number (independent of the bar's height)."""
     width, height = size
     bars = 1 + rng.permutation(width // TOKEN - 1)[:5]
     image = _axes(size, PRINT_GROUND)

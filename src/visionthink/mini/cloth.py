@@ -1,4 +1,4 @@
-"""Cloth: fine stripes across or down. Two answers, so half size is right half of the time."""
+"""Cloth: fine stripes across or down. With two answers, a guess is right half of the time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ CONTRAST = 0.23
 
 
 def make_weave(rng: np.random.Generator, size: Size, split: str) -> Sheet:
-    """A checked cloth with a border; the weave itself is what is asked for."""
+    """A checked cloth with a border; the question is about the weave."""
     width, height = size
     dye = rgb(pick(rng, DYES))
     image = canvas(size, tuple(dye))

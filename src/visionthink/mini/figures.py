@@ -1,4 +1,4 @@
-"""Plain shapes with soft edges, and the colours they come in."""
+"""Plain shapes with soft edges, and their colours."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def mask(shape: str, radius: int) -> np.ndarray:
 def paint(
     image: np.ndarray, coverage: np.ndarray, x: int, y: int, colour: tuple[float, float, float]
 ) -> None:
-    """Lay `colour` over `image` (H, W, 3) where `coverage` is, its left top at (x, y)."""
+    """Blend `colour` into `image` (H, W, 3) by `coverage`, whose top left is at (x, y)."""
     height, width = coverage.shape
     area = image[y : y + height, x : x + width]
     share = coverage[: area.shape[0], : area.shape[1], None]

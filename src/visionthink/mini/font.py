@@ -8,7 +8,7 @@ import numpy as np
 
 GLYPH_WIDTH, GLYPH_HEIGHT = 5, 7
 ADVANCE = 7
-"""Pixels from one letter of small print to the next: two letters to a 14-pixel patch."""
+"""Pixels from one letter of small print to the next: two letters per 14-pixel patch."""
 
 _BANDS = (
     (
@@ -62,7 +62,7 @@ _BANDS = (
 )
 
 CLEAR_CHARACTERS = "2345679ACEFHJKLMNPRTUVWXY"
-"""Characters no two of which are easily taken for one another: no 0 beside O, no 8 beside B."""
+"""Characters that are hard to confuse: no 0 with O, no 8 with B."""
 
 
 @cache
@@ -79,7 +79,7 @@ def glyph(character: str) -> np.ndarray:
 def write(
     ink: np.ndarray, text: str, x: int, y: int, scale: int = 1, advance: int = ADVANCE
 ) -> None:
-    """Write `text` into an ink layer (H, W), first letter's left top at (x, y); blanks advance."""
+    """Write `text` into an ink layer (H, W), its top left at (x, y); blanks advance."""
     for character in text:
         if character != " ":
             shape = np.kron(glyph(character), np.ones((scale, scale), dtype=np.float32))

@@ -23,7 +23,7 @@ CONTRAST = 0.23
 
 @cache
 def digits(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, 8, 8) in 0 to 1 and labels (N,); a quarter of the data is kept for testing."""
+    """Images (N, 8, 8) in 0 to 1 and labels (N,); a quarter is held out for testing."""
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
@@ -35,9 +35,9 @@ def digits(split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def figure(rng: np.random.Generator, side: int, split: str) -> tuple[np.ndarray, str]:
-    """One handwritten digit as a soft mask (side, side), and its name.
+    """One handwritten digit as a soft mask (side, side), and its label.
 
-    Turned, slanted, stretched and thickened a little, so that few digits do for many pages.
+    Rotated, slanted, stretched and thickened a little, to get many pages from few digits.
     """
     images, labels = digits(split)
     index = int(rng.integers(len(labels)))
@@ -61,7 +61,7 @@ def figure(rng: np.random.Generator, side: int, split: str) -> tuple[np.ndarray,
 
 
 def _place(rng: np.random.Generator, size: Size, split: str) -> tuple[np.ndarray, str]:
-    """A digit that fills most of a page: mask (H, W) and name."""
+    """A digit that fills most of a page: mask (H, W) and label."""
     width, height = size
     side = int(min(size) * rng.uniform(0.74, 0.84))
     soft, name = figure(rng, side, split)
@@ -82,7 +82,7 @@ def make_digit(rng: np.random.Generator, size: Size, split: str) -> Sheet:
 
 
 def make_watermark(rng: np.random.Generator, size: Size, split: str) -> Sheet:
-    """A digit in fine upright lines on a ground of fine level lines."""
+    """A digit in fine vertical lines on a ground of fine horizontal lines."""
     width, height = size
     page, name = _place(rng, size, split)
     upright, level = (carrier(way, height, width) for way in ("vertical", "horizontal"))

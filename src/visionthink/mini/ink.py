@@ -1,8 +1,8 @@
-"""Fine ink: detail that the original shows plainly and the half-size view cannot hold.
+"""Fine ink: detail that the original shows clearly and the half-size view cannot hold.
 
-Each dark stroke is paid back by a light halo, so that LANCZOS reduction by two returns exactly the
-bare ground: the print is projected onto the null space of the reduction. What is printed so can
-be read in the original only, by any reader, however well trained.
+The print is projected onto the null space of LANCZOS reduction by two: a light halo compensates
+each dark stroke, so halving returns exactly the bare ground. No reader, however well trained, can
+read such print in the half view.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def survivor(length: int) -> np.ndarray:
 
 
 def balanced(ink: np.ndarray) -> np.ndarray:
-    """The part of an ink layer (H, W) that half size does not show at all."""
+    """The part of an ink layer (H, W) that vanishes at half size."""
     height, width = ink.shape
     return ink - survivor(height) @ ink @ survivor(width)
 

@@ -9,13 +9,13 @@ from typing import Any
 from visionthink.mini.sheet import PATCH, TOKEN
 
 IMAGE_MEAN, IMAGE_STD = 0.72, 0.27
-"""Near the paper's grey, so that ink is the signal."""
+"""Close to the grey of the drawn paper, so that ink is the signal."""
 
 MIN_PIXELS = TOKEN * TOKEN
 MAX_PIXELS = 224 * 224
 INITIAL_STD = 0.04
 WORD_STD = 0.5
-"""Word vectors start larger than what a layer adds, or a question's words drown before they act."""
+"""Word vectors start larger than a layer's output, which would otherwise drown the words."""
 
 TEXT = {
     "hidden_size": 192,
@@ -49,7 +49,7 @@ VISION = {
 
 
 def build_model(tokenizer: Any, seed: int) -> Any:
-    """A fresh `Qwen2_5_VLForConditionalGeneration` in float32 for this tokenizer."""
+    """A `Qwen2_5_VLForConditionalGeneration` with random float32 weights for this tokenizer."""
     import torch
     from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 
@@ -80,7 +80,7 @@ def build_model(tokenizer: Any, seed: int) -> Any:
 
 
 def _settle(model: Any) -> None:
-    """Start with clear words and quiet layers: a residual stream that carries its tokens."""
+    """Large word vectors and small layer outputs: the residual stream starts as the tokens."""
     import torch
 
     language = model.model.language_model
@@ -92,7 +92,7 @@ def _settle(model: Any) -> None:
 
 
 def image_processor_config() -> dict[str, Any]:
-    """What `preprocessor_config.json` says: no enlargement of half views, a bound on originals."""
+    """`preprocessor_config.json`: half views are not enlarged, originals are bounded."""
     return {
         "image_processor_type": "Qwen2VLImageProcessor",
         "processor_class": "Qwen2_5_VLProcessor",
@@ -114,7 +114,7 @@ def image_processor_config() -> dict[str, Any]:
 
 
 def save_checkpoint(model: Any, tokenizer: Any, folder: Path) -> None:
-    """Write a folder that plain transformers and vLLM load without any code of ours."""
+    """Write a folder that transformers and vLLM load without our code."""
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     for name, content in (

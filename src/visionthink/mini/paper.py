@@ -18,7 +18,7 @@ PRICE_WORDINGS = (
 TAG_WORDINGS = ("What code is on the tag?", "Which code does the tag show?")
 
 PRINT_GROUND = 0.58
-"""Paper is grey enough to leave room for the light halo of the print."""
+"""Grey paper, to leave room above it for the light halo of the print."""
 
 PRINT_INK = 0.42
 SHOPS = ("red", "green", "blue", "purple", "black")
@@ -30,7 +30,7 @@ def print_fine(image: np.ndarray, ink: np.ndarray) -> None:
 
 
 def make_receipt(rng: np.random.Generator, size: Size, split: str, most: int = 1) -> Sheet:
-    """A till receipt: a shop's banner and ruled lines, `most` of them with a good and its price."""
+    """A till receipt: a banner and ruled lines, `most` of them with an item and its price."""
     width, height = size
     lines = [int(line) for line in 1 + rng.permutation(height // TOKEN - 1)[:most]]
     goods = [str(good) for good in rng.permutation(GOODS)[: len(lines)]]

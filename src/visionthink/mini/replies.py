@@ -1,4 +1,4 @@
-"""What the mini model says before it acts: one short thought for each of the three cases."""
+"""The replies that the mini model learns: one short thought for each of the three cases."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Scenes: plain shapes in front of a landscape. All that is asked can be seen at half size."""
+"""Scenes: plain shapes in a landscape. Half size is enough for every question."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ PRESENCE_WORDINGS = ("Is there a {shape}?", "Can you see a {shape}?")
 
 MOST_SHAPES = 5
 SIMPLE = 1
-"""With more things than this, a scene asks for colours and their number only."""
+"""A scene with more objects than this is asked about colours and their number only."""
 
 Thing = tuple[int, str, str]
 """The place (an index into `PLACES`), the shape and the colour."""
 
 CELL = 56
-"""A place has room for one shape, and is one visual token at half size."""
+"""Side of a place in pixels: room for one shape, one visual token at half size."""
 
 
 def make_scene(rng: np.random.Generator, size: Size, split: str, most: int = MOST_SHAPES) -> Sheet:
@@ -47,20 +47,20 @@ def make_scene(rng: np.random.Generator, size: Size, split: str, most: int = MOS
 
 
 def lines_of(length: int) -> tuple[tuple[int, int], ...]:
-    """Rows of a height (or columns of a width): which third each is, and where it begins."""
+    """Rows of a height (or columns of a width): the third that each is in, and its start."""
     if length < 3 * CELL:
         return ((0, 0), (2, CELL))
     return ((0, 0), (1, (length - CELL) // 2), (2, length - CELL))
 
 
 def corners(size: Size) -> dict[int, tuple[int, int]]:
-    """The left top corner of each place that a picture of this size has."""
+    """The top left corner of each place in a picture of this size."""
     columns, rows = lines_of(size[0]), lines_of(size[1])
     return {row * 3 + column: (x, y) for row, y in rows for column, x in columns}
 
 
 def compose(rng: np.random.Generator, size: Size, most: int) -> list[Thing]:
-    """One to `most` things, each in its own place; the first one's shape is unique."""
+    """One to `most` objects in different places; the first one's shape is unique."""
     places = list(corners(size))
     count = int(rng.integers(1, min(most, len(places)) + 1))
     cells = [places[i] for i in rng.permutation(len(places))[:count]]
@@ -72,7 +72,7 @@ def compose(rng: np.random.Generator, size: Size, most: int) -> list[Thing]:
 
 
 def render(rng: np.random.Generator, size: Size, things: list[Thing]) -> np.ndarray:
-    """The picture (H, W, 3) of these things, uint8."""
+    """The picture (H, W, 3) of these objects, uint8."""
     image = _landscape(rng, size)
     known = corners(size)
     for place, shape, colour in things:
@@ -89,7 +89,7 @@ def _landscape(rng: np.random.Generator, size: Size) -> np.ndarray:
     image = canvas(size, pick(rng, SKIES))
     horizon = int(height * rng.uniform(0.45, 0.8))
     image[horizon:] = pick(rng, GROUNDS)
-    # Light falls from the left and the air deepens upwards: each spot looks like where it is.
+    # Red fades upwards and blue to the right, so that every position looks different.
     image[..., 0] -= 0.18 * np.linspace(1, 0, height, dtype=np.float32)[:, None]
     image[..., 2] -= 0.18 * np.linspace(0, 1, width, dtype=np.float32)[None, :]
     return image
@@ -121,7 +121,7 @@ def _asks(rng: np.random.Generator, things: list[Thing]) -> dict[str, tuple[Ask,
 
 
 def _presence(rng: np.random.Generator, shapes: list[str]) -> Ask:
-    """Whether a shape is in the picture, as likely as not."""
+    """Whether a shape is in the picture; yes and no are equally likely."""
     there = bool(rng.random() < 0.5)
     shape = pick(rng, shapes if there else [s for s in SHAPES if s not in shapes])
     return phrase(rng, PRESENCE_WORDINGS, shape=shape), "yes" if there else "no"

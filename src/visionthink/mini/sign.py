@@ -1,4 +1,4 @@
-"""Signs and title pages: two or three characters so large that half size shows them well."""
+"""Signs and title pages: two or three characters, large enough for half size."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ WALLS = ((0.93, 0.92, 0.89), (0.86, 0.90, 0.94), (0.95, 0.90, 0.86))
 
 @dataclass(frozen=True)
 class Sign:
-    """`text` stands in cells of 56 pixels, from `column` on in `row`; `pixels` (H, W, 3)."""
+    """`text` fills cells of 56 pixels in `row`, starting at `column`; `pixels` (H, W, 3)."""
 
     pixels: np.ndarray
     text: str
@@ -60,6 +60,6 @@ def draw_sign(rng: np.random.Generator, size: Size) -> Sign:
 
 
 def make_sign(rng: np.random.Generator, size: Size, split: str) -> Sheet:
-    """A sign and the question what it says."""
+    """A sign, and the question of what it says."""
     sign = draw_sign(rng, size)
     return Sheet(sign.pixels, {"large_print": ((phrase(rng, WORDINGS), sign.text),)})

@@ -1,4 +1,4 @@
-"""A small byte-level tokenizer for the world: any text encodes, the world's own texts are short."""
+"""A small byte-level tokenizer: it encodes any text, and the world's own texts in few tokens."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-"""How text is cut before merging: a word with its space, a digit, a run of signs."""
+"""How text is split before merging: a word with its space, a digit, a run of symbols."""
 
 SHAPE_QUESTIONS = (
     *scene.COLOUR_WORDINGS,
@@ -62,7 +62,7 @@ CONTEXT = 4096
 def corpus() -> Iterator[str]:
     """Every wording of the world, so that each of its words becomes one token.
 
-    Codes and prices are left out: they stay one token a character.
+    Codes and prices are left out, so they stay one token per character.
     """
     yield from (profile.system for profile in PROFILES.values() if profile.name.startswith("mini"))
     yield from ("system\n", "user\n", "assistant\n", CLEAR, TOO_SMALL, CLEAR_NOW, "ERROR: ")
@@ -86,7 +86,7 @@ def corpus() -> Iterator[str]:
 
 
 def build_tokenizer() -> Any:
-    """The tokenizer, made anew from the corpus; the same each time."""
+    """Train the tokenizer on the corpus; the result is always the same."""
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 

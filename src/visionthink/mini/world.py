@@ -1,13 +1,14 @@
 """The image world: thirteen families of questions about images that we draw.
 
-*Weak* families can be answered at half size, *strong* ones cannot (see `ink`), and the *lucky* one
-has two answers, so that half size is right half of the time. What is drawn depends on the family,
-the seed and the split alone.
+For *weak* families half size is enough; *strong* ones need the original (see `ink`); the *lucky*
+one needs it too, but has two answers, so a guess is right half of the time. Family, seed and split
+determine the drawing.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -16,8 +17,9 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from visionthink.core.images import Picture
+from visionthink.core.images import Picture, open_picture
 from visionthink.core.types import Example
+from visionthink.mini import SAMPLES
 from visionthink.mini.chart import make_chart, make_hatch
 from visionthink.mini.cloth import make_weave
 from visionthink.mini.handwriting import make_digit, make_watermark
@@ -59,7 +61,7 @@ class Drawing:
 
 
 def generator(*names: object) -> np.random.Generator:
-    """A random generator that depends on `names` alone."""
+    """A random generator determined by `names`."""
     digest = hashlib.sha256("/".join(str(name) for name in names).encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:16], "big"))
 
@@ -84,3 +86,18 @@ def make_example(family: str, seed: int, split: Split) -> Example:
         id=name,
         metadata={"family": family, "kind": drawing.kind},
     )
+
+
+def load_samples() -> list[Example]:
+    """The sample images that ship with the package, from weak and strong families; all unseen."""
+    rows = json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8"))
+    return [
+        Example(
+            images=(open_picture(SAMPLES / row["file"]),),
+            question=row["question"],
+            answer=row["answer"],
+            id=row["file"],
+            metadata={"family": row["family"], "kind": row["kind"]},
+        )
+        for row in rows
+    ]

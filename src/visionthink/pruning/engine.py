@@ -5,23 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from visionthink.core.engine import Engine
-from visionthink.core.errors import UsageError
 from visionthink.core.ledger import Pruned
 from visionthink.pruning.layout import Prompt, layout_of
 from visionthink.pruning.methods import Method, VisionZip
-
-
-@runtime_checkable
-class HostEngine(Engine, Protocol):
-    """An engine with a model in this process: `engines.hf.HFEngine`."""
-
-    @property
-    def checkpoint(self) -> Any: ...
-
-    def under(self, intervention: Pruning) -> Engine: ...
 
 
 def pruned_engine(engine: Engine, method: Method, first_look_only: bool = False) -> Engine:
@@ -39,16 +28,7 @@ def pruned_engine(engine: Engine, method: Method, first_look_only: bool = False)
     Raises:
         UsageError: another kind of engine, or a model that the method does not fit.
     """
-    if not isinstance(engine, HostEngine):
-        raise UsageError(
-            "pruning changes the model from inside and needs the hf engine; "
-            f"got {type(engine).__name__}"
-        )
-    from visionthink.pruning.checks import check_model
-
-    checkpoint = engine.checkpoint
-    check_model(checkpoint.model, method, checkpoint.shape)
-    return engine.under(Pruning(method, checkpoint, first_look_only))
+    return engine.altered(Pruning(method, first_look_only))
 
 
 @dataclass(frozen=True)
@@ -56,7 +36,6 @@ class Pruning:
     """What the engine runs its replies under."""
 
     method: Method
-    checkpoint: Any
     first_look_only: bool
 
     @property
@@ -68,20 +47,28 @@ class Pruning:
         """
         return isinstance(self.method, VisionZip)
 
-    def during(self, prompt: Prompt, past: int) -> AbstractContextManager[Callable[[], Pruned]]:
+    def check(self, checkpoint: Any) -> None:
+        """Raise UsageError if the method does not fit the model."""
+        from visionthink.pruning.checks import check_model
+
+        check_model(checkpoint.model, self.method, checkpoint.shape)
+
+    def during(
+        self, checkpoint: Any, prompt: Prompt, past: int
+    ) -> AbstractContextManager[Callable[[], Pruned]]:
         """Hooks for one reply; removed however it ends."""
         from visionthink.pruning.layers import LayerPruning
         from visionthink.pruning.tower import TowerPruning
 
-        checkpoint = self.checkpoint
-        shape, model = checkpoint.shape, checkpoint.model.model
+        shape, network, runner = checkpoint.shape, checkpoint.model, checkpoint.runner
+        language = runner.language(network)
         layout = layout_of(
             prompt,
             past,
-            image_id=checkpoint.image_id,
-            merge=shape.vision.merge,
+            image_id=checkpoint.tokens.image,
             first_look_only=self.first_look_only,
         )
         if isinstance(self.method, VisionZip):
-            return TowerPruning(self.method, layout, model, shape).hooked()
-        return LayerPruning(self.method, layout, model.language_model, shape).hooked()
+            tower = runner.tower(network)
+            return TowerPruning(self.method, layout, tower, language, shape).hooked()
+        return LayerPruning(self.method, layout, language, shape).hooked()

@@ -126,7 +126,6 @@ def rows_so_far(folder: RunFolder) -> tuple[list[dict[str, Any]], int, int]:
     Of a sample that is there twice the last line counts; lines of something else do not.
     """
     # Imported here: a finished run does not need what an evaluation needs.
-    from visionthink.evaluation.metrics import MetricName
     from visionthink.evaluation.policies import Policy
     from visionthink.evaluation.summary import Sample, summarise
 
@@ -145,7 +144,7 @@ def rows_so_far(folder: RunFolder) -> tuple[list[dict[str, Any]], int, int]:
     names = dict.fromkeys(policy for _, policy, _ in found)
     policies = [Policy(name, "high" if kind_of(name) == VANILLA else "low") for name in names]
     at_once = folder.config.get("concurrency")
-    metrics: dict[str, MetricName] = {suite: "auto" for suite, _, _ in found}
+    metrics = {suite: "auto" for suite, _, _ in found}
     at_once = at_once if _is_count(at_once) and at_once else 1
     try:
         return summarise(found.values(), metrics, policies, concurrency=at_once), len(found), broken

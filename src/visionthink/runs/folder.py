@@ -1,13 +1,14 @@
 """The run folder: what training, evaluation and serving leave, and all that reports read.
 
-    config.json       {"version": 1, "config": {...}}: what was asked for; its presence makes a run
-    environment.json  versions, commit, machine kind, seeds; of every resumption as well
+    config.json       {"version": 1, "config": {...}}: the settings; its presence makes a run
+    environment.json  versions, commit, machine, seeds; "resumed" has those of each resumption
     metrics.jsonl     one object a line, each with its "step"
     episodes.jsonl    one finished episode a line
-    summary.json      a list of rows: the figures that an evaluation ends with
+    summary.json      a list of rows: the final figures of an evaluation
 
-One process writes, any number read meanwhile: lines are only appended, and whole files are replaced
-in one move. A line that a crash cut short is ignored by readers and cut off on resumption.
+One process writes (it holds the lock file `.lock`), any number may read meanwhile: lines are only
+appended, and whole files are replaced in one move. Readers skip a line that a crash cut short, and
+resuming cuts it off.
 """
 
 from __future__ import annotations
@@ -15,28 +16,41 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path, PurePath
+from types import TracebackType
 from typing import Any, cast
 
-from visionthink.runs.environment import describe_environment as describe_environment
 from visionthink.core.errors import RunError
+from visionthink.runs.environment import describe_environment as describe_environment
+from visionthink.runs.files import (
+    Lock,
+    append_line,
+    line_record,
+    mend_lines,
+    remove_parts,
+    replacing,
+)
 
 RUN_VERSION = 1
 CONFIG, ENVIRONMENT, SUMMARY = "config.json", "environment.json", "summary.json"
 METRICS, EPISODES = "metrics.jsonl", "episodes.jsonl"
-_BLOCK = 1 << 16
+LOCK = ".lock"
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """A run on disk; see `create` and `open`. `config` is what the run was started with."""
+    """A run on disk; see `create` and `open`. `config` is what the run was started with.
+
+    One that was created holds the folder's lock until `close`, the end of a `with` block, or the
+    end of the process.
+    """
 
     path: Path
     config: Mapping[str, Any]
-    writable: bool = False
+    _lock: Lock | None = field(default=None, repr=False, compare=False)
 
     @classmethod
     def create(
@@ -46,47 +60,89 @@ class RunFolder:
         *,
         environment: Mapping[str, Any] | None = None,
         resume: bool = False,
+        may_change: Collection[str] = (),
     ) -> RunFolder:
-        """Begin a run in a new or empty folder, or go on with the one that is there.
+        """Begin a run in a new or empty folder, or resume the one that is there.
 
         Args:
             path: the folder; made if missing. Files whose names start with a dot do not count.
-            config: what the run is to do: anything that JSON can hold, paths as text.
+            config: the settings of the run: anything that JSON can hold, paths as text.
             environment: default: `describe_environment()`.
-            resume: go on with a run of the same config if there is one. What a crash cut short at
-                the end of its line files is cut off; nothing else is lost.
+            resume: continue a run of the same config if there is one. What a crash left at the end
+                of its line files is cut off; nothing else is lost.
+            may_change: keys such as `trainer.max_steps`, or groups such as `watchdog`, that may
+                differ in a resumed run. The new values replace the old ones in the config, and the
+                resumption notes the change.
 
         Raises:
-            RunError: the folder holds something else, another config, or cannot be written.
+            RunError: the folder holds something else or another config, another process is writing
+                to it, or it cannot be written.
         """
         folder = Path(path)
-        wanted = cast(dict[str, Any], _plain(config, "config"))
+        settings = cast(dict[str, Any], _plain(config, "config"))
         described = describe_environment() if environment is None else environment
         found = cast(dict[str, Any], _plain(described, "environment"))
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if (folder / CONFIG).exists():
-                run = cls(folder, _resumable(folder, wanted, resume), writable=True)
-                for name in (METRICS, EPISODES):
-                    _mend(folder / name)
-                before = run.environment
-                resumed = [*before.pop("resumed", []), found]
-                _replace(folder / ENVIRONMENT, {**before, "resumed": resumed})
+            _check_empty(folder)  # before anything is put into it
+            lock = Lock(folder / LOCK, str(folder))
+            try:
+                _check_empty(folder)
+                run = cls(folder, settings, lock)
+                if (folder / CONFIG).exists():
+                    run._resume(found, resume, may_change)
+                else:
+                    run._write_config()
+                    _replace(folder / ENVIRONMENT, found)
                 return run
-            if any(not name.startswith(".") for name in os.listdir(folder)):
-                raise RunError(
-                    f"{folder} is not empty and holds no run ({CONFIG} is missing): "
-                    "name another folder, or empty this one"
-                )
-            _replace(folder / CONFIG, {"version": RUN_VERSION, "config": wanted})
-            _replace(folder / ENVIRONMENT, found)
+            except BaseException:
+                lock.release()
+                raise
         except OSError as error:
             raise RunError(f"cannot write the run folder {folder}: {_why(error)}") from error
-        return cls(folder, wanted, writable=True)
+
+    def _resume(
+        self, environment: dict[str, Any], resume: bool, may_change: Collection[str]
+    ) -> None:
+        """Check that this run may continue the one that is there, and mend what a crash left."""
+        if not resume:
+            raise RunError(
+                f"{self.path} holds a run already: resume it (--resume), or name a new folder"
+            )
+        changes = _changes(self.path, self.config, may_change)
+        remove_parts(self.path)
+        for name in (METRICS, EPISODES):
+            mend_lines(self.path / name)
+        before = self.environment
+        if changes:
+            environment["changed"] = changes
+        resumed = [*before.pop("resumed", []), environment]
+        _replace(self.path / ENVIRONMENT, {**before, "resumed": resumed})
+        if changes:
+            self._write_config()
+
+    def _write_config(self) -> None:
+        _replace(self.path / CONFIG, {"version": RUN_VERSION, "config": self.config})
+
+    def __enter__(self) -> RunFolder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let others write; this object can still be read."""
+        if self._lock is not None:
+            self._lock.release()
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> RunFolder:
-        """A run to read. Raises RunError if the folder holds none, or a newer kind of run."""
+        """A run to read. Raises RunError if the folder holds none, or one of a newer version."""
         folder = Path(path)
         if not os.path.isdir(folder):
             raise RunError(f"no run folder at {folder}: there is no such folder")
@@ -97,18 +153,18 @@ class RunFolder:
     # Writing
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
-        """One line of metrics, with the `step` they belong to; NaN and infinities become null."""
+        """Append a line of metrics with the `step` that they belong to; NaN becomes null."""
         step = record.get("step")
         if not isinstance(step, int) or isinstance(step, bool):
-            raise RunError(f"metrics need a whole number as their step; got {step!r}")
+            raise RunError(f"metrics: expected a whole number as step, got {step!r}")
         self._append(METRICS, record)
 
     def append_episode(self, record: Mapping[str, Any]) -> None:
-        """One line: see `records.episode_record` and `records.sample_record`."""
+        """Append a line: see `records.episode_record` and `records.sample_record`."""
         self._append(EPISODES, record)
 
     def write_summary(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Put `summary.json` in place of the one before, if there is one."""
+        """Write `summary.json`, in place of an older one."""
         self._check_writable()
         try:
             _replace(self.path / SUMMARY, _plain(rows, SUMMARY))
@@ -116,9 +172,9 @@ class RunFolder:
             raise RunError(f"cannot write {self.path / SUMMARY}: {_why(error)}") from error
 
     def truncate_metrics_after(self, step: int) -> None:
-        """Drop metrics and episodes of steps after `step`, to go on from a checkpoint made there.
+        """Drop metrics and episodes of steps after `step`, to resume from a checkpoint made there.
 
-        Episodes that name no step stay. Lines that stay keep their bytes.
+        Episodes without a step stay. Lines that stay keep their bytes.
         """
 
         def is_later(record: Mapping[str, Any]) -> bool:
@@ -129,7 +185,7 @@ class RunFolder:
         self._drop(EPISODES, is_later)
 
     def drop_episodes(self, unwanted: Callable[[Mapping[str, Any]], bool]) -> int:
-        """Take episodes out, and say how many; those that stay keep their bytes."""
+        """Drop episodes, and return how many; those that stay keep their bytes."""
         return self._drop(EPISODES, unwanted)
 
     # Reading
@@ -139,20 +195,25 @@ class RunFolder:
         return [record for _, record in _lines(self.path / METRICS)]
 
     def episodes(self) -> Iterator[dict[str, Any]]:
-        """The episodes, read one by one."""
+        """All episodes in the order they were written, read one by one."""
         return (record for _, record in _lines(self.path / EPISODES))
 
     @property
     def environment(self) -> dict[str, Any]:
-        """See `describe_environment`; "resumed" has one more of each resumption."""
+        """See `describe_environment`; "resumed", if it is there, is a list of one each."""
         found = _read(self.path / ENVIRONMENT, {})
         if not isinstance(found, dict):
             raise RunError(f"{self.path / ENVIRONMENT} is not a JSON object")
-        return cast(dict[str, Any], found)
+        environment = cast(dict[str, Any], found)
+        if "resumed" in environment:  # whatever stands there: reports must not fail over it
+            resumed = environment["resumed"]
+            listed = cast(list[Any], resumed) if isinstance(resumed, list) else []
+            environment["resumed"] = [each for each in listed if isinstance(each, dict)]
+        return environment
 
     @property
     def summary(self) -> list[dict[str, Any]]:
-        """The rows of `summary.json`; none if there is none."""
+        """The rows of `summary.json`; empty without one."""
         rows = _read(self.path / SUMMARY, [])
         if not isinstance(rows, list) or not all(
             isinstance(row, dict) for row in cast(list[Any], rows)
@@ -164,57 +225,69 @@ class RunFolder:
         self._check_writable()
         line = json.dumps(_plain(record, name), allow_nan=False) + "\n"
         try:
-            with (self.path / name).open("ab", buffering=0) as file:
-                _write_all(file.write, line.encode("ascii"))
+            append_line(self.path / name, line.encode("ascii"))
         except OSError as error:
             raise RunError(f"cannot write {self.path / name}: {_why(error)}") from error
 
     def _drop(self, name: str, unwanted: Callable[[Mapping[str, Any]], bool]) -> int:
         self._check_writable()
-        path = self.path / name
+        path, dropped = self.path / name, 0
         if not path.exists():
             return 0
-        partial, dropped = _partial(path), 0
         try:
-            with partial.open("wb") as kept:
+            with replacing(path) as kept:
                 for line, record in _lines(path):
                     if unwanted(record):
                         dropped += 1
                     else:
                         kept.write(line.rstrip(b"\n") + b"\n")
-            os.replace(partial, path)
         except OSError as error:
             raise RunError(f"cannot shorten {path}: {_why(error)}") from error
-        finally:
-            partial.unlink(missing_ok=True)
         return dropped
 
     def _check_writable(self) -> None:
-        if not self.writable:
+        if self._lock is None:
             raise RunError(f"{self.path} was opened to be read: use RunFolder.create to write")
+        if not self._lock.held:
+            raise RunError(f"{self.path} was closed, or resumed elsewhere in this process")
+
+
+def _check_empty(folder: Path) -> None:
+    """Raise RunError if the folder holds something that is not a run."""
+    if (folder / CONFIG).exists():
+        return
+    if any(not name.startswith(".") for name in os.listdir(folder)):
+        raise RunError(
+            f"{folder} is not empty and holds no run ({CONFIG} is missing): "
+            "name another folder, or empty this one"
+        )
 
 
 # Config
 
 
-def _resumable(folder: Path, wanted: Mapping[str, Any], resume: bool) -> dict[str, Any]:
-    """The config of the run in `folder`, if the wanted one may go on with it."""
-    if not resume:
-        raise RunError(f"{folder} holds a run already: resume it (--resume), or name a new folder")
-    had = _read_config(folder)
-    before, now = flatten(had), flatten(wanted)
+def _changes(
+    folder: Path, config: Mapping[str, Any], may_change: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """What `config` changes in the run in `folder`. Raises RunError for all but `may_change`."""
+    before, now = flatten(_read_config(folder)), flatten(config)
     absent = object()
     keys = [k for k in {**before, **now} if before.get(k, absent) != now.get(k, absent)]
-    if keys:
-        told = [
-            f"{key} (was {_short(before, key)}, now {_short(now, key)})" for key in sorted(keys)[:5]
+    refused = sorted(key for key in keys if not _is_among(key, may_change))
+    if refused:
+        shown = [
+            f"{key} (was {_short(before, key)}, now {_short(now, key)})" for key in refused[:5]
         ]
-        more = f" and {len(keys) - 5} more" if len(keys) > 5 else ""
+        more = f" and {len(refused) - 5} more" if len(refused) > 5 else ""
         raise RunError(
-            f"cannot resume {folder}, its config differs in {', '.join(told)}{more}: "
+            f"cannot resume {folder}, its config differs in {', '.join(shown)}{more}: "
             "set these back, or start in a new folder"
         )
-    return had
+    return {key: {"was": before.get(key), "now": now.get(key)} for key in sorted(keys)}
+
+
+def _is_among(key: str, groups: Collection[str]) -> bool:
+    return any(key == group or key.startswith(f"{group}.") for group in groups)
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -239,16 +312,16 @@ def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG
     held = _read(path, None)
     if not isinstance(held, dict):
-        raise RunError(f"{path} is not a JSON object: this is no run folder")
+        raise RunError(f"{path} is not a JSON object: this is not a run folder")
     held = cast(dict[str, Any], held)
     version, config = held.get("version"), held.get("config")
     if isinstance(version, int) and version > RUN_VERSION:
         raise RunError(
             f"{folder} is a run folder of version {version}, and this visionthink reads up to "
-            f"{RUN_VERSION}: update visionthink"
+            f"version {RUN_VERSION}: update visionthink"
         )
     if version != RUN_VERSION or not isinstance(config, dict):
-        raise RunError(f'{path} has no "version" and "config" of a run: this is no run folder')
+        raise RunError(f'{path} has no "version" and "config" of a run: this is not a run folder')
     return cast(dict[str, Any], config)
 
 
@@ -256,7 +329,7 @@ def _read_config(folder: Path) -> dict[str, Any]:
 
 
 def _plain(value: Any, where: str) -> Any:
-    """`value` in what strict JSON can hold: no NaN, no tuples, no arrays, no enums."""
+    """`value` in terms of strict JSON: without NaN, tuples, arrays and enums."""
     match value:
         case Enum():
             return _plain(value.value, where)
@@ -278,8 +351,8 @@ def _plain(value: Any, where: str) -> Any:
             if callable(tolist):
                 return _plain(tolist(), where)
             raise RunError(
-                f"{where} holds a {type(value).__name__}, for which JSON has no form: "
-                "give numbers, text, lists or mappings"
+                f"{where}: expected numbers, text, lists or mappings, as JSON can hold; got a "
+                f"{type(value).__name__}"
             )
 
 
@@ -299,11 +372,11 @@ def _read(path: Path, default: Any) -> Any:
 
 
 def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """The lines of a file with what they hold. A last one still being written is left out."""
+    """The lines of a file with their records; an unfinished last line is left out."""
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
-                record = _record(line)
+                record = line_record(line)
                 if record is not None:
                     yield line, record
                 elif line.endswith(b"\n") and line.strip():
@@ -317,53 +390,9 @@ def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
         raise RunError(f"cannot read {path}: {_why(error)}") from error
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    return cast(dict[str, Any], found) if isinstance(found, dict) else None
-
-
-# Files
-
-
-def _mend(path: Path) -> None:
-    """Cut off a last line that was not written to its end; end one that only lacks its newline."""
-    if not path.exists() or path.stat().st_size == 0:
-        return
-    with path.open("r+b") as file:
-        end = file.seek(0, os.SEEK_END)
-        start, tail = end, b""
-        while start and b"\n" not in tail:
-            start = max(0, start - _BLOCK)
-            file.seek(start)
-            tail = file.read(min(_BLOCK, end - start - len(tail))) + tail
-        line = tail.rpartition(b"\n")[2]
-        if line and _record(line) is None:
-            file.truncate(end - len(line))
-        elif line:
-            file.seek(end)
-            file.write(b"\n")
-
-
 def _replace(path: Path, value: Any) -> None:
-    """Write JSON so that a reader, or a crash, finds the old file or the new one whole."""
-    partial = _partial(path)
-    with partial.open("wb") as file:
+    with replacing(path) as file:
         file.write((json.dumps(value, indent=2, allow_nan=False) + "\n").encode("ascii"))
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
-
-
-def _partial(path: Path) -> Path:
-    return path.with_name(f".{path.name}.partial")
-
-
-def _write_all(write: Callable[[bytes], int | None], data: bytes) -> None:
-    while data:
-        data = data[write(data) or 0 :]
 
 
 def _why(error: OSError) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from PIL import Image
 
 from visionthink.core.images import Picture
-from visionthink.core.types import Episode, Example
+from visionthink.core.types import Episode, Example, Look
 
 EPISODE_VERSION = 2
 LONGEST_SIDE = 448
@@ -33,17 +33,7 @@ def episode_record(episode: Episode) -> dict[str, Any]:
         "look": episode.look,
         "profile": episode.profile,
         "model": episode.model,
-        "looks": [
-            {
-                "turn": look.turn,
-                "image": look.image,
-                "action": look.action,
-                "box": None if look.box is None else list(look.box),
-                "size": list(look.size),
-                "visual_tokens": look.visual_tokens,
-            }
-            for look in episode.looks
-        ],
+        "looks": [look_record(look) for look in episode.looks],
         "turns": [
             {
                 "role": "assistant",
@@ -58,6 +48,18 @@ def episode_record(episode: Episode) -> dict[str, Any]:
             )
         ],
         "ledger": episode.ledger.to_json(),
+    }
+
+
+def look_record(look: Look) -> dict[str, Any]:
+    """A look without its picture."""
+    return {
+        "turn": look.turn,
+        "image": look.image,
+        "action": look.action,
+        "box": None if look.box is None else list(look.box),
+        "size": list(look.size),
+        "visual_tokens": look.visual_tokens,
     }
 
 

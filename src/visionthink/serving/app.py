@@ -1,44 +1,63 @@
-"""The HTTP application: its paths, who may use them, and what every response carries."""
+"""The HTTP application: its routes, and the page at `/` to try the model in a browser.
+
+The files of the page are read when the server starts; a request chooses among them and reaches no
+other file. The page holds no secret and needs no key: it asks for one if the API requires it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Route
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from visionthink.serving.chat import ChatEndpoint
+from visionthink.mini import SAMPLES
+from visionthink.serving.api_error import ApiError
+from visionthink.serving.chat_endpoint import ChatEndpoint
 from visionthink.serving.gateway import Gateway
-from visionthink.serving.hosts import Hosts
-from visionthink.serving.keys import Keys
-from visionthink.serving.playground import page_routes
-from visionthink.serving.refusal import Refusal
+from visionthink.serving.guards import Guards
 
-HEADERS = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"cross-origin-resource-policy", b"same-origin"),
+PAGE = Path(__file__).parent / "page"
+
+TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+}
+
+POLICY = (
+    *("default-src 'none'", "script-src 'self'", "style-src 'self'", "connect-src 'self'"),
+    "img-src 'self' data:",  # the user's image, and what the model was shown
+    *("base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'"),
+    *("require-trusted-types-for 'script'", "trusted-types 'none'"),  # text never becomes HTML
 )
-"""On every response that does not set its own."""
+PAGE_HEADERS = {
+    "Content-Security-Policy": "; ".join(POLICY),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-cache",
+}
 
 
 def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
-    """The application of a gateway; with `keys`, /v1 wants one of them as a bearer token."""
+    """The application of a gateway; with `keys`, /v1 requires one of them as a bearer token."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
-        await gateway.pool.look()
+        await gateway.pool.check()
         watching = asyncio.create_task(gateway.pool.watch())
-        yield
+        with suppress(asyncio.CancelledError):  # a second Ctrl-C
+            yield
         watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
@@ -64,9 +83,8 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
     @app.get("/v1/models/{name:path}")
     async def one_model(name: str) -> Any:
         if name not in gateway.models:
-            return _refused(
-                Refusal(404, f"there is no model {name[:100]!r}", code="model_not_found")
-            )
+            message = f"there is no model {name[:100]!r}"
+            return ApiError(404, message, code="model_not_found").response
         return model(name)
 
     @app.get("/health")
@@ -85,39 +103,39 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
         return Response(gateway.metrics.text(), media_type="text/plain; version=0.0.4")
 
     @app.exception_handler(HTTPException)
-    async def no_such_path(request: Request, error: HTTPException) -> JSONResponse:
+    async def no_such_route(request: Request, error: HTTPException) -> JSONResponse:
         message = f"{request.method} {request.url.path[:200]}: {error.detail}"
-        refused = _refused(Refusal(error.status_code, message, code="unknown_url"))
-        refused.headers.update(error.headers or {})
-        return refused
+        response = ApiError(error.status_code, message, code="unknown_url").response
+        response.headers.update(error.headers or {})
+        return response
 
     @app.exception_handler(Exception)
     async def failed(_request: Request, _error: Exception) -> JSONResponse:
-        return _refused(Refusal(500, "the server failed", code="internal_error"))
+        return ApiError(500, "the server failed", code="internal_error").response
 
-    app.add_middleware(Keys, keys=tuple(keys))
-    app.add_middleware(Hosts, host=gateway.options.host, names=gateway.options.hosts)
-    app.add_middleware(_Headers)
+    options = gateway.options
+    app.add_middleware(Guards, keys=tuple(keys), host=options.host, names=options.hosts)
     return app
 
 
-def _refused(refusal: Refusal) -> JSONResponse:
-    return JSONResponse(refusal.body, refusal.status, refusal.headers)
+def page_routes(*, embedded: bool) -> list[Route]:
+    """The page, its files, and the shipped samples; `embedded`: the model knows only those."""
+    files = {f"/page/{path.name}": path for path in PAGE.iterdir() if path.suffix in TYPES}
+    files["/"] = files.pop("/page/index.html")
+    rows = json.loads((SAMPLES / "samples.json").read_text(encoding="utf-8"))
+    files |= {f"/page/samples/{row['file']}": SAMPLES / row["file"] for row in rows}
+    samples = [
+        {"image": f"page/samples/{row['file']}", "question": row["question"]} for row in rows
+    ]
+    start = json.dumps({"embedded": embedded, "samples": samples}).encode()
+    return [
+        *(_route(at, path.read_bytes(), TYPES[path.suffix]) for at, path in files.items()),
+        _route("/page/start.json", start, "application/json"),
+    ]
 
 
-class _Headers:
-    """Puts `HEADERS` on responses."""
+def _route(path: str, body: bytes, kind: str) -> Route:
+    async def send(_: Request) -> Response:
+        return Response(body, headers=PAGE_HEADERS, media_type=kind)
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                given = [*message.get("headers", ())]
-                names = {name.lower() for name, _ in given}
-                more = [(name, value) for name, value in HEADERS if name not in names]
-                message = {**message, "headers": [*given, *more]}
-            await send(message)
-
-        await self._app(scope, receive, with_headers)
+    return Route(path, send, methods=["GET"])

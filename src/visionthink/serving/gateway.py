@@ -8,32 +8,32 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from visionthink.api import EMBEDDED
 from visionthink.core import protocol
-from visionthink.core.episode import DEFAULT_PROFILE, Watch, check_question, run_episode
+from visionthink.core.episode import DEFAULT_PROFILE, Shown, Watch, check_question, run_episode
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture, half_view
 from visionthink.core.profiles import Profile
 from visionthink.core.types import Episode, Example, LookMode, Sampling
-from visionthink.serving.admission import Admission
-from visionthink.serving.conversation import (
-    Place,
+from visionthink.mini import EMBEDDED
+from visionthink.serving.api_error import ApiError
+from visionthink.serving.chat_request import (
+    ChatRequest,
+    ImageSource,
     cache_key,
     images_in,
     is_remote,
     open_images,
+    read_request,
     to_example,
 )
-from visionthink.serving.log import RequestLog
-from visionthink.serving.metrics import Metrics
-from visionthink.serving.options import Limits, ServeOptions
+from visionthink.serving.chat_response import response_head
+from visionthink.serving.limits import Admission, PixelBudget
 from visionthink.serving.pool import Pool
-from visionthink.serving.refusal import Refusal
-from visionthink.serving.remote import Fetcher
-from visionthink.serving.reply import Head
-from visionthink.serving.request import ChatRequest, read_request
-from visionthink.serving.room import Room
+from visionthink.serving.remote_images import Fetcher
+from visionthink.serving.serve_options import ServeOptions
+from visionthink.serving.telemetry import Metrics, RequestLog
 
 SUFFIXES = ("low", "high", "trace")
 """What may follow the model's name after a colon."""
@@ -44,18 +44,18 @@ class ParsedRequest:
     """A request that can be answered, without the text that its images came as.
 
     Attributes:
-        head: what its answer begins with.
-        example: what is asked.
-        look, sampling: how.
+        head: the beginning of its response.
+        example: images and question.
+        look, sampling: how to answer it.
         key: stands for its image when an upstream is chosen.
         pixels: of its images, decoded.
-        stop: what ends the answer.
-        trace: tell all turns.
-        views: send the first looks back.
-        stream, usage: send the answer in pieces; and its usage as the last of them.
+        stop: sequences that end the answer.
+        trace: send all turns.
+        views: send the pictures of the looks.
+        stream, usage: send the answer in chunks; and its usage as the last of them.
     """
 
-    head: Head
+    head: dict[str, Any]
     example: Example
     look: LookMode
     sampling: Sampling
@@ -72,9 +72,9 @@ class Gateway:
     """One model behind the API.
 
     Args:
-        pool: what replies.
-        name: what the model is called here.
-        options: what it is told; which model it is, is not looked at.
+        pool: the engines that reply.
+        name: the model's name in the API.
+        options: all but those that say which model it is.
         fetcher: gets images by URL; default: by the options.
 
     Raises:
@@ -89,10 +89,10 @@ class Gateway:
         self.options = options
         self.fetcher = fetcher or Fetcher(options.remote_images)
         self.admission = Admission(options.limits.running, options.limits.waiting)
-        self.room = Room(options.limits.all_pixels)
+        self.pixel_budget = PixelBudget(options.limits.all_pixels)
         self.metrics = Metrics(pool, self.admission)
         tools = self.profile(options.look).tools
-        if tools and not all(getattr(b.engine, "takes_tools", False) for b in pool.backends):
+        if tools and pool.local is not None and not pool.local.takes_tools:
             raise UsageError(
                 "profile 'native' uses the tool format of a server; name one by --upstream"
             )
@@ -105,54 +105,53 @@ class Gateway:
     @property
     def embedded(self) -> bool:
         """Whether the model is a shipped one, in this process."""
-        backend = self.pool.backends[0]
-        return backend.check is None and backend.engine.model in EMBEDDED
+        return self.pool.local is not None and self.pool.local.model in EMBEDDED
 
-    async def understand(self, body: bytes) -> ParsedRequest:
-        """What is asked in `body`, its images opened.
+    async def parse(self, body: bytes) -> ParsedRequest:
+        """The request in `body`, with its images opened.
 
         Raises:
-            Refusal: 4xx.
+            ApiError: 4xx.
         """
         read = await asyncio.to_thread(self._read, body)
         if isinstance(read, ParsedRequest):
-            return read  # from one thread: to wake another costs more than to read the JSON
-        request, places = read
+            return read  # from one thread: waking another costs more than reading the JSON
+        request, sources = read
         began = time.perf_counter()
-        fetched = await self._fetch(places)
-        self.metrics.prepared("fetch", time.perf_counter() - began)
-        return await asyncio.to_thread(self._open, request, places, fetched)
+        fetched = await self._fetch(sources)
+        self.metrics.images_prepared("fetch", time.perf_counter() - began)
+        return await asyncio.to_thread(self._open, request, sources, fetched)
 
-    def _read(self, body: bytes) -> ParsedRequest | tuple[ChatRequest, list[Place]]:
-        """What is asked, if `body` holds its images; else these are still to be fetched. Blocks."""
+    def _read(self, body: bytes) -> ParsedRequest | tuple[ChatRequest, list[ImageSource]]:
+        """The parsed request if `body` holds its images; else they must be fetched. Blocks."""
         request = read_request(body)
-        self._check_model(request.model)  # nothing is fetched for one that is not here
-        places = images_in(request.messages, self.options.limits)
-        if any(is_remote(place.url) for place in places):
-            return request, places
-        return self._open(request, places, {})
+        self._check_model(request.model)  # before anything is fetched
+        sources = images_in(request.messages, self.options.limits)
+        if any(is_remote(source.url) for source in sources):
+            return request, sources
+        return self._open(request, sources, {})
 
     def _open(
-        self, request: ChatRequest, places: Sequence[Place], fetched: dict[str, bytes]
+        self, request: ChatRequest, sources: Sequence[ImageSource], fetched: dict[str, bytes]
     ) -> ParsedRequest:
-        """What is asked; its images decoded, and halved as the model will see them. Blocks."""
+        """The parsed request; images decoded, and halved as the model will see them. Blocks."""
         began = time.perf_counter()
         look, trace = self._wishes(request)
-        pictures = open_images(places, fetched, self.options.limits)
+        pictures = open_images(sources, fetched, self.options.limits)
         example = to_example(request.messages, pictures)
         if not example.images:
             look = "high"  # there is nothing to look at twice
         check_question(example, look, self.options.profile, None)
         if example.images:
-            self.metrics.prepared("open", time.perf_counter() - began)
+            self.metrics.images_prepared("open", time.perf_counter() - began)
         if look != "high" and self.pool.ready:
             self._make_views(example.images)
         return ParsedRequest(
-            head=Head.new(request.model),
+            head=response_head(request.model),
             example=example,
             look=look,
             sampling=sampling_of(request, self.options),
-            # Which of them was asked about this image before only matters among several.
+            # Which upstream saw this image before only matters where there are several.
             key=cache_key(example) if len(self.pool.backends) > 1 else b"",
             pixels=sum(width * height for width, height in (p.size for p in pictures.values())),
             stop=tuple(request.stop),
@@ -163,58 +162,56 @@ class Gateway:
         )
 
     def _make_views(self, pictures: Sequence[Picture]) -> None:
-        """Halve, and encode for upstreams: run_episode and the engine find it done."""
-        backend = self.pool.backends[0]
+        """Halve, and encode for upstreams, so that run_episode and the engine find it done."""
         began = time.perf_counter()
-        views = [half_view(picture, backend.engine.grid) for picture in pictures]
+        grid = self.pool.about.grid
+        views = [half_view(picture, grid) for picture in pictures]
         halved = time.perf_counter()
-        self.metrics.prepared("halve", halved - began)
-        if backend.check is not None:
+        self.metrics.images_prepared("halve", halved - began)
+        if self.pool.local is None:
             for view in views:
                 view.encoded()
-            self.metrics.prepared("encode", time.perf_counter() - halved)
+            self.metrics.images_prepared("encode", time.perf_counter() - halved)
 
-    async def _fetch(self, places: Sequence[Place]) -> dict[str, bytes]:
+    async def _fetch(self, sources: Sequence[ImageSource]) -> dict[str, bytes]:
         """URL → bytes of the images that are not in the request itself."""
         fetched: dict[str, bytes] = {}
         left = self.options.limits.body
-        for place in places:
-            if is_remote(place.url) and place.url not in fetched:
-                most = min(left, self.options.limits.image_bytes)
-                fetched[place.url] = await self.fetcher.fetch(place.url, most, place.param)
-                left -= len(fetched[place.url])
+        for source in sources:
+            if is_remote(source.url) and source.url not in fetched:
+                limit = min(left, self.options.limits.image_bytes)
+                fetched[source.url] = await self.fetcher.fetch(source.url, limit, source.param)
+                left -= len(fetched[source.url])
         return fetched
 
-    async def answer(self, asked: ParsedRequest, watch: Watch | None = None) -> Episode:
-        """Run the episode on a leased engine.
+    async def answer(
+        self, request: ParsedRequest, watch: Watch | None = None, shown: Shown | None = None
+    ) -> Episode:
+        """Run the episode on a leased engine; `watch` and `shown` follow it.
 
         Raises:
-            Refusal, EngineError, UsageError, ImageError: see `refusal_for`.
+            ApiError, EngineError, UsageError, ImageError: see `api_error`.
         """
-        with self.pool.lease(asked.key) as engine:
+        with self.pool.lease(request.key) as engine:
             return await run_episode(
-                asked.example,
+                request.example,
                 engine,
-                look=asked.look,
+                look=request.look,
                 profile=self.options.profile,
-                sampling=asked.sampling,
+                sampling=request.sampling,
                 watch=watch,
+                shown=shown,
             )
 
-    async def views(self, asked: ParsedRequest) -> list[str]:
-        """The first looks as the model gets them, as data URLs; none where it gets originals."""
-        grid = self.pool.backends[0].engine.grid
-        pictures = () if asked.look == "high" else asked.example.images
-        return await asyncio.to_thread(lambda: [half_view(p, grid).data_url() for p in pictures])
-
     def profile(self, look: LookMode) -> Profile:
-        """The profile that episodes of a look are held with."""
-        known = self.options.profile or self.pool.backends[0].engine.profile or DEFAULT_PROFILE
+        """The profile of episodes with this look."""
+        local = self.pool.local
+        known = self.options.profile or (local and local.profile) or DEFAULT_PROFILE
         return protocol.profile_for(look, known)
 
     def _check_model(self, model: str) -> None:
         if model not in self.models:
-            raise Refusal(
+            raise ApiError(
                 404,
                 f"there is no model {model[:100]!r}; there are {', '.join(self.models)}",
                 param="model",
@@ -222,6 +219,7 @@ class Gateway:
             )
 
     def _wishes(self, request: ChatRequest) -> tuple[LookMode, bool]:
+        """Look and trace: by the field `visionthink`, else by the model's name, else by option."""
         suffix = request.model.removeprefix(self.name).removeprefix(":")
         named: LookMode | None = suffix if suffix in ("low", "high") else None
         look = request.visionthink.look or named or self.options.look
@@ -230,28 +228,22 @@ class Gateway:
 
 
 def sampling_of(request: ChatRequest, options: ServeOptions) -> Sampling:
-    """How the replies are drawn.
+    """How replies are sampled.
 
-    `max_completion_tokens` bounds all that is generated, as OpenAI has it. `max_tokens` is what
+    `max_completion_tokens` bounds all that is generated, as in OpenAI's API. `max_tokens` is what
     clients of models that do not think send, for the answer: thoughts get a share on top.
     """
-    limits, temperature = options.limits, request.temperature
-    temperature = options.temperature if temperature is None else temperature
-    seed = secrets.randbits(31) if request.seed is None else request.seed % 2**62
-    tokens = _tokens(request, limits)
-    return Sampling(
-        temperature=temperature,
-        top_p=request.top_p,
-        max_tokens=tokens,
-        max_episode_tokens=tokens,
-        seed=seed,
-    )
-
-
-def _tokens(request: ChatRequest, limits: Limits) -> int:
+    limits = options.limits
     tokens = limits.default_tokens
     if request.max_completion_tokens is not None:
         tokens = request.max_completion_tokens
     elif request.max_tokens is not None:
         tokens = request.max_tokens + limits.reasoning_tokens
-    return min(tokens, limits.tokens)
+    tokens = min(tokens, limits.tokens)
+    return Sampling(
+        temperature=options.temperature if request.temperature is None else request.temperature,
+        top_p=request.top_p,
+        max_tokens=tokens,
+        max_episode_tokens=tokens,
+        seed=secrets.randbits(31) if request.seed is None else request.seed % 2**62,
+    )

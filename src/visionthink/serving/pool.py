@@ -1,43 +1,46 @@
 """The engines that reply: one in this process, or several upstreams that serve the same model.
 
-An episode leases one of them for all its turns, so that its second prompt meets the cache of its
-first. The same image goes where it was before, unless that upstream is gone or much busier than
-another; a new image goes to the least busy. A reply that fails before anything of it was passed on
-is asked again, elsewhere if there is an elsewhere: to ask a model twice changes nothing.
+An episode leases one of them for all its turns, so that its second prompt hits the cache of its
+first. An image goes to the upstream that saw it before, unless that is gone or much busier than
+another; a new image goes to the least busy one. A reply that fails before any of it was passed on
+is asked for again, from another upstream if there is one: asking a model twice changes nothing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import ceil
 
-from visionthink.core.engine import Engine, Streams
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import EngineError, ServerError, UsageError
-from visionthink.core.images import Grid
-from visionthink.core.ledger import ModelShape
 from visionthink.core.types import Completion, Message, Sampling
-from visionthink.serving.log import console
-from visionthink.serving.refusal import Refusal
+from visionthink.serving.api_error import ApiError
 
 SLACK = 8
-"""Episodes that an image's upstream may have more under way than the least busy one."""
-MOST_HOMES = 16_384
+"""How many more episodes than the least busy upstream an image's own upstream may run."""
+MAX_HOMES = 16_384
 """Images whose upstream is remembered."""
 BACK_OFF = 0.5
-"""Seconds before the first further try where there is no other upstream; doubles."""
-PASSING = frozenset((408, 429, 500, 502, 503, 504))
+"""Seconds before the first retry where there is no other upstream; doubles each time."""
+TRANSIENT = frozenset((408, 429, 500, 502, 503, 504))
 """Statuses after which another try may succeed."""
 
 Heard = Callable[[str], None]
 
+console = logging.getLogger(__package__)
+
 
 @dataclass(eq=False)
 class Backend:
-    """An engine and how it is. `check` raises if it cannot be reached; None: it is always there."""
+    """An engine and its state.
+
+    `check` raises if the engine cannot be reached; None: it is in this process.
+    """
 
     name: str
     engine: Engine
@@ -49,7 +52,7 @@ class Backend:
 
 
 class Pool:
-    """Backends of one model, and which of them is asked."""
+    """Backends of one model, and the choice among them."""
 
     def __init__(
         self, backends: Sequence[Backend], *, retries: int = 0, check_seconds: float = 5.0
@@ -63,20 +66,30 @@ class Pool:
             backend.alive = backend.check is None
 
     @property
+    def about(self) -> EngineInfo:
+        """The model, which all backends share. May block and raise while an upstream is down."""
+        return self.backends[0].engine.about
+
+    @property
+    def local(self) -> EngineInfo | None:
+        """The model in this process; None with upstreams, which need not be reachable yet."""
+        return self.about if self.backends[0].check is None else None
+
+    @property
     def ready(self) -> bool:
         return any(backend.alive for backend in self.backends)
 
     async def watch(self) -> None:
-        """See which backends are there, again and again, and at once when one has failed."""
+        """Check the backends periodically, and at once when one has failed."""
         while True:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._check_seconds):
                     await self._doubt.wait()
                     await asyncio.sleep(0.05)  # many requests fail together
-            await self.look()
+            await self.check()
 
-    async def look(self) -> None:
-        """See which backends are there."""
+    async def check(self) -> None:
+        """Find out which backends can be reached."""
         self._doubt.clear()
         await asyncio.gather(*(self._check(backend) for backend in self.backends))
 
@@ -89,7 +102,7 @@ class Pool:
         """An engine for one episode about the image `key`.
 
         Raises:
-            Refusal: 503; no backend can be reached.
+            ApiError: 503; no backend can be reached.
         """
         lease = Lease(self, self._choose(key))
         try:
@@ -100,7 +113,7 @@ class Pool:
     def _choose(self, key: bytes) -> Backend:
         least = self.least_busy(())
         if least is None:
-            raise Refusal(
+            raise ApiError(
                 503,
                 "the model's server cannot be reached; try again later",
                 code="upstream_unreachable",
@@ -111,7 +124,7 @@ class Pool:
             home = least
         self._homes[key] = home
         self._homes.move_to_end(key)
-        if len(self._homes) > MOST_HOMES:
+        if len(self._homes) > MAX_HOMES:
             self._homes.popitem(last=False)
         return home
 
@@ -120,7 +133,7 @@ class Pool:
         return min(alive, key=lambda backend: backend.running, default=None)
 
     def failed(self, backend: Backend, error: ServerError) -> None:
-        """Count a failed reply; look at once whether a broken connection was a lost server."""
+        """Count a failed reply; after a broken connection, check at once whether it is alive."""
         backend.failures += 1
         if error.reason == "unreachable" and backend.check is not None:
             backend.alive = False
@@ -138,10 +151,10 @@ class Pool:
         else:
             backend.alive, backend.problem = True, ""
         if backend.problem != before:
-            console.warning("upstream %s: %s", backend.name, backend.problem or "there again")
+            console.warning("upstream %s: %s", backend.name, backend.problem or "reachable again")
 
 
-class Lease:
+class Lease(Engine):
     """The engine of one episode: a backend, or the one that took over from it."""
 
     def __init__(self, pool: Pool, backend: Backend) -> None:
@@ -153,24 +166,8 @@ class Lease:
         self._backend.running -= 1
 
     @property
-    def takes_tools(self) -> bool:
-        return getattr(self._backend.engine, "takes_tools", False)
-
-    @property
-    def model(self) -> str:
-        return self._backend.engine.model
-
-    @property
-    def grid(self) -> Grid:
-        return self._backend.engine.grid
-
-    @property
-    def shape(self) -> ModelShape | None:
-        return self._backend.engine.shape
-
-    @property
-    def profile(self) -> str | None:
-        return self._backend.engine.profile
+    def about(self) -> EngineInfo:
+        return self._backend.engine.about
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         return await self._try(lambda engine: engine.generate(messages, sampling), lambda: True)
@@ -178,26 +175,20 @@ class Lease:
     async def stream(
         self, messages: Sequence[Message], sampling: Sampling, heard: Heard
     ) -> Completion:
-        """As `generate`, followed as it grows where the backend can."""
-        told = False
+        """As `generate`; once some of the reply was passed on, it is not asked for again."""
+        passed_on = False
 
         def pass_on(text: str) -> None:
-            nonlocal told
-            told = told or bool(text)
+            nonlocal passed_on
+            passed_on = passed_on or bool(text)
             heard(text)
 
-        def ask(engine: Engine) -> Awaitable[Completion]:
-            if isinstance(engine, Streams):
-                return engine.stream(messages, sampling, pass_on)
-            return engine.generate(messages, sampling)
-
-        return await self._try(ask, lambda: not told)
-
-    async def close(self) -> None:
-        """The pool closes its engines."""
+        return await self._try(
+            lambda engine: engine.stream(messages, sampling, pass_on), lambda: not passed_on
+        )
 
     async def _try(
-        self, ask: Callable[[Engine], Awaitable[Completion]], safe: Callable[[], bool]
+        self, ask: Callable[[Engine], Awaitable[Completion]], can_retry: Callable[[], bool]
     ) -> Completion:
         tried: list[Backend] = []
         while True:
@@ -205,8 +196,8 @@ class Lease:
                 return await ask(self._backend.engine)
             except ServerError as error:
                 self._pool.failed(self._backend, error)
-                passing = error.reason == "unreachable" or error.status in PASSING
-                if len(tried) == self._pool.retries or not passing or not safe():
+                transient = error.reason == "unreachable" or error.status in TRANSIENT
+                if len(tried) == self._pool.retries or not transient or not can_retry():
                     raise
             tried.append(self._backend)
             other = self._pool.least_busy(tried)

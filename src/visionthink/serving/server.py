@@ -1,4 +1,4 @@
-"""The process: opens the model or its upstreams, listens, and ends without losing a request."""
+"""The process: opens the model or its upstreams, listens, and drains before it exits."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from visionthink.api import GRIDS, open_engine
+from visionthink.api import open_engine
 from visionthink.core.errors import MissingExtraError, UsageError
-from visionthink.serving.keys import keys_in
-from visionthink.serving.options import ServeOptions
+from visionthink.core.families import GRIDS
+from visionthink.serving.guards import keys_in
 from visionthink.serving.pool import Backend, Pool
+from visionthink.serving.serve_options import ServeOptions
 
 if TYPE_CHECKING:
     from visionthink.serving.gateway import Gateway
@@ -35,11 +36,13 @@ def open_gateway(options: ServeOptions) -> Gateway:
             retries=upstream.retries,
             check_seconds=upstream.check_seconds,
         )
-    return Gateway(pool, options.name or _name(pool.backends[0].engine.model), options)
+    model = upstream.model if upstream.urls else None
+    name = options.name or _name(model or pool.about.model)
+    return Gateway(pool, name, options)
 
 
 def _name(model: str) -> str:
-    """What a model is called: its own name, so that clients keep theirs; of a path the end."""
+    """A model's name in the API: its own, so that clients keep theirs; of a path, the last part."""
     return Path(model).name if Path(model).is_dir() else model
 
 
@@ -53,7 +56,7 @@ def _upstream(url: str, options: ServeOptions) -> Backend:
         grid=GRIDS[options.grid] if options.grid else None,
         profile=options.profile,
         timeout=options.upstream.timeout,
-        max_retries=0,  # the pool tries again, and elsewhere
+        max_retries=0,  # the pool retries, on another upstream if it can
         max_concurrency=options.limits.running,
     )
     return Backend(url, engine, engine.look_up)
@@ -63,7 +66,7 @@ def serve(options: ServeOptions, announce: Callable[[Gateway, str], None]) -> No
     """Serve until SIGTERM or SIGINT; `announce` gets the gateway and the base URL when it listens.
 
     Raises:
-        UsageError: the address cannot be had, or an option does not fit.
+        UsageError: the server cannot listen on the address, or an option does not fit.
         MissingExtraError, EngineError: see `open_engine`.
     """
     try:
@@ -74,14 +77,14 @@ def serve(options: ServeOptions, announce: Callable[[Gateway, str], None]) -> No
         raise MissingExtraError("the server", "serve") from error
     keys = keys_in(options.api_key_env)
 
-    with listen(options.host, options.port) as listener:  # before the wait for a model
+    with listen(options.host, options.port) as listener:  # before a model takes time to load
         gateway = open_gateway(options)
 
         class Server(uvicorn.Server):
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets)
                 if self.started:
-                    announce(gateway, f"http://{_place(listener)}/v1")
+                    announce(gateway, f"http://{_address(listener)}/v1")
 
         config = uvicorn.Config(
             create_app(gateway, keys),
@@ -92,13 +95,13 @@ def serve(options: ServeOptions, announce: Callable[[Gateway, str], None]) -> No
             timeout_graceful_shutdown=math.ceil(options.drain_seconds),
         )
         for number in (signal.SIGINT, signal.SIGTERM):
-            # uvicorn raises the signal again when it has drained; that must not look like a crash.
+            # uvicorn raises the signal again after draining; that must not look like a crash.
             signal.signal(number, lambda *_: None)
         Server(config).run(sockets=[listener])
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises UsageError if the address cannot be had."""
+    """A listening socket. Raises UsageError if it cannot be opened."""
     try:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.create_server(address[:2], family=family, backlog=2048)
@@ -111,6 +114,6 @@ def listen(host: str, port: int) -> socket.socket:
         raise UsageError(f"cannot listen on {host} port {port}: {why}; choose another") from error
 
 
-def _place(listener: socket.socket) -> str:
+def _address(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

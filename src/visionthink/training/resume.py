@@ -1,14 +1,19 @@
-"""Resuming: put a checkpoint's weights back into a model that is being trained.
+"""Resuming: the last whole checkpoint, its weights, and the order of rows after it.
 
-`Trainer` reads the file's tensors by the names of the running module, and checkpoints of the
-Qwen-VL families are written under the hub's names: nothing matches, and it goes on with a warning.
+`Trainer` looks up tensors by the names in the running module, but checkpoints of the Qwen-VL
+families are written with the hub's names: nothing matches, and it continues with a warning.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+
+import torch
+from transformers import TrainingArguments
+from trl.trainer.utils import RepeatSampler
 
 from visionthink.core.errors import TrainingError
 
@@ -16,24 +21,26 @@ CHECKPOINT_PREFIX = "checkpoint-"
 
 
 class ResumesVisionModels:
-    """Goes before `Trainer` among the bases of a trainer.
+    """A mixin, before `Trainer` among the bases of a trainer.
 
-    Sharded models (FSDP, DeepSpeed) and adapters resume by `Trainer`'s own ways, which work.
+    Sharded models (FSDP, DeepSpeed) and adapters are left to `Trainer`, which loads them correctly.
     """
 
     model: Any
+    args: Any
     state: Any
     train: Any
     is_fsdp_enabled: bool
     is_deepspeed_enabled: bool
 
     def train_from(self, last: Path | None) -> None:
-        """Train, from `last` if there is one. Of a finished run only the weights are taken.
+        """Train, starting from checkpoint `last` if there is one.
 
-        `Trainer` would make one step more; of sharded weights it still does.
+        Only the weights of a finished run are loaded: `Trainer` would make one more step, as it
+        still does with sharded weights.
         """
         sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
-        if last is not None and is_finished(last) and not sharded:
+        if last is not None and is_finished(last, self.args) and not sharded:
             self._load_from_checkpoint(str(last))
         else:
             self.train(resume_from_checkpoint=str(last) if last else None)
@@ -59,10 +66,10 @@ class ResumesVisionModels:
 
 
 def load_weights(network: Any, folder: str | Path) -> None:
-    """Set every parameter of `network` to what `folder` holds, in the network's own dtype.
+    """Set every parameter of `network` to its value in `folder`, in the network's own dtype.
 
     Raises:
-        TrainingError: the folder cannot be read, or is of another model.
+        TrainingError: the folder cannot be read, or holds another model.
     """
     try:
         saved = type(network).from_pretrained(folder, dtype=network.dtype, use_safetensors=True)
@@ -70,13 +77,13 @@ def load_weights(network: Any, folder: str | Path) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TrainingError(
-            f"cannot resume from {str(folder)!r}: {line}; resume from an earlier checkpoint, or "
-            "start anew"
+            f"cannot resume from {str(folder)!r}: {line}; remove that checkpoint to resume from an "
+            "earlier one"
         ) from error
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint in a folder that was written to its end; None if there is none.
+    """The newest complete checkpoint in a folder; None if there is none.
 
     `Trainer` writes `trainer_state.json` after weights and optimizer, so a crash while saving
     leaves a folder without it, or with half of it.
@@ -89,10 +96,14 @@ def last_checkpoint(folder: Path) -> Path | None:
     return max(found)[1] if found else None
 
 
-def is_finished(checkpoint: Path) -> bool:
-    """Whether the run that left this whole checkpoint had no step to go."""
-    state = _state(checkpoint)
-    return state is not None and state["global_step"] >= state["max_steps"]
+def is_finished(checkpoint: Path, args: TrainingArguments) -> bool:
+    """Whether a run with these arguments has no step left after this whole checkpoint."""
+    state = _state(checkpoint) or {}
+    done = state.get("global_step", 0)
+    if args.max_steps > 0:
+        return done >= args.max_steps
+    epochs = state.get("num_train_epochs", 0)
+    return done >= state.get("max_steps", 0) and epochs >= args.num_train_epochs
 
 
 def _is_whole(checkpoint: Path) -> bool:
@@ -104,3 +115,26 @@ def _state(checkpoint: Path) -> dict[str, Any] | None:
         return json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
+
+
+class EpochOrder(RepeatSampler):
+    """TRL's order of rows, reproduced in any epoch.
+
+    TRL's own sampler draws each epoch's permutation from the generator's state after the last one:
+    a run resumed in the second epoch would repeat the order of the first.
+
+    Args:
+        epoch: returns the number of the epoch that begins, from 0.
+        options: of `RepeatSampler`.
+    """
+
+    def __init__(self, epoch: Callable[[], int], **options: Any) -> None:
+        super().__init__(**options)
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        if self.shuffle and self.seed is not None:
+            self.generator.manual_seed(self.seed)
+            for _ in range(self._epoch()):
+                torch.randperm(self.num_samples, generator=self.generator)
+        return super().__iter__()

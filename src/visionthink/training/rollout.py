@@ -14,9 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.episode import run_episode
-from visionthink.core.images import Grid
-from visionthink.core.ledger import ModelShape
 from visionthink.core.types import (
     Completion,
     Episode,
@@ -49,7 +48,7 @@ class _Job:
     future: asyncio.Future[Completion]
 
 
-class LockstepEngine:
+class LockstepEngine(Engine):
     """An `Engine` whose replies come in rounds of at most `batch`; see the module."""
 
     def __init__(self, checkpoint: Checkpoint, generator: Generator, batch: int) -> None:
@@ -59,20 +58,9 @@ class LockstepEngine:
         self._waiting: list[_Job] = []
 
     @property
-    def model(self) -> str:
-        return self._checkpoint.name
-
-    @property
-    def grid(self) -> Grid:
-        return self._checkpoint.grid
-
-    @property
-    def shape(self) -> ModelShape | None:
-        return self._checkpoint.shape
-
-    @property
-    def profile(self) -> str | None:
-        return self._checkpoint.profile
+    def about(self) -> EngineInfo:
+        held = self._checkpoint
+        return EngineInfo(held.name, held.grid, held.shape, held.profile, device=held.device.type)
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """Reply in a coming round."""
@@ -80,9 +68,6 @@ class LockstepEngine:
         prompt = build_prompt(messages, self._checkpoint)
         self._waiting.append(_Job(prompt, sampling.max_tokens, future))
         return await future
-
-    async def close(self) -> None:
-        """Nothing is held."""
 
     async def serve(self) -> None:
         """Answer whatever waits, round by round, until no process waits for anything."""

@@ -1,4 +1,4 @@
-"""What every training run begins with: its model, its folder, and what it goes on from."""
+"""What GRPO and SFT share: data, model, run folder, and the checkpoint to resume from."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 import transformers
-from transformers import TrainingArguments
+from transformers import Trainer, TrainingArguments
+from transformers.integrations.integration_utils import TensorBoardCallback
 
 from visionthink.core.errors import UsageError
 from visionthink.data.rows import Rows
@@ -16,26 +17,30 @@ from visionthink.data.source import DataOptions, load_rows
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
 from visionthink.runs.folder import RunFolder, describe_environment
 from visionthink.training.callbacks import Say
-from visionthink.training.config import LoraOptions, ModelOptions, TrainConfig
+from visionthink.training.config import MAY_CHANGE, LoraOptions, ModelOptions, TrainConfig
 from visionthink.training.resume import last_checkpoint
 
 MODEL = "model"
 """Folder of the trained checkpoint inside the run."""
 
 CHECKPOINTS = "checkpoints"
-"""Folder of what `--resume` goes on from."""
+"""Folder of the checkpoints that `--resume` starts from."""
+
+TENSORBOARD = "tensorboard"
+"""Folder of TensorBoard's files, one for all resumptions; see `report_into`."""
 
 
 def quiet() -> None:
-    """Silence what users can do nothing about: TRL calls transformers by old names."""
+    """Silence a warning that users can do nothing about: TRL uses old names of transformers."""
     warnings.filterwarnings(
         "ignore", r"`(is_)?gradient_checkpointing\w*` is deprecated", FutureWarning
     )
 
 
 def voice_of(args: TrainingArguments, say: Say) -> Say:
-    """`say` on the main process, silence on the others; the engine's own bars are switched off, for
-    the run log shows progress.
+    """`say` on the main process, silence on the others.
+
+    Also switches the engine's own progress bars off: the run log shows progress.
     """
     args.disable_tqdm = True
     transformers.utils.logging.disable_progress_bar()
@@ -64,8 +69,8 @@ def load_model(options: ModelOptions) -> Checkpoint:
     """
     if options.device == "cuda" and not torch.cuda.is_available():
         raise UsageError(
-            "model.device is cuda, and torch finds no GPU here; set it to auto or cpu, or install "
-            "torch with CUDA"
+            "model.device is cuda, but torch finds no GPU; set it to auto or cpu, or install torch "
+            "with CUDA"
         )
     checkpoint = load_checkpoint(
         options.source,
@@ -83,52 +88,68 @@ def load_model(options: ModelOptions) -> Checkpoint:
     if options.lora is not None:
         _check_targets(options.lora, checkpoint.model)
     if options.freeze_vision:
-        checkpoint.model.model.visual.requires_grad_(False)
+        checkpoint.runner.tower(checkpoint.model).requires_grad_(False)
     return checkpoint
 
 
 def _check_targets(lora: LoraOptions, model: torch.nn.Module) -> None:
-    """Raise UsageError where PEFT would find nothing to put adapters on."""
-    wanted = lora.target_modules
-    if wanted == "all-linear":  # PEFT's own word
+    """Raise UsageError where PEFT would find no module for its adapters."""
+    targets = lora.target_modules
+    if targets == "all-linear":  # PEFT's own name for all linear layers
         return
     names = [name for name, _ in model.named_modules()]
     try:
         found = any(
-            re.fullmatch(wanted, name)
-            if isinstance(wanted, str)
-            else any(name == end or name.endswith(f".{end}") for end in wanted)
+            re.fullmatch(targets, name)
+            if isinstance(targets, str)
+            else any(name == end or name.endswith(f".{end}") for end in targets)
             for name in names
         )
     except re.error as error:
         raise UsageError(
-            f"model.lora.target_modules {wanted!r} is no regular expression: {error}"
+            f"model.lora.target_modules {targets!r} is not a regular expression: {error}"
         ) from error
     if not found:
         ends = {name.rpartition(".")[2] for name in names if name.endswith("_proj")}
         raise UsageError(
-            f"model.lora.target_modules {wanted!r} fits no module of the model; it has "
+            f"model.lora.target_modules {targets!r} matches no module of the model; it has "
             f"{', '.join(sorted(ends)) or 'none that ends in _proj'}"
         )
 
 
 def begin(
-    config: TrainConfig, out: Path, resume: bool, main: bool
+    config: TrainConfig, out: Path, resume: bool, main: bool, say: Say
 ) -> tuple[RunFolder | None, Path | None]:
-    """The run folder, on the main process, and the checkpoint to go on from, if there is one.
+    """The run folder, on the main process, and the checkpoint to resume from, if there is one.
 
-    What the folder holds of steps after that checkpoint is dropped: they come again.
+    Metrics and episodes of steps after that checkpoint are dropped: these steps are made again.
 
     Raises:
-        RunError: the folder holds something else, or a run of another config.
+        RunError: the folder holds something else or a run of another config, or another process is
+            training in it.
     """
     run = None
     if main:
         gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
         environment = describe_environment(seeds={"train": config.seed}, gpu=gpu)
-        asked = config.model_dump(mode="json")
-        run = RunFolder.create(out, asked, environment=environment, resume=resume)
+        settings = config.model_dump(mode="json")
+        run = RunFolder.create(
+            out, settings, environment=environment, resume=resume, may_change=MAY_CHANGE
+        )
+        for each in run.environment.get("resumed", [])[-1:]:
+            for key, values in each.get("changed", {}).items():
+                say(f"{key} is now {values['now']} (was {values['was']})")
     last = last_checkpoint(out / CHECKPOINTS) if resume else None
     if run is not None:
         run.truncate_metrics_after(0 if last is None else int(last.name.rpartition("-")[2]))
     return run, last
+
+
+def report_into(trainer: Trainer, out: Path) -> None:
+    """Have TensorBoard's files in the run folder, unless TENSORBOARD_LOGGING_DIR names a place.
+
+    transformers would start a new folder, named after date and host, at each resumption.
+    """
+    for callback in trainer.callback_handler.callbacks:
+        if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
+            callback.logging_dir = str(out / TENSORBOARD)

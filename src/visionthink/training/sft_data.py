@@ -18,15 +18,14 @@ from typing import Any, Literal
 import torch
 
 from visionthink.core import protocol
+from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import DataError, UsageError
-from visionthink.core.images import Grid
 from visionthink.core.profiles import Profile, Tagged
 from visionthink.core.protocol import Answer, Request
 from visionthink.core.types import Completion, Message, Sampling, Usage
 from visionthink.data.rows import Row
 from visionthink.engines.hf_checkpoint import Checkpoint
-from visionthink.engines.hf_prompt import pixels
 from visionthink.training.config import MixtureOptions, ThoughtOptions
 from visionthink.training.packing import Packed, pack_episode
 
@@ -127,39 +126,23 @@ def written_replies(
     return request, protocol.direct_reply(thoughts.after, text)
 
 
-class ReplayEngine:
-    """An `Engine` that gives the written replies of one lesson, each with its end of turn."""
+class ReplayEngine(Engine):
+    """Gives the written replies of one lesson, each with its end of turn. No FLOPs are counted."""
 
     def __init__(self, replies: Sequence[str], checkpoint: Checkpoint) -> None:
         self._replies = iter(replies)
         self._checkpoint = checkpoint
 
     @property
-    def model(self) -> str:
-        return self._checkpoint.name
-
-    @property
-    def grid(self) -> Grid:
-        return self._checkpoint.grid
-
-    @property
-    def shape(self) -> None:
-        """No FLOPs are counted: nothing is computed."""
-        return
-
-    @property
-    def profile(self) -> str | None:
-        return self._checkpoint.profile
+    def about(self) -> EngineInfo:
+        return EngineInfo(self._checkpoint.name, self._checkpoint.grid)
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """The next written reply."""
         tokenizer, reply = self._checkpoint.tokenizer, next(self._replies)
-        end = tokenizer.convert_tokens_to_ids("<|im_end|>")
-        ids = (*tokenizer(reply, add_special_tokens=False)["input_ids"], end)
+        ids = tokenizer(reply, add_special_tokens=False)["input_ids"]
+        ids = (*ids, self._checkpoint.tokens.end)
         return Completion(reply, "stop", Usage(0, len(ids)), token_ids=ids)
-
-    async def close(self) -> None:
-        """Nothing is held."""
 
 
 def replay(lesson: Lesson, profile: Profile, checkpoint: Checkpoint) -> Packed:
@@ -183,8 +166,8 @@ class Collator:
     tool_turn_loss_weight: float = 1.0
 
     def __call__(self, lessons: Sequence[Lesson]) -> dict[str, Any]:
-        """`input_ids`, `attention_mask`, `labels`, `mm_token_type_ids` and `loss_weights` are
-        (B, T), `pixel_values` (patches, values), `image_grid_thw` (images, 3).
+        """`input_ids`, `attention_mask`, `labels` and `loss_weights` are (B, T); the rest is what
+        the family's models take, `pixel_values` for one.
 
         Each token of a reply has a label. It weighs 1, in a reply that requests
         `tool_turn_loss_weight`; all other tokens weigh 0.
@@ -208,13 +191,11 @@ class Collator:
                     labels[row, place] = conversation[place]
                     weights[row, place] = self.tool_turn_loss_weight if requests else 1.0
         pictures = [picture for tokens in batch for picture in tokens.pictures]
-        grids = [grid for tokens in batch for grid in tokens.grids]
         return {
             "input_ids": ids,
             "attention_mask": mask,
             "labels": labels,
             "loss_weights": weights,
-            "mm_token_type_ids": (ids == self.checkpoint.image_id).int(),
-            "pixel_values": pixels(pictures, grids, self.checkpoint),
-            "image_grid_thw": torch.tensor(grids),
+            **self.checkpoint.markers(ids),
+            **self.checkpoint.inputs(pictures),
         }

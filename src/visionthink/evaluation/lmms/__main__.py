@@ -1,4 +1,4 @@
-"""`python -m visionthink.evaluation.lmms`: what stands around a run of lmms-eval."""
+"""`python -m visionthink.evaluation.lmms`: before and after a run of lmms-eval."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import click
 
 from visionthink.core.errors import VisionThinkError
 from visionthink.evaluation.lmms.importing import import_results
-from visionthink.evaluation.lmms.local import local_task
-from visionthink.evaluation.lmms.preset import preset_table
+from visionthink.evaluation.lmms.preset import local_task, preset_table
 from visionthink.evaluation.table import summary_text
 
 
@@ -35,7 +34,7 @@ def command() -> None:
     "policies",
     multiple=True,
     metavar="NAME",
-    help="What reports call each of RESULTS, in order. [default: the look of our model, else the "
+    help="Name in reports of each of RESULTS, in order. [default: the look of our model, else the "
     "model's name]",
 )
 @click.option(
@@ -43,8 +42,8 @@ def command() -> None:
     "metrics",
     multiple=True,
     metavar="TASK=KEY[/FULL]",
-    help="The metric that counts in a task without a preset, and its value where all is right "
-    "unless that is 1. May be repeated.",
+    help="The metric that counts in a task without a preset, and its value if all is right, unless "
+    "that is 1. May be repeated.",
 )
 @click.option(
     "--episodes",
@@ -61,16 +60,16 @@ def import_command(
     episodes: Path | None,
     as_json: bool,
 ) -> None:
-    """Make a run folder of what lmms-eval left in RESULTS: files of results, or folders with one.
+    """Make a run folder from lmms-eval's RESULTS: files of results, or folders with one each.
 
-    Failed requests are errors and count in no mean; results that are missing are an error, although
-    lmms-eval ends with code 0 then.
+    Failed requests are errors and count in no mean. Missing results are an error, even though
+    lmms-eval exits with 0 then.
     """
     counted: dict[str, str] = {}
     for item in metrics:
         task, equals, key = item.partition("=")
         if not (task and equals and key):
-            raise click.BadParameter(f"TASK=KEY is wanted; got {item!r}", param_hint="--metric")
+            raise click.BadParameter(f"expected TASK=KEY, got {item!r}", param_hint="--metric")
         counted[task] = key
     imported = import_results(results, out, policies=policies, metrics=counted, episodes=episodes)
     if as_json:
@@ -96,13 +95,13 @@ def import_command(
     help="Folder for the definition: give it to lmms-eval as --include_path.",
 )
 def local_command(task: str, files: tuple[Path, ...], out: Path) -> None:
-    """Define an official TASK on local Parquet FILES in the official layout; prints its name."""
+    """Define an official TASK on local Parquet FILES in the official layout, and print its name."""
     click.echo(local_task(task, files, out))
 
 
 @command.command("tasks")
 def tasks_command() -> None:
-    """The presets of the paper's benchmarks: names, metrics, who judges, and traps."""
+    """Print the presets of the paper's benchmarks: names, metrics, who judges, and traps."""
     for task, paper, metric, judged_by, traps in preset_table():
         click.echo(f"{task}: {paper}; {metric}, by {judged_by}\n    {traps}")
 

@@ -1,4 +1,4 @@
-"""The questions of lmms-eval's tasks, answered by episodes that are kept. Imports no lmms-eval."""
+"""Answers questions of lmms-eval's tasks by episodes, and keeps them. Imports no lmms-eval."""
 
 from __future__ import annotations
 
@@ -19,20 +19,17 @@ from visionthink.core.episode import DEFAULT_PROFILE, run_episode
 from visionthink.core.errors import EngineError, UsageError, VisionThinkError
 from visionthink.core.images import Picture, open_picture
 from visionthink.core.types import Episode, Example, Sampling, StopReason, Usage
-from visionthink.evaluation.lmms.options import ModelArgs
+from visionthink.evaluation.lmms.model_args import ModelArgs
 from visionthink.runs.folder import RunFolder
 from visionthink.runs.records import scored_record
 
 FAILED = "[LMMS_EVAL_REQUEST_FAILED]"
-"""What lmms-eval's own models say in place of an answer that they could not get."""
+"""What lmms-eval's own models give instead of an answer that they did not get."""
 
 
 @dataclass(frozen=True)
 class Ask:
-    """One request: `load` gives the question and its images when its turn has come.
-
-    `id` is that of the sample in its task.
-    """
+    """One request about the sample `id` of a task; `load` gives its question and images."""
 
     task: str
     id: str
@@ -41,8 +38,8 @@ class Ask:
 
 
 @dataclass(frozen=True)
-class Said:
-    """What became of a request; `record` is its line in the run folder."""
+class Kept:
+    """The outcome of a request; `record` is its line in the run folder."""
 
     record: Mapping[str, Any]
 
@@ -52,19 +49,19 @@ class Said:
 
     @property
     def text(self) -> str:
-        """The bare answer, as the parsers of tasks want it."""
+        """The bare answer, which the parsers of tasks expect."""
         return FAILED if self.failed else self.record["answer"]
 
     def tokens(self, kind: str) -> int:
-        """`prompt_tokens` or `completion_tokens` of all turns; 0 where nothing was said."""
+        """`prompt_tokens` or `completion_tokens` of all turns; 0 where there was no reply."""
         return (self.record["usage"] or {}).get(kind, 0)
 
 
 def question_of(messages: Sequence[Mapping[str, Any]]) -> tuple[str, list[Any]]:
     """The text and the images of a task's chat messages.
 
-    Prompts have one place for all images, before the question. Where a task puts an image amid its
-    text, `<image 1>` and so on stand for the images there, as in the texts of MMMU itself.
+    Prompts have one place for all images, before the question. Where a task puts images inside its
+    text, `<image 1>` and so on mark their places, as in the texts of MMMU itself.
     """
     pieces = [
         piece if isinstance(piece, Mapping) else {"type": "text", "text": piece}
@@ -90,12 +87,12 @@ def _content(message: Mapping[str, Any]) -> Sequence[Any]:
 
 
 class Asker:
-    """Runs the episodes of requests, so many at once, and keeps them.
+    """Runs the episodes of requests and keeps them.
 
     Args:
         engine: what replies.
         options: looks, limits, how many at once.
-        run: where episodes are kept, and taken from if the same was asked before; None: nowhere.
+        run: keeps the episodes; what it holds is not asked again. None: they are not kept.
     """
 
     def __init__(self, engine: Engine, options: ModelArgs, run: RunFolder | None = None) -> None:
@@ -112,18 +109,18 @@ class Asker:
 
     async def all(
         self, asks: Sequence[Ask], done: Callable[[], object] = lambda: None
-    ) -> list[Said]:
+    ) -> list[Kept]:
         """An answer to each request, in order; `done` is called after each.
 
         Raises:
-            EngineError: every request failed, or so many in a row that the model must be down.
+            EngineError: every request failed, or `max_failures` in a row did.
             RunError: the run folder cannot be written.
         """
-        said: dict[int, Said] = {}
+        said: dict[int, Kept] = {}
 
         async def work(item: tuple[int, Ask]) -> None:
             at, ask = item
-            said[at] = Said(await self._one(ask))
+            said[at] = Kept(await self._one(ask))
             done()
 
         await run_bounded(self._options.at_once, enumerate(asks), work)
@@ -133,7 +130,7 @@ class Asker:
         return [said[at] for at in range(len(asks))]
 
     async def _one(self, ask: Ask) -> Mapping[str, Any]:
-        """The record of a request, of this run or of the one that it goes on with."""
+        """The record of a request, new or from the run that is resumed."""
         began = time.perf_counter()
         question, fingerprint, error = "", None, None
         episode: Episode | None = None
@@ -157,7 +154,7 @@ class Asker:
             else:
                 spoken = await self._without_image(question, ask.sampling)
             self._failures = 0
-        except Exception as failure:  # tasks run code of their own, and one sample is no run
+        except Exception as failure:  # tasks run code of their own; one sample must not end the run
             known = isinstance(failure, VisionThinkError)
             error = str(failure) if known else f"{type(failure).__name__}: {failure}"
         record = scored_record(
@@ -186,8 +183,8 @@ class Asker:
         return record
 
     async def _without_image(self, question: str, sampling: Sampling) -> tuple[str, Usage]:
-        """Without an image there is nothing to look at twice: one reply, no request offered."""
-        name = self._policy.profile or self._engine.profile or DEFAULT_PROFILE
+        """One reply: without an image there is nothing to request."""
+        name = self._policy.profile or self._engine.about.profile or DEFAULT_PROFILE
         profile = protocol.profile_for("high", name)
         messages = protocol.opening(profile, (), question)
         completion = await self._engine.generate(messages, sampling)
@@ -197,14 +194,14 @@ class Asker:
     def _count_failure(self, error: str) -> None:
         self._failures += 1
         if self._failures == self._options.max_failures:
-            kept = "" if self._run is None else "; what was answered is kept for the next try"
+            kept = "" if self._run is None else "; the answers so far are kept for the next run"
             raise EngineError(
                 f"{self._failures} requests in a row failed, the last with: {error}{kept}"
             )
 
 
 def _usage(episode: Episode | None, spoken: tuple[str, Usage] | None) -> dict[str, int] | None:
-    """Tokens of all turns; None where nothing was said."""
+    """Tokens of all turns; None where there was no reply."""
     counted = spoken[1] if spoken is not None else episode.ledger if episode is not None else None
     if counted is None:
         return None
@@ -218,14 +215,14 @@ def _pictures(images: Sequence[Any]) -> tuple[Picture, ...]:
     for image in images:
         if not isinstance(image, Image.Image):
             raise UsageError(
-                f"images are wanted; the task shows a {type(image).__name__}, which may be a video "
-                "or a sound: leave this task out"
+                f"expected images, got a {type(image).__name__}, which may be a video or a sound; "
+                "leave this task out"
             )
     return tuple(open_picture(image) for image in images)
 
 
 def _fingerprint(ask: Ask, question: str, pictures: Sequence[Picture]) -> str:
-    """Equal where the same is asked in the same way."""
+    """Equal for equal requests."""
     asked = json.dumps([ask.task, ask.id, question, asdict(ask.sampling)])
     digest = hashlib.sha256(asked.encode())
     for picture in pictures:
@@ -233,8 +230,8 @@ def _fingerprint(ask: Ask, question: str, pictures: Sequence[Picture]) -> str:
     return digest.hexdigest()
 
 
-def figures(said: Sequence[Said]) -> dict[str, float]:
-    """What the requests came to: failures, answers that are missing, and what looking took."""
+def figures(said: Sequence[Kept]) -> dict[str, float]:
+    """Figures of all requests: failures, missing answers, request rate and visual tokens."""
     episodes = [each.record for each in said if each.record["ledger"] is not None]
     found: dict[str, float] = {
         "failed": sum(each.failed for each in said),

@@ -1,9 +1,9 @@
-"""From what lmms-eval leaves to a run folder that `visionthink report` reads.
+"""From lmms-eval's results to a run folder that `visionthink report` reads.
 
 A row has the figures of our own summaries, and two more: `score`, the benchmark's own figure as the
-paper prints it (percent; of MME the sum), and `metric`, what lmms-eval calls it. Requests that
-failed are errors: they count in no mean, and there is no `score` then, because lmms-eval counted
-them. Tokens, FLOPs and seconds are those of the episodes that our model kept (`run=` in its
+paper prints it (percent; of MME the sum), and `metric`, its name in lmms-eval. Failed requests are
+errors: they count in no mean, and leave `score` empty, because lmms-eval counted them as answers.
+Tokens, FLOPs and seconds are those of the episodes that our model kept (`run=` in its
 --model_args); without these they stay empty.
 """
 
@@ -26,7 +26,6 @@ from visionthink.runs.folder import RunFolder
 from visionthink.runs.records import scored_record
 
 Record = dict[str, Any]
-Row = dict[str, Any]
 
 _OF_EPISODES = (
     *("request_rate", "visual_token_ratio", "visual_token_ratio_replaced"),
@@ -37,16 +36,16 @@ _OF_EPISODES = (
 
 @dataclass(frozen=True)
 class Imported:
-    """The rows of a summary, and what is to be said about them."""
+    """The rows of a summary, and remarks about them."""
 
-    rows: Sequence[Row]
+    rows: Sequence[Record]
     notes: Sequence[str]
 
 
 @dataclass(frozen=True)
 class _Kept:
     """The episodes that our model kept of a run, by task and sample; how many ran at once; why
-    there are none.
+    they are missing.
     """
 
     episodes: Mapping[tuple[str, str], Record]
@@ -62,24 +61,28 @@ def import_results(
     metrics: Mapping[str, str] | None = None,
     episodes: Path | None = None,
 ) -> Imported:
-    """Leave a run folder with the samples and the summary of runs of lmms-eval.
+    """Write a run folder with the samples and the summary of runs of lmms-eval.
 
     Args:
         places: files of results, or folders with one each.
         out: the run folder, new or empty.
-        policies: what reports call each of `places`; default: the look or policy of our model, of
-            others the name of the model.
+        policies: name in reports of each of `places`; default: the look or policy of our model, or
+            the name of another model.
         metrics: what counts in tasks without a preset, by task; see `preset.preset_of`.
-        episodes: where our model kept its episodes, of one place; default: where the results say.
+        episodes: where our model kept its episodes, for one place; default: as the results say.
 
     Raises:
         RunError: results or samples are missing, broken, or do not belong together.
         UsageError: a task is not known, or two results are of one task and policy.
     """
     if policies and len(policies) != len(places):
-        raise UsageError(f"one policy for each of {len(places)} results; got {len(policies)}")
+        raise UsageError(
+            f"expected one policy for each of {len(places)} results, got {len(policies)}"
+        )
     if episodes is not None and len(places) > 1:
-        raise UsageError("one folder of episodes goes with one of the results; import them apart")
+        raise UsageError(
+            "--episodes is one folder and goes with one of the results; import them one by one"
+        )
     found = [find_results(place) for place in places]
     names = list(policies) or [_policy_name(results) for results in found]
     records: dict[tuple[str, str], list[Record]] = {}
@@ -93,7 +96,9 @@ def import_results(
         for task in results.tasks:
             suite, preset = preset_of(task, metrics)
             if (suite, policy) in records:
-                raise UsageError(f"two results are of task {suite} and policy {policy}: name them")
+                raise UsageError(
+                    f"two results are of task {suite} and policy {policy}; name their policies"
+                )
             preset_for[suite] = preset
             lines = results.samples(task)
             figures[suite, policy] = preset.result(results.values(task), len(lines))
@@ -140,7 +145,7 @@ def _policy_name(results: Results) -> str:
 
 
 def _policy(name: str) -> Policy:
-    """Policies of others than our model are not vanilla unless they are called so."""
+    """Policies of other models count as vanilla only if they are called so."""
     try:
         policy = parse_policy(name)
     except UsageError:
@@ -164,7 +169,7 @@ def _kept(results: Results, episodes: Path | None) -> _Kept:
             return _Kept({})
         return _Kept({}, missing=f"no run folder of episodes ({why}), so no costs: {advice}")
     run = RunFolder.open(folder)
-    # Of a sample that was asked again after a failure, the last line counts.
+    # The last line counts where a sample was asked again after a failure.
     lines = {(record["suite"], record["id"]): record for record in run.episodes()}
     return _Kept(lines, int(run.config.get("concurrency", 1)))
 
@@ -186,8 +191,8 @@ def _record(
         episode["answer"] = said[0] if said else ""
     elif not failed and said and said[0].strip() != (episode["answer"] or "").strip():
         raise RunError(
-            f"sample {sample} of task {task} was answered {said[0]!r}, and by the run folder of "
-            f"episodes {episode['answer']!r}: it is of another run"
+            f"sample {sample} of task {task} was answered {said[0]!r}, but {episode['answer']!r} "
+            "in the run folder of episodes: that is another run"
         )
     return {
         **episode,
@@ -202,7 +207,7 @@ def _record(
 
 
 def _sample(record: Record, concurrency: int) -> Sample:
-    """Answers without a score of their own get one of 0 here, which `_finish` takes out again."""
+    """An answer without a score of its own gets 0 here, which `_finish` takes out again."""
     if record["error"] is None and record["score"] is None:
         record = {**record, "score": 0.0}
     if record["ledger"] is not None or record["score"] is None:
@@ -212,15 +217,17 @@ def _sample(record: Record, concurrency: int) -> Sample:
     return Sample(**named, truth=str(record["answer_expected"]), answer=record["answer"])
 
 
-def _finish(row: Row, preset: Preset, figure: float | None, records: Sequence[Record]) -> list[str]:
-    """Put the benchmark's own figure into a row, and take out what is not known."""
+def _finish(
+    row: Record, preset: Preset, figure: float | None, records: Sequence[Record]
+) -> list[str]:
+    """Put the benchmark's own figure into a row, and take out what is not known; returns notes."""
     name = f"{row['suite']}, {row['policy']}"
     notes: list[str] = []
     if row["errors"]:
         asked = row["n"] + row["errors"]
         notes.append(
             f"{name}: {row['errors']} of {asked} requests failed; they count in no mean here, and "
-            "lmms-eval's own figure, which has them as answers, is left out"
+            "lmms-eval's own figure, which counts them as answers, is left out"
         )
         figure = None
     row["metric"] = " + ".join(preset.metrics) or None

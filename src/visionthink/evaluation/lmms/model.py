@@ -21,8 +21,8 @@ from loguru import logger
 from tqdm import tqdm
 
 from visionthink.core.errors import UsageError
-from visionthink.evaluation.lmms.asking import Ask, Asker, Said, figures, question_of
-from visionthink.evaluation.lmms.options import ModelArgs
+from visionthink.evaluation.lmms.asking import Ask, Asker, Kept, figures, question_of
+from visionthink.evaluation.lmms.model_args import ModelArgs
 from visionthink.runs.environment import describe_environment
 from visionthink.runs.folder import RunFolder
 
@@ -35,14 +35,14 @@ class _VisionThink(lmms):
         processes = int(os.environ.get("WORLD_SIZE", "1"))
         if processes > 1:
             raise UsageError(
-                f"visionthink runs in one process, and there are {processes}: serve the model on "
-                "all devices and give its base_url"
+                f"visionthink runs in one process; got {processes}: serve the model on all devices "
+                "and give its base_url"
             )
         self._options = ModelArgs.of(given)
         self._engine = self._options.open()
         run = None
         if self._options.run is not None:
-            config = self._options.config(self._engine.model)
+            config = self._options.config(self._engine.about.model)
             described = describe_environment(lmms_eval=version("lmms-eval"))
             run = RunFolder.create(self._options.run, config, environment=described, resume=True)
         self._asker = Asker(self._engine, self._options, run)
@@ -52,10 +52,10 @@ class _VisionThink(lmms):
         began = time.perf_counter()
         with tqdm(total=len(asks), desc="Episodes") as bar:
             said = asyncio.run(self._asker.all(asks, bar.update))
-        self._tell(said, time.perf_counter() - began)
+        self._log(said, time.perf_counter() - began)
         for request, each in zip(requests, said, strict=True):
             log_usage(
-                self._engine.model,
+                self._engine.about.model,
                 request.task_name,
                 each.tokens("prompt_tokens"),
                 each.tokens("completion_tokens"),
@@ -80,10 +80,10 @@ class _VisionThink(lmms):
         return asks
 
     def _read(self, request: Instance) -> tuple[Any, dict[str, Any], Any, str]:
-        """What loads the question and images; generation settings; sample; task."""
+        """What loads question and images; the generation settings; the sample; the task."""
         raise NotImplementedError
 
-    def _tell(self, said: Sequence[Said], seconds: float) -> None:
+    def _log(self, said: Sequence[Kept], seconds: float) -> None:
         found = figures(said)
         tokens = sum(each.tokens("completion_tokens") for each in said)
         log_metrics(seconds, tokens, tokens / seconds, found)
@@ -102,16 +102,16 @@ class _VisionThink(lmms):
             )
 
     def clean(self) -> None:
-        """The model goes before a judge may need its memory."""
+        """Free the model's memory, which a judge may need."""
         asyncio.run(self._engine.close())
         del self._engine, self._asker
         super().clean()
 
     def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        raise NotImplementedError("visionthink answers in words: it has no task of likelihoods")
+        raise NotImplementedError("visionthink generates text; it computes no likelihoods")
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[str]:
-        raise NotImplementedError("visionthink has no tasks of several rounds")
+        raise NotImplementedError("visionthink supports no tasks of several rounds")
 
 
 class VisionThinkChat(_VisionThink):

@@ -1,5 +1,5 @@
-"""What lmms-eval leaves: a file of results, and one of samples for each task. Its exit code says
-nothing: it is 0 when it fails as well.
+"""What lmms-eval writes: a file of results, and one of samples for each task. Its exit code is 0
+even if it fails.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from visionthink.core.errors import RunError
 from visionthink.evaluation.lmms.manifest import MODEL
 
 RESULTS, SAMPLES = "_results.json", "_samples_"
-FAILED = "[LMMS_EVAL_"
-"""How lmms-eval's models begin what stands in place of an answer that they could not get."""
+FAILURE = "[LMMS_EVAL_"
+"""How the text starts that lmms-eval's models give instead of an answer that they did not get."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Results:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """The tasks that were run; groups of them have no samples of their own."""
+        """The tasks that were run, without groups, which have no samples of their own."""
         return tuple(self.held["n-samples"])
 
     @property
     def model(self) -> str:
-        """What was given as --model."""
+        """The --model that was given."""
         return str(self.held["config"]["model"])
 
     @property
@@ -66,48 +66,48 @@ class Results:
         path = self.path.with_name(f"{stem}{SAMPLES}{task}.jsonl")
         if not path.is_file():
             raise RunError(
-                f"no samples of task {task} at {path}: only they tell answers from failures; run "
-                "lmms-eval again with --log_samples"
+                f"no samples of task {task} at {path}: without them failures look like answers; "
+                "run lmms-eval again with --log_samples"
             )
         lines = list(_lines(path))
-        wanted = self.held["n-samples"][task]["effective"]
-        if len(lines) != wanted:
-            raise RunError(f"{path} has {len(lines)} samples, and {self.path.name} is of {wanted}")
+        expected = self.held["n-samples"][task]["effective"]
+        if len(lines) != expected:
+            raise RunError(f"{path} has {len(lines)} samples, and {self.path.name} says {expected}")
         return sorted(lines, key=lambda line: line["doc_id"])
 
 
 def find_results(place: Path) -> Results:
-    """The results in a file, or in the only such file in a folder.
+    """The results in a file, or in the only such file of a folder.
 
     Raises:
-        RunError: there is none, there are several, or it cannot be read.
+        RunError: there is no such file, there are several, or it cannot be read.
     """
     if place.is_file():
         return _read(place)
     if not place.is_dir():
         raise RunError(
             f"no results of lmms-eval at {place}: there is no such file or folder; if lmms-eval "
-            "was to write it, it failed, whatever its exit code says"
+            "should have written it, it failed (its exit code is 0 even then)"
         )
     found = sorted(place.rglob(f"*{RESULTS}"))
     if not found:
         raise RunError(
-            f"no results of lmms-eval in {place} (*{RESULTS}): it failed, whatever its exit code "
-            "says, or had no --output_path; its log tells why"
+            f"no results of lmms-eval in {place} (*{RESULTS}): it had no --output_path, or failed "
+            "(its exit code is 0 even then); see its log"
         )
     if len(found) > 1:
         names = ", ".join(str(path.relative_to(place)) for path in found[:3])
-        raise RunError(f"{place} holds {len(found)} results ({names}, …): name one of these files")
+        raise RunError(f"{place} holds {len(found)} results ({names}, …): give one of these files")
     return _read(found[0])
 
 
 def texts(line: Mapping[str, Any]) -> list[str]:
-    """What the model said to a sample: once, or as often as it was repeated."""
+    """The model's replies to a sample: one for each repetition."""
     return list(_flat(line.get("resps", line["filtered_resps"])))
 
 
 def is_failed(line: Mapping[str, Any]) -> bool:
-    return any(text.startswith(FAILED) for text in texts(line))
+    return any(text.startswith(FAILURE) for text in texts(line))
 
 
 def _flat(value: Any) -> Iterator[str]:
@@ -123,9 +123,9 @@ def _read(path: Path) -> Results:
         held = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
         raise RunError(f"cannot read {path}: {error}") from error
-    wanted = ("results", "n-samples", "config")
-    if not isinstance(held, dict) or not all(isinstance(held.get(key), dict) for key in wanted):
-        raise RunError(f"{path} is no results file of lmms-eval: it has no {', '.join(wanted)}")
+    keys = ("results", "n-samples", "config")
+    if not isinstance(held, dict) or not all(isinstance(held.get(key), dict) for key in keys):
+        raise RunError(f"{path} is not a results file of lmms-eval: it needs {', '.join(keys)}")
     return Results(path, held)
 
 
@@ -135,7 +135,7 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
             for number, text in enumerate(file, 1):
                 line = json.loads(text)
                 if not isinstance(line, dict) or not {"doc_id", "filtered_resps"} <= line.keys():
-                    raise RunError(f"{path}, line {number}: no sample of lmms-eval")
+                    raise RunError(f"{path}, line {number}: not a sample of lmms-eval")
                 yield line
     except (OSError, ValueError) as error:
         raise RunError(f"cannot read {path}: {error}") from error

@@ -1,12 +1,12 @@
-// The server's public API: which model there is, and one question as it is answered.
+// The server's public API: the name of the model, and the streamed answer to one question.
 
 import { events } from "./events.js";
 
 const API = new URL("v1/", document.baseURI);
 
 // What went wrong. `kind`: "down", "key", "busy", "model" (no such model), "refused" or "unreadable".
-// `wait`: seconds after which the server wants to be asked again, or null.
-export class Trouble extends Error {
+// `wait`: seconds to wait before asking again, or null.
+export class ServerError extends Error {
   constructor(kind, message, wait = null) {
     super(message);
     this.kind = kind;
@@ -26,7 +26,7 @@ export async function modelName(key) {
   const response = await call("models", key, {});
   const list = await response.json().catch(() => null);
   const name = list?.data?.[0]?.id;
-  if (typeof name !== "string") throw new Trouble("unreadable", UNREADABLE);
+  if (typeof name !== "string") throw new ServerError("unreadable", UNREADABLE);
   return name;
 }
 
@@ -50,10 +50,10 @@ export async function* answer({ model, look, image, question }, key, signal) {
     signal,
   });
   const kind = response.headers.get("content-type") ?? "";
-  if (!kind.startsWith("text/event-stream")) throw new Trouble("unreadable", UNREADABLE);
+  if (!kind.startsWith("text/event-stream")) throw new ServerError("unreadable", UNREADABLE);
   try {
     for await (const event of events(response.body)) {
-      if (event?.error) throw new Trouble("refused", said(event.error) ?? UNREADABLE);
+      if (event?.error) throw new ServerError("refused", said(event.error) ?? UNREADABLE);
       yield event;
     }
   } catch (error) {
@@ -74,20 +74,20 @@ async function call(path, key, options) {
 }
 
 function translated(error, message) {
-  if (error instanceof SyntaxError) return new Trouble("unreadable", UNREADABLE);
-  if (error instanceof Trouble || error.name === "AbortError") return error;
-  return new Trouble("down", message);
+  if (error instanceof SyntaxError) return new ServerError("unreadable", UNREADABLE);
+  if (error instanceof ServerError || error.name === "AbortError") return error;
+  return new ServerError("down", message);
 }
 
 async function refusal(response) {
   const error = (await response.json().catch(() => null))?.error;
   const message = said(error) ?? `The server answered with status ${response.status}.`;
-  if (response.status === 401) return new Trouble("key", message);
-  if (error?.code === "model_not_found") return new Trouble("model", message);
+  if (response.status === 401) return new ServerError("key", message);
+  if (error?.code === "model_not_found") return new ServerError("model", message);
   const wait = Number.parseInt(response.headers.get("retry-after") ?? "", 10);
-  if (Number.isNaN(wait)) return new Trouble("refused", message);
+  if (Number.isNaN(wait)) return new ServerError("refused", message);
   const busy = response.status === 429;
-  return new Trouble("busy", busy ? "The server is busy with other questions." : message, wait);
+  return new ServerError("busy", busy ? "The server is busy with other questions." : message, wait);
 }
 
 // The message of an error, as a sentence.

@@ -2,24 +2,23 @@
 
 export const NOTHING = {
   turn: 0,
-  view: null,
-  requested: false,
+  looks: [],
   reasoning: "",
   answer: "",
   usage: null,
   story: null,
 };
 
-export function grown(episode, { choices, usage, visionthink: told = {} }) {
+export function grown(episode, { choices, usage, visionthink: facts = {} }) {
   const { reasoning_content: thought = "", content = "" } = choices?.[0]?.delta ?? {};
+  const begins = Number.isInteger(facts.turn); // an event at the start of a turn
   return {
-    turn: told.turn ?? episode.turn,
-    view: told.views?.[0] ?? episode.view,
-    requested: episode.requested || told.requested === true,
+    turn: begins ? facts.turn : episode.turn,
+    looks: begins ? [...episode.looks, ...facts.looks] : episode.looks,
     reasoning: episode.reasoning + thought,
     answer: episode.answer + content,
     usage: usage?.visionthink ?? episode.usage,
-    story: told.turns ? told : episode.story,
+    story: facts.turns ? facts : episode.story,
   };
 }
 

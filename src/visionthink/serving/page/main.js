@@ -1,16 +1,16 @@
-// The page: an image and a question in, episodes out.
+// The page: takes an image and a question, shows episodes.
 
-import { answer, isKey, modelName, Trouble, UNREADABLE } from "./api.js";
+import { answer, isKey, modelName, ServerError, UNREADABLE } from "./api.js";
 import { Card, count, time } from "./card.js";
 import { grown, isComplete, NOTHING } from "./episode.js";
 import { readImage } from "./image.js";
 
 const LOOKS = ["auto", "low", "high"];
 const MEANINGS = {
-  auto: "The small look first; the model decides whether it needs the original.",
+  auto: "The small look first; the model decides whether it needs more.",
   low: "The small look only: about a quarter of the visual tokens.",
-  high: "The original at once: what every question takes without a first look.",
-  all: "auto, low and high, one after another, so that their times compare.",
+  high: "The original at once, without a first look.",
+  all: "auto, low and high, one after another, so that their times can be compared.",
 };
 
 const page = Object.fromEntries(
@@ -71,7 +71,7 @@ async function takeSample(button, address, question) {
     const file = new File([blob], address.split("/").pop());
     if (await take(file, question)) button.ariaPressed = "true";
   } catch {
-    complain(new Trouble("down", "The sample cannot be loaded. Is the server still running?"));
+    complain(new ServerError("down", "The sample cannot be loaded. Is the server still running?"));
   }
 }
 
@@ -79,13 +79,13 @@ async function takeSample(button, address, question) {
 
 function ask() {
   const question = page.text.value.trim();
-  if (!state.image) return want(page.file, "Choose an image first.");
-  if (!question) return want(page.text, "Ask something about the image.");
+  if (!state.image) return missing(page.file, "Choose an image first.");
+  if (!question) return missing(page.text, "Ask something about the image.");
   const chosen = new FormData(page.ask).get("look");
   return run(chosen === "all" ? LOOKS : [chosen], state.image, question);
 }
 
-function want(field, message) {
+function missing(field, message) {
   complain(new Error(message));
   field.focus();
 }
@@ -94,7 +94,7 @@ async function run(looks, image, question) {
   settle();
   const running = (state.running = new AbortController());
   busy(true);
-  const cards = looks.map((look) => new Card(look, image));
+  const cards = looks.map((look) => new Card(look, [image]));
   page.episodes.replaceChildren(...cards.map((card) => card.element));
   page.episodes.classList.toggle("several", looks.length > 1);
   cards[0].element.scrollIntoView({ block: "nearest" });
@@ -111,14 +111,14 @@ async function run(looks, image, question) {
     for (const card of cards.slice(answers.length)) card.element.remove();
     const cancelled = error.name === "AbortError";
     page.status.textContent = cancelled ? "Cancelled." : "";
-    if (!cancelled) complain(error instanceof Trouble ? error : new Trouble("unreadable", UNREADABLE));
+    if (!cancelled) complain(error instanceof ServerError ? error : new ServerError("unreadable", UNREADABLE));
   } finally {
     state.running = null;
     busy(false);
   }
 }
 
-// See one episode through; a sentence about it for those who hear the page.
+// Follow one episode to its end; returns a sentence about it for screen readers.
 async function follow(card, asked, signal) {
   const began = performance.now();
   let episode = NOTHING;
@@ -126,7 +126,7 @@ async function follow(card, asked, signal) {
     episode = grown(episode, piece);
     card.draw(episode);
   }
-  if (!isComplete(episode)) throw new Trouble("unreadable", UNREADABLE);
+  if (!isComplete(episode)) throw new ServerError("unreadable", UNREADABLE);
   const seconds = (performance.now() - began) / 1000;
   card.finish(episode, seconds);
   const { processed, vanilla } = episode.usage.visual_tokens;
@@ -141,24 +141,24 @@ function busy(is) {
   if (hadFocus) (is ? page.cancel : page.go).focus();
 }
 
-// Trouble
+// Errors
 
 function complain(error) {
   settle();
-  if (error.kind === "key") return wantKey(state.key ? "The server does not take this key." : "");
+  if (error.kind === "key") return askForKey(state.key ? "The server does not accept this key." : "");
   page.trouble.textContent = error.message;
   page.trouble.scrollIntoView({ block: "nearest" });
-  if (error.kind === "model") state.model = null; // the server has another one now
+  if (error.kind === "model") state.model = null; // the server has a different one now
   if (error.kind === "busy") offer(error.wait);
 }
 
-function wantKey(message) {
+function askForKey(message) {
   page.key.hidden = false;
   page["key-trouble"].textContent = message;
   page["key-text"].focus();
 }
 
-// A button to ask again, when the server said that it makes sense.
+// A button to ask again, enabled when the server said that it will have room.
 function offer(wait) {
   const button = page.again;
   let left = Math.max(0, wait);
@@ -179,7 +179,7 @@ function settle() {
   page["key-trouble"].textContent = "";
 }
 
-// What the user does
+// Events
 
 page.file.addEventListener("change", () => {
   if (page.file.files.length) take(page.file.files[0]);
@@ -199,7 +199,7 @@ document.addEventListener("drop", (event) => {
   if (!file && event.target === page.text) return;
   event.preventDefault();
   if (file) take(file);
-  else complain(new Error("Drop an image file; images on other pages must be saved first."));
+  else complain(new Error("Drop an image file; save images of other pages first."));
 });
 document.addEventListener("paste", (event) => {
   const [file] = event.clipboardData.files;
@@ -224,7 +224,7 @@ page.ask.addEventListener("change", explain);
 page.key.addEventListener("submit", async (event) => {
   event.preventDefault();
   const text = page["key-text"].value.trim();
-  if (!isKey(text)) return wantKey("This is no API key; paste it again.");
+  if (!isKey(text)) return askForKey("This is not an API key; paste it again.");
   state.key = text;
   page["key-text"].value = "";
   page.key.hidden = true;
@@ -239,4 +239,4 @@ function explain() {
 
 explain();
 connect().catch(complain);
-loadSamples().catch(() => complain(new Trouble("down", "The samples cannot be loaded.")));
+loadSamples().catch(() => complain(new ServerError("down", "The samples cannot be loaded.")));

@@ -1,0 +1,136 @@
+"""Judging a file of predictions: read all rows, judge them, write all or nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from visionthink.core.concurrency import run_bounded
+from visionthink.core.errors import DataError, JudgeError, RunError, UsageError
+from visionthink.judges.judge import Judge, Verdict
+from visionthink.runs.files import replacing
+
+FIELDS = ("id", "question", "answer", "prediction")
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A row with its verdict, or with the reason why there is no verdict."""
+
+    row: dict[str, Any]
+    verdict: Verdict | None
+    error: str | None = None
+
+    def record(self) -> dict[str, Any]:
+        """The row with `score`, and `by` or, where the score is null, `error`."""
+        rest = {key: self.row[key] for key in self.row if key not in ("score", "by", "error")}
+        if self.verdict is None:
+            return rest | {"score": None, "by": None, "error": self.error}
+        return rest | {"score": self.verdict.score, "by": self.verdict.by}
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a JSONL file; blank lines are skipped.
+
+    Raises:
+        DataError: it cannot be read, holds no row, or a row has no value of the right type in one
+            of `FIELDS`.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text (byte {error.start})") from error
+    rows: list[dict[str, Any]] = []
+    problems: list[str] = []
+    for number, line in enumerate(lines, 1):
+        if line.strip():
+            row, problem = _row(line)
+            rows.append(row)
+            if problem:
+                problems.append(f"row {number}: {problem}")
+    if problems:
+        more = f" (and {len(problems) - 1} more rows)" if len(problems) > 1 else ""
+        raise DataError(f"{path}: {problems[0]}{more}; rows need {', '.join(FIELDS)}")
+    if not rows:
+        raise DataError(f"{path} holds no rows; expected one JSON object a line")
+    return rows
+
+
+def _row(line: str) -> tuple[dict[str, Any], str]:
+    """The object on a line, and what is wrong with it ("" if nothing)."""
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}, "this is not JSON"
+    if not isinstance(value, dict):
+        return {}, f"expected a JSON object, got {type(value).__name__}"
+    row = cast(dict[str, Any], value)
+    if missing := [name for name in FIELDS if name not in row]:
+        return row, f"{missing[0]} is missing"
+    answers = row["answer"] if isinstance(row["answer"], list) else [row["answer"]]
+    for name, values in {**row, "answer": answers}.items():
+        if name == "id" and type(values) not in (str, int):
+            return row, f"id must be text or a whole number; got {values!r:.40}"
+        texts = values if name == "answer" else [values]
+        if name in FIELDS[1:] and not all(isinstance(text, str) for text in texts):
+            return row, f"{name} must be text; got {row[name]!r:.40}"
+    if not any(answer.strip() for answer in answers):
+        return row, "answer is empty"
+    return row, ""
+
+
+async def judge_rows(
+    judge: Judge, rows: Sequence[dict[str, Any]], *, workers: int, done: Callable[[], None]
+) -> list[Judged]:
+    """Judge all rows in the order given, `workers` at a time; `done` is called after each."""
+    judged: list[Judged | None] = [None] * len(rows)
+
+    async def work(item: tuple[int, dict[str, Any]]) -> None:
+        at, row = item
+        try:
+            verdict = await judge.score(row["question"], row["answer"], row["prediction"])
+            judged[at] = Judged(row, verdict)
+        except JudgeError as error:
+            judged[at] = Judged(row, None, str(error))
+        done()
+
+    try:
+        await run_bounded(min(workers, len(rows)), enumerate(rows), work)
+    finally:
+        await judge.close()
+    return [each for each in judged if each is not None]
+
+
+@contextmanager
+def output_file(path: Path) -> Iterator[BinaryIO]:
+    """The file for the judged rows, which replaces `path` whole when the block ends without error.
+
+    Opened before the work starts, so that no verdict is lost to a path that cannot be written. If
+    `path` is a link, the file behind it is replaced.
+
+    Raises:
+        UsageError: the path is not that of a regular file.
+        RunError: the file cannot be written.
+    """
+    if path.exists() and not path.is_file():  # root could replace a device such as /dev/full
+        what = "a folder" if path.is_dir() else "not a regular file"
+        raise UsageError(f"{path} is {what}; expected a file to write")
+    try:
+        with replacing(path.resolve()) as file:
+            yield file
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def json_line(record: dict[str, Any]) -> bytes:
+    """One line of JSON; lone surrogates, which UTF-8 cannot hold, stay escaped."""
+    line = json.dumps(record, ensure_ascii=False)
+    if any("\ud800" <= char <= "\udfff" for char in line):
+        line = json.dumps(record)
+    return f"{line}\n".encode()

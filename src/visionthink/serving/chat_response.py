@@ -1,0 +1,122 @@
+"""From an episode to what goes over the wire: a chat completion, whole or in chunks."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from visionthink.core.images import Picture
+from visionthink.core.partial import answer_so_far, thought_so_far
+from visionthink.core.profiles import Profile
+from visionthink.core.types import Episode, Look, StopReason
+from visionthink.runs.records import episode_record, look_record
+
+
+def response_head(model: str) -> dict[str, Any]:
+    """What all chunks of one response share; `model` is the name in the request."""
+    return {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
+
+
+def completion(
+    head: Mapping[str, Any], episode: Episode, profile: Profile, stop: Sequence[str], trace: bool
+) -> dict[str, Any]:
+    """The response to a request that does not stream."""
+    answer, finish = answer_of(episode, stop)
+    message = {
+        "role": "assistant",
+        "content": answer,
+        "refusal": None,
+        "reasoning_content": reasoning([turn.text for turn in episode.turns], profile),
+    }
+    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
+    return {
+        **head,
+        "object": "chat.completion",
+        "choices": [choice],
+        "usage": usage(episode),
+        "visionthink": details(episode, trace),
+    }
+
+
+def chunk(
+    head: Mapping[str, Any], delta: dict[str, Any], finish: str | None = None, **more: Any
+) -> dict[str, Any]:
+    """A piece of a streamed response."""
+    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    return {**head, "object": "chat.completion.chunk", "choices": [choice], **more}
+
+
+def usage_chunk(head: Mapping[str, Any], episode: Episode) -> dict[str, Any]:
+    """The last chunk where the client asked for the usage; it has no choice."""
+    return {**head, "object": "chat.completion.chunk", "choices": [], "usage": usage(episode)}
+
+
+def answer_of(episode: Episode, stop: Sequence[str]) -> tuple[str, str]:
+    """The bare answer up to the first stop sequence, and the finish reason."""
+    answer = episode.answer
+    ends = [place for text in stop if (place := answer.find(text)) >= 0]
+    answer = answer[: min(ends, default=len(answer))]
+    cut = episode.stop_reason is StopReason.LENGTH and not ends
+    return answer, "length" if cut else "stop"
+
+
+def so_far(turns: Sequence[str], profile: Profile, stop: Sequence[str]) -> dict[str, str]:
+    """What a stream may send while the last of `turns` grows; each text only grows at its end.
+
+    With stop sequences no answer is sent early: one of them may still cut it.
+    """
+    answer = ""
+    if turns and not stop:
+        answer = answer_so_far(turns[-1], profile, last=len(turns) == profile.max_turns)
+    return {"reasoning_content": reasoning(turns, profile), "content": answer}
+
+
+def looks_with_pictures(
+    looks: Sequence[Look], originals: Sequence[Picture]
+) -> list[dict[str, Any]]:
+    """Looks with what the model was shown as data URLs; null: the client's own image. Blocks."""
+    return [
+        {
+            **look_record(look),
+            "picture": None if look.picture in originals else look.picture.data_url(),
+        }
+        for look in looks
+    ]
+
+
+def reasoning(turns: Sequence[str], profile: Profile) -> str:
+    """The thoughts of the turns, as far as they cannot change any more."""
+    thoughts = [thought_so_far(text, profile) for text in turns]
+    return "\n\n".join(thought for thought in thoughts if thought)
+
+
+def usage(episode: Episode) -> dict[str, Any]:
+    """Sums over all turns: each later prompt contains the earlier ones again."""
+    ledger = episode.ledger
+    prompt, generated = ledger.prompt_tokens, ledger.completion_tokens
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": generated,
+        "total_tokens": prompt + generated,
+        "prompt_tokens_details": {"cached_tokens": ledger.cached_tokens},
+        "visionthink": {
+            "requested": episode.requested,
+            "visual_tokens": {
+                "first": ledger.first,
+                "requested": ledger.requested,
+                "processed": ledger.processed,
+                "vanilla": ledger.vanilla,
+            },
+            "saved_ratio": round(1 - ledger.ratio, 4),
+        },
+    }
+
+
+def details(episode: Episode, trace: bool) -> dict[str, Any]:
+    """The field `visionthink`: looks and how it ended; with `trace`, all turns word for word."""
+    record = episode_record(episode)
+    names = ("look", "stop_reason", "format_valid", "looks", *(("profile", "turns") * trace))
+    facts = {name: record[name] for name in names}
+    return facts | ({"upstream_model": episode.model} if trace else {})
