@@ -25,7 +25,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(PIP) -e '.[dev]'
 	@touch $@
 
-demo: $(READY)  ## Run the main job on shipped sample images; leaves out/demo.html and out/demo.png
+demo: $(READY)  ## Run the main job on shipped sample images; writes out/demo.html
 	@$(BIN)/visionthink demo --out out
 
 # One worker per core, one thread per worker: small models gain nothing from more threads.

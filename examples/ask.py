@@ -3,7 +3,8 @@
     python examples/ask.py src/visionthink/mini/samples/tag.png "What code is on the tag?"
 
 If the server is not at http://127.0.0.1:8000/v1 or requires a key, set OPENAI_BASE_URL and
-OPENAI_API_KEY. All but the last three lines is ordinary client code: they read what was saved.
+OPENAI_API_KEY. This is ordinary client code, except for the last three lines: they read what was
+saved.
 """
 
 import base64

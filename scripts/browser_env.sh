@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Gets what `make test-browser` needs beside .venv: a Chromium, as Debian packages it.
+# Installs what `make test-browser` needs beside .venv: Debian's package of Chromium.
 #
-# Does nothing where there is one already, or where CHROMIUM names one. Playwright, which drives it,
-# comes with the extra dev; its own browsers are not downloaded.
+# Does nothing if there is a Chromium, or CHROMIUM names one. Playwright, which drives it, is part of
+# the dev extra; its own browsers are not downloaded.
 set -euo pipefail
 
 if [ -n "${CHROMIUM:-}" ] || command -v chromium >/dev/null; then
-    echo "browser_env: ${CHROMIUM:-$(command -v chromium)} is there"
+    echo "browser_env: ${CHROMIUM:-$(command -v chromium)} is installed"
     exit 0
 fi
 if ! command -v apt-get >/dev/null; then

@@ -1,4 +1,4 @@
-"""Write docs/cli.md from the commands' own help, or check that it is fresh (--check)."""
+"""Write docs/cli.md from the commands' help texts, or check that it is up to date (--check)."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from visionthink.cli.main import VERBS, cli
 PAGE = Path(__file__).parent.parent / "docs" / "cli.md"
 HEAD = """# Command line
 
-Generated from the commands' own help by `make format`; `make check` fails when it is stale.
+Generated from the help texts by `make format`; `make check` fails when it is out of date.
 
-Exit codes: 0 done, 1 it failed (one line on standard error), 2 bad usage (one line),
-130 interrupted. `visionthink --debug VERB …` shows the traceback of an error.
+Exit codes: 0 done, 1 failed (one line on standard error), 2 bad usage (one line), 130 interrupted.
+`visionthink --debug VERB …` shows the traceback of an error.
 """
 
 
@@ -46,7 +46,7 @@ def main() -> None:
     if "--check" not in sys.argv[1:]:
         PAGE.write_text(text, encoding="utf-8")
     elif not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != text:
-        sys.exit(f"{PAGE.name} is stale: run `make format`")
+        sys.exit(f"{PAGE.name} is out of date: run `make format`")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Lints what is in deploy/: the container file (hadolint), compose (its JSON schema), Kubernetes
-# (the API's schemas, strictly) and PromQL (a parser). Builds .venv-deploy for it: 220 MB, under a minute.
+# Lints deploy/: the container file (hadolint), compose (JSON schema), Kubernetes (strict API schemas)
+# and PromQL (a parser). Builds .venv-deploy for it: 220 MB, under a minute.
 #
-# Nothing is built or started: that needs an engine. PYTHON names the interpreter.
+# It builds and starts no containers. PYTHON names the interpreter.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,7 +28,7 @@ found = 0
 
 
 def check(value):
-    """Parse every `expr` in it, Grafana's own durations filled in."""
+    """Parse every `expr` in `value`, with Grafana's variables replaced by durations."""
     global found
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
         if key == "expr":

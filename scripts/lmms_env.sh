@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Builds .venv-lmms: lmms-eval and this package, for `make test-lmms-eval` and nothing else.
+# Builds .venv-lmms, with lmms-eval and this package, for `make test-lmms-eval`.
 #
-# 1.8 GB, about a minute and a half. Does nothing when the environment is there already and neither
-# this file, the pins, our entry points nor Python changed. PYTHON names the interpreter.
+# 1.8 GB, about a minute and a half. Does nothing if the environment is up to date with this file, the
+# pins, our entry points and Python. PYTHON names the interpreter.
 #
-# lmms-eval is installed without its dependencies: with them come torchvision, decord and a hundred
-# more, which the tasks run here do not need and of which torchvision breaks where its build and
-# torch's differ. What it does import is named below.
+# lmms-eval is installed without its dependencies: torchvision, decord and a hundred more, which our
+# tasks do not need, and of which torchvision breaks if its build does not match torch's. The packages
+# that it does import are listed below.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,7 +22,7 @@ ours=(click jinja2 numpy)
 
 mkdir -p "$venv"
 exec 9<"$venv"
-flock 9 # two builds at once would trample on each other
+flock 9 # one build at a time
 
 entry_points=$(sed -n '/^\[project.entry-points/,/^$/p' pyproject.toml)
 key="$("$python" -VV | tr '\n' ' ') $(cat "$0" "$pins" - <<<"$entry_points" | sha256sum | cut -d' ' -f1)"
@@ -37,7 +37,7 @@ install() { "$venv/bin/python" -m pip install -qq --disable-pip-version-check -c
 say "building $venv with $("$python" -V) (1.8 GB, about a minute and a half)"
 "$python" -m venv --clear "$venv"
 say "installing torch"
-install torch # first and alone, so that the build of torch that this machine offers is kept
+install torch # first and alone, to keep the build of torch that this machine's index offers
 say "installing what lmms-eval imports"
 install "${imported[@]}" "${ours[@]}"
 say "installing $lmms_eval and this package"

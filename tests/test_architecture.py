@@ -31,7 +31,7 @@ MAY_IMPORT = {
     "runs": {"core"},
     # layer 1
     "engines": {"core"},
-    "judges": {"core", "engines", "settings"},
+    "judges": {*BASE, "engines"},
     "data": {*BASE, "mini"},  # the embedded world is one of the sources
     "pruning": {"core"},
     "mini": {"core", "engines"},

@@ -14,13 +14,16 @@ import visionthink
 from visionthink.core.actions import ACTIONS
 from visionthink.core.profiles import PROFILES
 from visionthink.core.rewards import RULES
+from visionthink.evaluation.metrics import METRICS
+from visionthink.evaluation.policies import POLICIES
+from visionthink.judges import JUDGES
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 GENERATED = {"cli.md"}
 FOLDERS = ("src", "tests", "docs", "bench", "recipes", "scripts", "examples", "deploy")
 MOST_COLUMNS = 120
-TABLES: tuple[dict[str, Any], ...] = (ACTIONS, PROFILES, RULES)
+TABLES: tuple[dict[str, Any], ...] = (ACTIONS, PROFILES, RULES, JUDGES, METRICS, POLICIES)
 
 
 def name_of(page: Path) -> str:

@@ -47,12 +47,12 @@ class Outer(BaseModel):
         ("", None),
     ],
 )
-def test_values(text: str, value: object):
+def test_values_of_sets_are_yaml(text: str, value: object):
     assert parse_yaml(text, "here") == value
     assert type(parse_yaml(text, "here")) is type(value)
 
 
-def test_sets_go_in_their_order_and_leave_the_given_options_alone():
+def test_sets_apply_in_order_and_leave_the_given_options_alone():
     given = {"a": {"b": 1, "c": 2}, "d": 3}
     result = apply_sets(given, ["a.b=5", "e.f.g=[x]", "a.b=7", "d="])
     assert result == {"a": {"b": 7, "c": 2}, "d": None, "e": {"f": {"g": ["x"]}}}
@@ -66,13 +66,13 @@ def test_a_value_may_hold_an_equals_sign():
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        ("seed", "--set wants key=value, such as seed=7; got 'seed'"),
-        ("=7", "--set wants key=value, such as seed=7; got '=7'"),
-        ("a..b=7", "--set wants key=value, such as seed=7; got 'a..b=7'"),
+        ("seed", "--set: expected key=value, such as seed=7; got 'seed'"),
+        ("=7", "--set: expected key=value, such as seed=7; got '=7'"),
+        ("a..b=7", "--set: expected key=value, such as seed=7; got 'a..b=7'"),
         ("d.x.y=7", "--set d.x.y: d is 3, which has no options"),
     ],
 )
-def test_sets_that_cannot_be(item: str, message: str):
+def test_broken_sets_are_refused(item: str, message: str):
     with pytest.raises(UsageError) as caught:
         apply_sets({"d": 3}, [item])
     assert str(caught.value) == message
@@ -81,7 +81,7 @@ def test_sets_that_cannot_be(item: str, message: str):
 def test_broken_yaml_names_its_line(tmp_path: Path):
     path = tmp_path / "a.yaml"
     path.write_text("a: 1\nb: [1\nc: 2\n", encoding="utf-8")
-    with pytest.raises(UsageError, match=r"a\.yaml, line 3: no valid YAML: "):
+    with pytest.raises(UsageError, match=r"a\.yaml, line 3: not valid YAML: "):
         read_yaml(path)
 
 
@@ -89,11 +89,11 @@ def test_broken_yaml_names_its_line(tmp_path: Path):
 def test_a_file_must_hold_a_mapping(tmp_path: Path, text: str):
     path = tmp_path / "a.yaml"
     path.write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match="a mapping of options is wanted; got"):
+    with pytest.raises(UsageError, match="expected a mapping of options, got"):
         read_yaml(path)
 
 
-def test_a_file_that_is_no_text(tmp_path: Path):
+def test_a_file_that_is_not_text_is_refused(tmp_path: Path):
     path = tmp_path / "a.yaml"
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(UsageError, match=r"cannot read config .*a.yaml': it is not UTF-8$"):
@@ -106,16 +106,16 @@ def test_a_file_that_is_no_text(tmp_path: Path):
     ("options", "message"),
     [
         ({"nam": "x"}, "f: name: is missing"),
-        ({"name": "x", "iner": 1}, "f: iner: is no option; did you mean inner?"),
+        ({"name": "x", "iner": 1}, "f: iner: is not an option; did you mean inner?"),
         (
             {"name": "x", "inner": {"sise": 1}},
-            "f: inner.sise: is no option; did you mean inner.size?",
+            "f: inner.sise: is not an option; did you mean inner.size?",
         ),
         (
             {"name": "x", "inner": {"zzz": 1}},
-            "f: inner.zzz: is no option; wanted one of inner.size",
+            "f: inner.zzz: is not an option; expected one of inner.size",
         ),
-        ({"name": "x", "inner": "x"}, "f: inner: wants options, such as {key: value}; got 'x'"),
+        ({"name": "x", "inner": "x"}, "f: inner: expected options, such as {key: value}; got 'x'"),
         ({"name": 3}, "f: name: input should be a valid string; got 3"),
         (
             {"name": "x", "inner": {"size": "big"}},
@@ -124,7 +124,7 @@ def test_a_file_that_is_no_text(tmp_path: Path):
         ),
     ],
 )
-def test_errors_of_one_line(options: dict[str, object], message: str):
+def test_errors_are_one_line_with_the_path_of_keys(options: dict[str, object], message: str):
     with pytest.raises(UsageError) as caught:
         checked(Outer, options, "f")
     assert str(caught.value) == message

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from PIL import Image
 
 import visionthink
 from checkpoints import save_qwen2_5_vl
+from serving.gateways import image_part, request, served, user
 from training.coaching import trainer_of
 from training.replaying import in_turns, reply_ids
 from training.schooling import rows
@@ -138,6 +141,39 @@ def test_bad_arguments_and_unknown_functions_are_answered_with_what_is_offered()
 def test_a_profile_that_does_not_offer_the_action_refuses_it():
     episode = ask(LEFT, ANSWER, profile="mini")
     assert "there is no function 'look_left', only 'resize_image'" in episode.messages[-2].text
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_the_gateway_replies_with_all_looks_and_counts_them(stream: bool):
+    """Reply or stream, its pictures, the metrics: 16 + 32 + 64 = 112 of 64 visual tokens."""
+    engine = ScriptedEngine([LEFT, WHOLE, ANSWER], profile="mini-left")
+    buffer = io.BytesIO()
+    IMAGE.save(buffer, "PNG")
+    question = user("What number?", image_part(buffer.getvalue()))
+    with served(engine) as server:
+        reply = server.post(request(question, stream=stream, visionthink={"views": True}))
+        assert reply.status == 200
+        kinds = ("first", "requested", "processed", "vanilla")
+        counts = [
+            server.metric(f'visionthink_visual_tokens_total{{kind="{kind}"}}') for kind in kinds
+        ]
+    if stream:
+        rows = [row[6:] for row in reply.body.decode().split("\n\n") if row.startswith("data: {")]
+        events = [json.loads(row).get("visionthink", {}) for row in rows]
+        looks = [look for event in events if "turn" in event for look in event["looks"]]
+    else:
+        looks = reply.json["visionthink"]["looks"]
+    assert [(look["action"], look["box"], look["visual_tokens"]) for look in looks] == [
+        (None, None, 16),
+        ("left", [0, 0, 500, 1000], 32),
+        ("original", None, 64),
+    ]
+    pictures = [look["picture"] for look in looks]
+    assert [picture and picture[:22] for picture in pictures] == [
+        *["data:image/png;base64,"] * 2,
+        None,
+    ]
+    assert counts == [16, 96, 112, 64]
 
 
 def test_two_training_steps_learn_from_three_turns(tmp_path: Path):

@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test keeps it equal to _HO
     from visionthink.core.types import StopReason as StopReason
     from visionthink.core.types import Turn as Turn
     from visionthink.core.types import Usage as Usage
-    from visionthink.data.options import DataOptions as DataOptions
+    from visionthink.data.source import DataOptions as DataOptions
     from visionthink.data.source import load_rows as load_rows
     from visionthink.engines.scripted import ScriptedEngine as ScriptedEngine
     from visionthink.judges import JudgeOptions as JudgeOptions
@@ -63,8 +63,7 @@ _HOMES = {
     "core.images": "Limits Picture open_picture",
     "core.rewards": "Member RewardSettings score_group",
     "core.types": "Completion Episode Example Look Message Sampling StopReason Turn Usage",
-    "data.options": "DataOptions",
-    "data.source": "load_rows",
+    "data.source": "DataOptions load_rows",
     "engines.scripted": "ScriptedEngine",
     "judges": "JudgeOptions open_judge",
     "reports.page": "save_page",

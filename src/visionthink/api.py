@@ -18,7 +18,7 @@ from visionthink.core.episode import check_question, run_episode
 from visionthink.core.errors import UsageError, VisionThinkError
 from visionthink.core.images import Limits, Picture, open_picture
 from visionthink.core.types import Episode, Example, LookMode, Sampling
-from visionthink.mini import CHECKPOINTS, DEFAULT_CHECKPOINT, EMBEDDED
+from visionthink.mini import CHECKPOINTS, DEFAULT_CHECKPOINT, EMBEDDED, check_model_name
 
 ENGINES = ("hf", "openai", "scripted")
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | Picture
@@ -59,6 +59,7 @@ def open_engine(
             name = str(model or DEFAULT_CHECKPOINT)
             if name in EMBEDDED:
                 return HFEngine(CHECKPOINTS / name, name=name, **options)
+            check_model_name(name)
             return HFEngine(name, **options)
         case "openai":
             from visionthink.engines.openai import OpenAIEngine
@@ -84,7 +85,8 @@ def _lines(path: Path) -> list[str]:
     try:
         return path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"cannot read replies from {str(path)!r}: {error}") from error
+        why = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise UsageError(f"cannot read replies from {str(path)!r}: {why}") from error
 
 
 def ask(

@@ -1,6 +1,6 @@
-"""From YAML and `--set key=value` to a checked configuration, with errors of one line.
+"""Configurations: YAML and `--set key=value`, checked by pydantic models, with one-line errors.
 
-Knows nothing of what is configured: the models are pydantic's, of data sets, suites and trainings.
+Knows nothing of what is configured: data sets, suites and trainings bring their own models.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from visionthink.core.errors import UsageError
 from visionthink.core.families import GRIDS
 
 YAML = (".yaml", ".yml")
-"""How the names of YAML files end."""
+"""Endings of the names of YAML files."""
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -55,10 +55,10 @@ _Loader.add_implicit_resolver(
 
 
 def parse_yaml(text: str, where: str) -> Any:
-    """The value of a YAML text; `where` names it in an error.
+    """The value of a YAML text; errors call it `where`.
 
     Raises:
-        UsageError: it is no YAML.
+        UsageError: it is not YAML.
     """
     try:
         return yaml.load(text, _Loader)  # noqa: S506 - a SafeLoader
@@ -66,14 +66,14 @@ def parse_yaml(text: str, where: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         line = f", line {mark.line + 1}" if mark else ""
         problem = getattr(error, "problem", None) or "it cannot be parsed"
-        raise UsageError(f"{where}{line}: no valid YAML: {problem}") from error
+        raise UsageError(f"{where}{line}: not valid YAML: {problem}") from error
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file.
 
     Raises:
-        UsageError: it cannot be read, or holds something else.
+        UsageError: the file cannot be read, or holds something else.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -82,22 +82,22 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise UsageError(f"cannot read config {str(path)!r}: {why}") from error
     value = parse_yaml(text, str(path))
     if not isinstance(value, dict):
-        raise UsageError(f"{path}: a mapping of options is wanted; got {type(value).__name__}")
+        raise UsageError(f"{path}: expected a mapping of options, got {type(value).__name__}")
     return cast(dict[str, Any], value)
 
 
 def apply_sets(options: Mapping[str, Any], sets: Sequence[str]) -> dict[str, Any]:
-    """`options` with each `a.b.c=value` put in its place; the values are YAML.
+    """`options` with each `a.b.c=value` applied, in order; the values are YAML.
 
     Raises:
-        UsageError: a set has no `=` or no key, or goes through something that is no mapping.
+        UsageError: an item has no `=` or no key, or its path leads through a plain value.
     """
     result = _copy(options)
     for item in sets:
         key, equals, text = item.partition("=")
         names = key.strip().split(".")
         if not equals or not all(names):
-            raise UsageError(f"--set wants key=value, such as seed=7; got {item!r}")
+            raise UsageError(f"--set: expected key=value, such as seed=7; got {item!r}")
         place = result
         for depth, name in enumerate(names[:-1], start=1):
             inner = place.get(name)
@@ -121,8 +121,8 @@ def checked(model: type[Model], options: Mapping[str, Any], where: str) -> Model
     """`options` as a `model`.
 
     Raises:
-        UsageError: the first thing that is wrong, with its path of keys and, for a key that does
-            not exist, the one that was probably meant.
+        UsageError: the first problem, with its path of keys, and the key that was probably meant
+            where one does not exist.
     """
     try:
         return model.model_validate(options)
@@ -133,35 +133,35 @@ def checked(model: type[Model], options: Mapping[str, Any], where: str) -> Model
         if first["type"] == "extra_forbidden":
             before = key.removesuffix(names[-1])
             hint = did_you_mean(names[-1], _fields_at(model, names[:-1]), before)
-            problem = f"is no option{hint}"
+            problem = f"is not an option{hint}"
         elif first["type"] == "missing":
             problem = "is missing"
         elif first["type"] in ("model_type", "dict_type"):
-            problem = f"wants options, such as {{key: value}}; got {first['input']!r:.40}"
+            problem = f"expected options, such as {{key: value}}; got {first['input']!r:.40}"
         else:
             message = first["msg"].removeprefix("Value error, ")
             given = first["input"]
             scalar = isinstance(given, str | int | float | bool) or given is None
-            said = f"; got {given!r}" if scalar and first["type"] != "value_error" else ""
-            problem = f"{message[:1].lower()}{message[1:]}{said}"
+            got = f"; got {given!r}" if scalar and first["type"] != "value_error" else ""
+            problem = f"{message[:1].lower()}{message[1:]}{got}"
         raise UsageError(f"{where}: {key}: {problem}" if key else f"{where}: {problem}") from error
 
 
 def did_you_mean(name: str, known: Iterable[str], before: str = "") -> str:
-    """How an error goes on: the nearest known name, or all of them if they are few.
+    """The end of an error message: the nearest known name, or all of them if they are few.
 
-    `before` is put before each name that is told.
+    Each name is shown with `before` in front of it.
     """
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     if close:
         return f"; did you mean {before}{close[0]}?"
-    told = ", ".join(before + name for name in names)
-    return f"; wanted one of {told}" if 0 < len(names) <= 20 else ""
+    shown = ", ".join(before + name for name in names)
+    return f"; expected one of {shown}" if 0 < len(names) <= 20 else ""
 
 
 def _fields_at(model: type[BaseModel], names: Sequence[str]) -> list[str]:
-    """Names of the options of the model that is reached through `names`; none if there is none."""
+    """Names of the options of the model that `names` lead to; empty if they lead to none."""
     for name in names:
         field = model.model_fields.get(name)
         inner = None if field is None else model_in(field.annotation)
@@ -172,7 +172,7 @@ def _fields_at(model: type[BaseModel], names: Sequence[str]) -> list[str]:
 
 
 def model_in(annotation: Any) -> type[BaseModel] | None:
-    """The pydantic model in an annotation such as `Model | None`, if there is one."""
+    """The pydantic model in an annotation such as `Model | None`; None without one."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     if isinstance(annotation, types.UnionType) or typing.get_origin(annotation) is typing.Union:

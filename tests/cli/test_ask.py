@@ -38,7 +38,7 @@ def test_the_answer_goes_to_stdout_and_the_trace_to_stderr(
     assert "125 %" in given.err
 
 
-def test_what_the_model_cannot_see_whole_is_said_so(tmp_path: Path, run: Run) -> None:
+def test_an_image_beyond_the_pixel_limit_is_reported_as_shrunk(tmp_path: Path, run: Run) -> None:
     """600x400 px are 240,000; the embedded model takes 50,176 (64 cells of 28). Each side is
     divided by sqrt(240,000 / 50,176) = 2.187: 600 / 2.187 / 28 = 9.8 and 400 / 2.187 / 28 = 6.5.
     """
@@ -150,7 +150,7 @@ def test_a_page_that_cannot_be_written_does_not_cost_the_answer(
     assert "page.html" in given.err
 
 
-def test_a_request_in_the_last_turn_is_said_so(image: Path, script: Path, run: Run) -> None:
+def test_a_request_in_the_last_turn_ends_out_of_turns(image: Path, script: Path, run: Run) -> None:
     options = ("--engine", "scripted", "--model", script, "--max-turns", "1", "--json")
     episode = json.loads(run("ask", image, "How much?", *options).out)
     assert (episode["stop_reason"], episode["requested"]) == ("out_of_turns", False)

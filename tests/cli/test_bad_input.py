@@ -84,7 +84,7 @@ IMAGES = {
 
 
 @pytest.mark.parametrize("case", IMAGES)
-def test_bad_images(case: str, tmp_path: Path, script: Path, run: Run) -> None:
+def test_bad_images_fail_with_one_line(case: str, tmp_path: Path, script: Path, run: Run) -> None:
     make, complaint = IMAGES[case]
     given = run("ask", make(tmp_path), "What?", "--engine", "scripted", "--model", script)
     assert given.code == 1
@@ -114,7 +114,7 @@ def as_nobody() -> Iterator[None]:
             os.seteuid(0)
 
 
-def test_unreadable_permissions(good: Path, script: Path, run: Run) -> None:
+def test_an_unreadable_image_fails_with_one_line(good: Path, script: Path, run: Run) -> None:
     run("ask", good, "What?", "--engine", "scripted", "--model", script)  # imports all it needs
     good.chmod(0)
     good.parent.chmod(0o755)
@@ -136,7 +136,7 @@ QUESTIONS = {
 
 
 @pytest.mark.parametrize("case", QUESTIONS)
-def test_odd_questions(case: str, good: Path, script: Path, run: Run) -> None:
+def test_empty_long_and_hostile_questions(case: str, good: Path, script: Path, run: Run) -> None:
     question, code, said = QUESTIONS[case]
     given = run("ask", good, question, "--engine", "scripted", "--model", script, "--json")
     assert given.code == code
@@ -163,7 +163,7 @@ OPTIONS = {
 
 
 @pytest.mark.parametrize("case", OPTIONS)
-def test_bad_usage(case: str, good: Path, run: Run) -> None:
+def test_bad_options_are_refused_in_one_line(case: str, good: Path, run: Run) -> None:
     options, complaint = OPTIONS[case]
     given = run("ask", good, "What?", *options)
     assert given.code == 2
@@ -171,12 +171,57 @@ def test_bad_usage(case: str, good: Path, run: Run) -> None:
     assert given.err.count("\n") == 1
 
 
-def test_missing_arguments_and_verbs(run: Run) -> None:
-    assert "an image and then a question" in run("ask", "a.png").err
+def test_missing_arguments_are_named(run: Run) -> None:
+    assert "expected IMAGE... QUESTION: one or more images, then" in run("ask", "a.png").err
     assert run("ask").code == 2
-    given = run("asc")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (("aks",), "there is no command 'aks'; did you mean ask?"),
+        (("eval_",), "there is no command 'eval_'; did you mean eval?"),
+        (("xyz",), "there is no command 'xyz'; expected one of ask, demo, doctor, eval, judge, "),
+        (("train", "gpro"), "there is no command 'gpro'; did you mean grpo?"),
+        (("train", "grpo", "mini", "--outt", "x"), "did you mean"),
+    ],
+)
+def test_misspelt_commands_and_options_are_corrected(
+    run: Run, arguments: tuple[str, ...], complaint: str
+) -> None:
+    given = run(*arguments)
     assert (given.code, given.err.count("\n")) == (2, 1)
-    assert "No such command 'asc'" in given.err
+    assert complaint.lower() in given.err.lower()
+
+
+def test_a_question_before_its_image_is_noticed(good: Path, run: Run) -> None:
+    """So is an image where the question is missing."""
+    for arguments in (("What?", good), (good, good)):
+        given = run("ask", *arguments)
+        assert (given.code, given.out) == (2, "")
+        assert given.err == (
+            f"Error: expected IMAGE... QUESTION with the question last, but {str(good)!r} is an "
+            "image file (see visionthink ask --help)\n"
+        )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ask", "IMAGE", "What?", "--model", "minni"),
+        ("eval", "mini", "--out", "OUT", "--model", "minni"),
+        ("label", "mini", "--out", "OUT", "--model", "minni"),
+        ("train", "grpo", "mini", "--out", "OUT", "--set", "model.name=minni"),
+    ],
+)
+def test_a_misspelt_model_is_corrected(
+    good: Path, tmp_path: Path, run: Run, arguments: tuple[str, ...]
+) -> None:
+    places = {"IMAGE": good, "OUT": tmp_path / "out"}
+    given = run(*(places.get(each, each) for each in arguments))
+    assert (given.code, given.err.count("\n")) == (2, 1)
+    assert "there is no model 'minni'; did you mean mini?" in given.err
+    assert not (tmp_path / "out").exists()
 
 
 def folder_with(folder: Path, **files: bytes) -> Path:
@@ -200,7 +245,7 @@ MODELS = {
 
 
 @pytest.mark.parametrize("case", MODELS)
-def test_bad_models(
+def test_bad_models_fail_with_one_line(
     case: str, good: Path, tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -226,7 +271,7 @@ SERVERS: dict[str, tuple[Behaviour, str]] = {
 
 
 @pytest.mark.parametrize("case", SERVERS)
-def test_bad_servers(case: str, good: Path, run: Run) -> None:
+def test_bad_servers_fail_with_one_line(case: str, good: Path, run: Run) -> None:
     behaviour, complaint = SERVERS[case]
     with ChatServer(behaviour) as server:
         given = run(
@@ -237,17 +282,18 @@ def test_bad_servers(case: str, good: Path, run: Run) -> None:
     assert given.err.count("\n") == 1
 
 
-def test_no_server(good: Path, run: Run) -> None:
+def test_a_refused_connection_is_reported_in_words(good: Path, run: Run) -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))  # bound but not listening: connections are refused
         url = f"http://127.0.0.1:{held.getsockname()[1]}/v1"
         given = run("ask", good, "What?", "--base-url", url, "--model", "m", "--retries", "0")
     assert given.code == 1
-    assert url in given.err
-    assert given.err.count("\n") == 1
+    assert given.err == (
+        f"Error: {url}: the connection was refused; start the server or correct the base URL\n"
+    )
 
 
-def test_a_good_server(good: Path, run: Run) -> None:
+def test_a_good_server_answers(good: Path, run: Run) -> None:
     with ChatServer(says(ANSWER)) as server:
         given = run("ask", good, "What?", "--base-url", server.url)
     assert (given.code, given.out) == (0, "red\n")

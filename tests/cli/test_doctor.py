@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from cli.outcome import Run
-from visionthink.api import EMBEDDED
 
 FINDINGS = [
     *("python", "visionthink", "hf", "openai", "data", "train", "report", "serve", "mini"),
@@ -18,14 +17,14 @@ FINDINGS = [
 
 @pytest.fixture
 def embedded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in EMBEDDED:
+    for name in ("mini", "mini-base", "mini-sft"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "model.safetensors").touch()
     monkeypatch.setattr("visionthink.cli.doctor.CHECKPOINTS", tmp_path)
     return tmp_path
 
 
-def test_all_is_well(embedded: Path, run: Run) -> None:
+def test_a_complete_installation_has_only_good_findings(embedded: Path, run: Run) -> None:
     given = run("doctor", "--json")
     findings = json.loads(given.out)
     assert given.code == 0
@@ -33,13 +32,12 @@ def test_all_is_well(embedded: Path, run: Run) -> None:
     assert [finding["name"] for finding in findings if not finding["ok"]] == []
 
 
-def test_a_missing_model_is_said_with_what_to_do(embedded: Path, run: Run) -> None:
-    (embedded / EMBEDDED[0] / "model.safetensors").unlink()
+def test_a_missing_model_is_reported_with_its_fix(embedded: Path, run: Run) -> None:
+    (embedded / "mini-sft" / "model.safetensors").unlink()
     given = run("doctor")
     assert given.code == 1
     (line,) = [line for line in given.out.splitlines() if line.startswith("-- ")]
-    assert EMBEDDED[0] in line
-    assert "->" in line
+    assert line == f"--  model       no mini-sft in {embedded}   ->  make mini"
 
 
 def test_a_missing_extra_does_not_stop_the_embedded_model(
@@ -51,4 +49,4 @@ def test_a_missing_extra_does_not_stop_the_embedded_model(
     )
     given = run("doctor")
     assert given.code == 0
-    assert "pip install 'visionthink[openai]'" in given.out
+    assert "pip install '.[openai]'" in given.out

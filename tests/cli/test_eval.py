@@ -116,7 +116,7 @@ def test_an_estimate_needs_no_folder(data: Path, tmp_path: Path, run: Run) -> No
     }
 
 
-def test_a_run_is_not_overwritten_and_goes_on_with_the_same_config_only(
+def test_a_run_is_not_overwritten_and_resumes_with_the_same_config_only(
     data: Path, tmp_path: Path, run: Run
 ) -> None:
     out = tmp_path / "run"
@@ -136,7 +136,7 @@ def test_a_run_is_not_overwritten_and_goes_on_with_the_same_config_only(
     assert (out / "episodes.jsonl").read_bytes() == before
 
 
-def test_killed_three_times(data: Path, tmp_path: Path, run: Run) -> None:
+def test_a_run_that_is_killed_three_times_is_resumed(data: Path, tmp_path: Path, run: Run) -> None:
     """A reply takes 20 ms. Three processes are killed at random moments; whatever they left, each
     sample stands there once in the end, and no finished one was asked again: besides the 24
     replies that were kept only those are lost that were open (2) when a process died.
@@ -172,7 +172,7 @@ def test_killed_three_times(data: Path, tmp_path: Path, run: Run) -> None:
     assert len(environment["resumed"]) == 3
 
 
-def test_interrupted(data: Path, tmp_path: Path) -> None:
+def test_an_interruption_says_how_to_resume(data: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     with (
         ChatServer(SLOWLY_RED) as server,
@@ -193,9 +193,7 @@ def count_lines(run: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def test_an_outage_stops_the_run_and_it_goes_on_afterwards(
-    data: Path, tmp_path: Path, run: Run
-) -> None:
+def test_an_outage_stops_the_run_which_can_be_resumed(data: Path, tmp_path: Path, run: Run) -> None:
     """5 replies, then the server is down: 5 failures in a row end the run, none of them is kept."""
     out = tmp_path / "run"
     with ChatServer(*[RED] * 5, status(500, "overloaded")) as server:
@@ -211,7 +209,7 @@ def test_an_outage_stops_the_run_and_it_goes_on_afterwards(
         assert len(server.chats) == ROWS - 5
 
 
-def test_an_outage_may_be_passed_over(data: Path, tmp_path: Path, run: Run) -> None:
+def test_with_max_failures_0_an_outage_leaves_errors(data: Path, tmp_path: Path, run: Run) -> None:
     out = tmp_path / "run"
     with ChatServer(*[RED] * 5, *[status(500, "overloaded")] * 9, RED) as server:
         arguments = ("eval", data, *options(server, out, "low"), "--concurrency", 1)
@@ -221,7 +219,7 @@ def test_an_outage_may_be_passed_over(data: Path, tmp_path: Path, run: Run) -> N
     assert Counter(line["error"] is None for line in read(out)) == {True: 8, False: 4}
 
 
-def test_rows_that_are_left_out_are_told(data: Path, tmp_path: Path, run: Run) -> None:
+def test_unusable_rows_are_reported(data: Path, tmp_path: Path, run: Run) -> None:
     with data.open("a") as file:
         file.write('{"image": "none.png", "question": "Which?", "answer": "red"}\n')
     with ChatServer(RED) as server:
@@ -235,7 +233,7 @@ def test_rows_that_are_left_out_are_told(data: Path, tmp_path: Path, run: Run) -
     assert given.err.startswith("rows: 1 unusable rows are left out, the first: row 13: ")
 
 
-def test_errors_of_samples_are_counted_and_told(data: Path, tmp_path: Path, run: Run) -> None:
+def test_errors_of_samples_are_counted_and_reported(data: Path, tmp_path: Path, run: Run) -> None:
     out = tmp_path / "run"
     with ChatServer(RED, status(500, "overloaded"), RED) as server:
         given = run("eval", data, *options(server, out, "low"), "--concurrency", 1)
@@ -292,7 +290,7 @@ def test_a_judge_may_decide(data: Path, tmp_path: Path, run: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        (["mini"], 2, "--out RUN is missing: the folder that the run leaves its files in"),
+        (["mini"], 2, "--out RUN is missing: the folder for the files of the run"),
         (["mini", "--estimate", "--resume"], 2, "--out RUN is missing"),
         (["mini", "--estimate", "--policy", "low"], 2, "--estimate chooses its own policies"),
         (["mini", "--out", "OUT", "--retry-failed"], 2, "--retry-failed goes with --resume"),
@@ -307,7 +305,7 @@ def test_a_judge_may_decide(data: Path, tmp_path: Path, run: Run) -> None:
         (["mini", "--out", "OUT", "--limit", "0"], 2, "'--limit': 0 is not in the range x>=1"),
         (["mini", "--out", "OUT", "--concurrency", "0"], 2, "--concurrency must be at least 1"),
         (["mini", "--out", "OUT", "--judge", "llm"], 2, "the judge 'llm' needs base_url"),
-        (["mini", "--out", "OUT", "--set", "limit"], 2, "--set wants key=value"),
+        (["mini", "--out", "OUT", "--set", "limit"], 2, "--set: expected key=value"),
         (["DATA", "--out", "OUT", "--set", "columns.answer=label"], 1, "no column 'label'"),
         (["DATA", "--out", "OUT", "--policy", "auto:general"], 2, "cannot request another look"),
         (["DATA", "--out", "DATA"], 2, "is a file"),
@@ -315,7 +313,7 @@ def test_a_judge_may_decide(data: Path, tmp_path: Path, run: Run) -> None:
         (["DATA", "--out", "OUT", "--policy", "fastv:0.5"], 2, "needs the hf engine"),
     ],
 )
-def test_bad_usage(
+def test_bad_usage_is_one_line(
     arguments: list[str], code: int, message: str, data: Path, tmp_path: Path, run: Run
 ) -> None:
     script = tmp_path / "replies.txt"

@@ -99,9 +99,7 @@ def test_a_row_without_a_verdict_is_null_and_reported(file: Path, tmp_path: Path
         assert "“I like it.”" in row["error"]
 
 
-def test_what_a_dead_server_left_out_is_judged_the_next_time(
-    file: Path, tmp_path: Path, run: Run
-) -> None:
+def test_unscored_rows_are_judged_in_the_next_run(file: Path, tmp_path: Path, run: Run) -> None:
     """The output may be the next input: its old score, by and error give way."""
     out = tmp_path / "out.jsonl"
     bad = status(400)

@@ -101,11 +101,11 @@ def test_if_every_row_fails_so_does_the_command(data: Path, tmp_path: Path, run:
         given = run("label", data, *options(server, tmp_path / "labels.jsonl"))
     assert given.code == 1
     assert given.err.startswith("Error: 12 of 12 rows failed, the first: look ")
-    assert given.err.endswith("run them again by --resume --retry-failed\n")
+    assert given.err.endswith("run them again with --resume --retry-failed\n")
 
 
 @pytest.mark.parametrize("stop", [signal.SIGKILL, signal.SIGINT], ids=lambda s: s.name)
-def test_stopped_and_gone_on_with(data: Path, tmp_path: Path, run: Run, stop: Any) -> None:
+def test_an_interrupted_run_is_resumed(data: Path, tmp_path: Path, run: Run, stop: Any) -> None:
     """A reply takes 20 ms. The command is stopped once 3 rows are finished; what it left, whatever
     that is, and what is done afterwards make every row exactly once.
     """
@@ -123,7 +123,7 @@ def test_stopped_and_gone_on_with(data: Path, tmp_path: Path, run: Run, stop: An
             assert process.returncode == 130
             said = [line for line in err.splitlines() if line]
             assert said == [
-                f"{count} of 12 rows are in {out}; --resume goes on",
+                f"{count} of 12 rows are in {out}; add --resume to continue",
                 "Error: interrupted",
             ]
         else:
@@ -142,11 +142,11 @@ def test_stopped_and_gone_on_with(data: Path, tmp_path: Path, run: Run, stop: An
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--n", "0"], "1 to 1000 rollouts a look are wanted; got 0"),
+        (["--n", "0"], "n must be 1 to 1000 rollouts at each look; got 0"),
         (["--gap", "9"], "and at most n = 8; got 9"),
         (["--concurrency", "0"], "--concurrency must be at least 1; got 0"),
         (["--temperature", "-1"], "temperature must be 0 or more"),
-        (["--set", "colums.image=a"], "colums: is no option; did you mean columns"),
+        (["--set", "colums.image=a"], "colums: is not an option; did you mean columns"),
         (["--judge", "llm"], "the judge 'llm' needs base_url"),
         (["--retry-failed"], "--retry-failed goes with --resume only"),
         (["--split", "train"], "split does not go with data of format 'jsonl'"),

@@ -32,7 +32,7 @@ def test_tables_and_a_verdict(run: Run):
     assert "Computed from sizes, not measured." in given.out
 
 
-def test_one_object_for_machines(run: Run):
+def test_json_is_one_object(run: Run):
     given = run("plan", *SEVEN, "--request-rate", 0.31, "--json")
     told = json.loads(given.out)
     high, low, auto, *pruned = told["policies"]
@@ -106,7 +106,7 @@ def test_nothing_heavy_is_loaded():
     [
         (("--model", "Qwen2.5-VL-8B"), 2, "did you mean Qwen/Qwen2.5-VL-7B-Instruct"),
         (("--model", "./nothing"), 1, "there is no config.json in 'nothing'"),
-        (("--image-size", "big"), 2, "wants WIDTHxHEIGHT or WIDTHxHEIGHT:COUNT"),
+        (("--image-size", "big"), 2, "must be WIDTHxHEIGHT or WIDTHxHEIGHT:COUNT"),
         (("--image-size", "0x10"), 2, "got '0x10'"),
         (("--image-size", "10x10:0"), 2, "got '10x10:0'"),
         (("--image-size", "9000x9"), 1, "a longer strip than 200:1"),
@@ -120,7 +120,7 @@ def test_nothing_heavy_is_loaded():
         (("empty", "--image-size", "10x10"), 2, "not both"),
     ],
 )
-def test_what_goes_wrong_is_one_line(
+def test_errors_are_one_line(
     run: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -9,7 +9,7 @@ import pytest
 from visionthink.cli import progress as module
 
 
-def test_lines_and_what_is_left(
+def test_a_line_every_ten_seconds_with_the_time_left(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     """A row a second, a line every ten: after 10 of 200 rows 190 s are left, in minutes 3; at a
@@ -31,7 +31,7 @@ def test_lines_and_what_is_left(
     ]
 
 
-def test_the_last_minutes_are_told_in_seconds(
+def test_less_than_two_minutes_are_shown_in_seconds(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     clock = SimpleNamespace(now=0.0)

@@ -76,7 +76,7 @@ def test_one_object_for_machines(run: Run, tmp_path: Path):
     assert (first["name"], first["steps"], first["last_step"]) == ("paper-0", 2, 2)
     assert first["figures"]["request_strong"] == 0.75
     assert first["figures"]["eval_accuracy"] is None
-    assert [of["label"] for of in found["groups"]] == ["rule paper", "rule none"]
+    assert [of["label"] for of in found["groups"]] == ["paper", "none"]
     assert [of["runs"] for of in found["groups"]] == [["paper-0", "paper-1"], ["none-0", "none-1"]]
     assert found["by"]["key"] == "reward.rule"
     assert found["by"]["note"] == ""
@@ -126,13 +126,13 @@ def test_evaluations_and_trainings_side_by_side(run: Run, tmp_path: Path):
     assert {"report.html", "accuracy_tokens.png", "published.svg", "request_rate.svg"} <= names
 
 
-def test_published_figures_want_a_vanilla(run: Run, tmp_path: Path):
+def test_published_figures_need_a_vanilla(run: Run, tmp_path: Path):
     path = evaluate(tmp_path / "a", 0.5)
     rows = [r for r in json.loads((path / "summary.json").read_text()) if r["policy"] != "high"]
     (path / "summary.json").write_text(json.dumps(rows))
     given = run("report", path, "--published", "--out", tmp_path / "out")
     assert given.code == 0
-    assert "these runs have no policy high to stand beside them" in given.err
+    assert "these runs have no policy high; nothing was drawn" in given.err
 
 
 def test_an_evaluation_for_machines(run: Run, tmp_path: Path):
@@ -142,6 +142,16 @@ def test_an_evaluation_for_machines(run: Run, tmp_path: Path):
     assert (found["runs"], found["files"]) == ([], [])
     assert [of["policy"] for of in found["evaluation"]["policies"]] == ["high", "low"]
     assert found["evaluation"]["rows"][1]["accuracy"] == {"mean": 0.5, "stderr": None, "n": 1}
+
+
+def test_a_summary_without_its_all_row_is_reported(run: Run, tmp_path: Path):
+    path = evaluate(tmp_path / "a", 0.5)
+    rows = json.loads((path / "summary.json").read_text())
+    parts = [{**row, "family": "tag"} for row in rows]
+    (path / "summary.json").write_text(json.dumps(parts))
+    given = run("report", path)
+    assert given.code == 0
+    assert given.err == "Note: a: mini has no row of the family all for high, low\n"
 
 
 def test_an_evaluation_without_an_answer(run: Run, tmp_path: Path):
@@ -156,9 +166,8 @@ def test_an_evaluation_without_an_answer(run: Run, tmp_path: Path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--by", "reward.rule"), "--by compares runs of training, and no RUN is one"),
-        (("--published",), "--published draws beside evaluations: name RUNs of eval, and --out"),
-        (("--paper",), "--paper stands alone"),
+        (("--by", "reward.rule"), "--by compares training runs, and no RUN is one"),
+        (("--published",), "--published draws beside evaluations; give RUNs of eval, and --out"),
     ],
 )
 def test_options_that_do_not_go_with_an_evaluation(
@@ -180,7 +189,7 @@ def test_options_that_do_not_go_with_an_evaluation(
         (("a", "--out", "a/config.json"), 2, "is a file"),
     ],
 )
-def test_what_goes_wrong_is_one_line(
+def test_errors_are_one_line(
     run: Run,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -201,5 +210,5 @@ def test_plots_without_their_extra(run: Run, tmp_path: Path, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     given = run("report", path, "--out", tmp_path / "out")
     assert given.code == 1
-    assert "pip install 'visionthink[report]'" in given.err
+    assert "pip install '.[report]'" in given.err
     assert not (tmp_path / "out").exists()

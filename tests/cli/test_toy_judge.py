@@ -26,7 +26,7 @@ class LengthJudge:
 
     async def score(self, question: str, answer: str | Sequence[str], prediction: str) -> Verdict:
         answers = [answer] if isinstance(answer, str) else answer
-        return Verdict(int(len(prediction) in map(len, answers)), "length")
+        return Verdict(1 if len(prediction) in map(len, answers) else 0, "length")
 
     async def close(self) -> None:
         pass

@@ -18,7 +18,7 @@ TINY = (
 )
 
 
-def test_dry_run_prints_a_config_and_what_it_takes(run):
+def test_dry_run_prints_a_config_and_its_estimate(run):
     """As YAML with the estimate in comments: the whole is the same config again."""
     outcome = run("train", "grpo", "mini", "--dry-run", "--image-size", "112x112")
     assert (outcome.code, outcome.err) == (0, "")
@@ -135,7 +135,7 @@ def test_help_lists_the_presets_of_its_kind(run, kind: str, names: set[str]):
         ),
         (("grpo", "mini", "--out", "x", "--processes", "2"), "go with --dry-run only"),
         (("grpo", "mini", "--dry-run", "--set", "reward.thta=1"), "did you mean reward.theta?"),
-        (("grpo", "mini", "--dry-run", "--processes", "3"), "no multiple of 96"),
+        (("grpo", "mini", "--dry-run", "--processes", "3"), "not a multiple of 96"),
         (("grpo", "mini", "--dry-run", "--set", "model.name=a/b"), "the sizes of model 'a/b'"),
     ],
 )
@@ -146,7 +146,7 @@ def test_bad_usage_is_one_line(run, arguments: tuple[str, ...], message: str):
     assert outcome.err.count("\n") == 1
 
 
-def test_a_folder_that_is_no_checkpoint(run, tmp_path: Path):
+def test_a_folder_that_is_not_a_checkpoint_is_refused(run, tmp_path: Path):
     outcome = run(
         *("train", "sft", "mini-cold-start", "--out", tmp_path / "run"),
         *("--set", f"model.name={tmp_path}"),

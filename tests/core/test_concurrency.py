@@ -50,7 +50,9 @@ def test_fewer_items_than_the_bound():
 
 
 def test_no_items():
-    asyncio.run(run_bounded(2, [], Bench().work))
+    bench = Bench()
+    asyncio.run(run_bounded(2, [], bench.work))
+    assert bench.began == []
 
 
 def test_the_first_error_ends_the_rest():

@@ -82,7 +82,8 @@ def test_a_missing_extra_says_what_to_install():
     error = MissingExtraError("the hf engine", "hf")
     assert (error.what, error.extra) == ("the hf engine", "hf")
     assert str(error) == (
-        "the hf engine needs packages that are not installed: pip install 'visionthink[hf]'"
+        "the hf engine needs packages that are not installed: run pip install '.[hf]' in a clone "
+        "of the repository"
     )
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 -- our own bytes
     assert (copy.what, copy.extra) == ("the hf engine", "hf")

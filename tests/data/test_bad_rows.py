@@ -43,7 +43,7 @@ BAD: dict[str, tuple[Any, str]] = {
         "this is not JSON (Expecting property name enclosed in double quotes, character 2)",
     ),
     "deep JSON": ("[" * 100_000, "this JSON cannot be read (maximum recursion depth"),
-    "a list": ("[1]", "this is not a JSON object; write {"),
+    "a list": ("[1]", "expected a JSON object, as {"),
     "no question": (row(question=None), "there is no column 'question'; there are 'image, answer'"),
     "question not text": (row(question=5), "the question must be text; it is a number"),
     "blank question": (row(question=" \n"), "the question is empty"),
@@ -65,11 +65,20 @@ BAD: dict[str, tuple[Any, str]] = {
     "a folder": (row(image="."), "image '.': it is not a file"),
     "empty file": (row(image="empty.png"), "image 'empty.png': it is empty (0 bytes)"),
     "a text file": (row(image="page.png"), "image 'page.png': it does not hold an image"),
-    "a strip": (row(image="strip.png"), "image 'strip.png': it has 1 x 300 pixels, a strip over"),
-    "URL": (row(image="https://a.b/c.png"), "image 'https://a.b/c.png' is a URL; download it"),
-    "null character": (row(image="a\0.png"), "image 'a\\x00.png': this cannot be a path"),
-    "no base64": (row(image="data:image/png;base64,***"), "a data URL of an image is not base64"),
-    "not a base64 URL": (row(image="data:,hello"), "a data URL of an image starts data:image/png"),
+    "a strip": (row(image="strip.png"), "image 'strip.png': it has 1 x 300 pixels, longer than"),
+    "URL": (
+        row(image="https://a.b/c.png"),
+        "image 'https://a.b/c.png' is a URL; URLs are not fetched",
+    ),
+    "null character": (row(image="a\0.png"), "image 'a\\x00.png': it is not a valid path"),
+    "no base64": (
+        row(image="data:image/png;base64,***"),
+        "an image's data URL is not valid base64",
+    ),
+    "not a base64 URL": (
+        row(image="data:,hello"),
+        "an image's data URL must start as data:image/png",
+    ),
     "URL of text": (
         row(image="data:image/png;base64,aGVsbG8="),
         "image 'data:image/png;base64,aGVsbG8=…': it does not hold an image",
@@ -110,7 +119,7 @@ def test_many_bad_rows_are_counted(folder: Path) -> None:
     )
 
 
-def test_nothing_left_is_an_error_even_if_bad_rows_may_be_skipped(folder: Path) -> None:
+def test_no_row_left_is_an_error_even_with_skip_bad(folder: Path) -> None:
     path = write(folder, row(answer=""))
     with pytest.raises(DataError, match=r"1 of 1 rows .* the answer is empty; no row is left"):
         load_rows(DataOptions(path=path, skip_bad=True))
@@ -124,14 +133,14 @@ def test_outside_paths_are_allowed_on_request(folder: Path) -> None:
     assert [r.open().images[0].size for r in rows] == [(40, 30), (40, 30)]
 
 
-def test_a_link_to_the_folder_itself_is_no_way_out(folder: Path) -> None:
+def test_a_link_to_the_folder_itself_counts_as_inside(folder: Path) -> None:
     write(folder, row())
     (folder.parent / "link").symlink_to(folder)
     rows = load_rows(DataOptions(path=str(folder.parent / "link" / "rows.jsonl")))
     assert rows[0].open().images[0].size == (40, 30)
 
 
-def test_a_broken_body_shows_when_it_is_opened(folder: Path) -> None:
+def test_a_broken_image_body_is_found_when_the_row_is_opened(folder: Path) -> None:
     """Noise, so that the pixels take kilobytes; the header of the half that is left is whole."""
     noise = Image.frombytes("RGB", (64, 64), random.Random(0).randbytes(64 * 64 * 3))
     buffer = io.BytesIO()

@@ -86,7 +86,7 @@ def test_images_outside_of_the_folder_are_absolute(tmp_path: Path, rows: Rows) -
     assert len(load_rows(DataOptions(path=str(path), allow_outside=True))) == 1
 
 
-def test_images_that_are_no_files_are_saved(tmp_path: Path) -> None:
+def test_images_that_are_not_files_are_saved(tmp_path: Path) -> None:
     """The same pixels come back, and ids that are no file names do no harm."""
     path = tmp_path / "labels.jsonl"
     (row,) = load_rows(DataOptions(families=["tag"], size=1))
@@ -101,7 +101,7 @@ def test_images_that_are_no_files_are_saved(tmp_path: Path) -> None:
     assert [r.open().images[0].image.tobytes() for r in found] == [pixels, pixels]
 
 
-def test_going_on_drops_half_a_line(tmp_path: Path, rows: Rows) -> None:
+def test_resuming_drops_a_half_written_line(tmp_path: Path, rows: Rows) -> None:
     path = tmp_path / "labels.jsonl"
     with LabelFile(path, CONFIG) as file:
         assert ids(file.unfinished(rows)) == ["a", "b", "c"]
@@ -124,9 +124,7 @@ def test_a_file_with_half_a_line_only_starts_again(tmp_path: Path, rows: Rows) -
     assert path.read_bytes() == b""
 
 
-def test_failed_rows_are_finished_unless_they_are_to_be_run_again(
-    tmp_path: Path, rows: Rows
-) -> None:
+def test_failed_rows_count_as_finished_without_retry_failed(tmp_path: Path, rows: Rows) -> None:
     path = tmp_path / "labels.jsonl"
     with LabelFile(path, CONFIG) as file:
         file.add(rows[0], FAILED)
@@ -147,15 +145,15 @@ def test_another_config_is_refused_by_its_keys(tmp_path: Path, rows: Rows) -> No
     with pytest.raises(RunError) as caught:
         LabelFile(path, other, resume=True)
     assert str(caught.value) == (
-        f"cannot go on with {str(path)!r}: it was made with other options: data.limit (3 before), "
-        "n (8 before), seed (None before); give the same ones, or take another --out"
+        f"cannot resume {str(path)!r}: it was made with other options: data.limit (3 before), "
+        "n (8 before), seed (None before); give the same options, or choose another --out"
     )
     (tmp_path / "labels.config.json").unlink()
     with pytest.raises(RunError, match=r"labels.config.json beside it cannot be read"):
         LabelFile(path, CONFIG, resume=True)
 
 
-def test_other_data_are_refused(tmp_path: Path, rows: Rows) -> None:
+def test_changed_data_are_refused(tmp_path: Path, rows: Rows) -> None:
     path = tmp_path / "labels.jsonl"
     with LabelFile(path, CONFIG) as file:
         file.add(rows[1], LOW)
@@ -163,19 +161,19 @@ def test_other_data_are_refused(tmp_path: Path, rows: Rows) -> None:
         with pytest.raises(RunError, match=r"row 'b' of .* is not in the data"):
             file.unfinished([rows[0]])
         changed = type(rows[1])("b", rows[1].images, "Which?", "blue")
-        with pytest.raises(RunError, match=r"row 'b' of .* is another one in the data"):
+        with pytest.raises(RunError, match=r"row 'b' of .* differs from that of the data"):
             file.unfinished([changed])
 
 
-def test_a_file_that_is_there_is_not_overwritten(tmp_path: Path) -> None:
+def test_an_existing_file_is_not_overwritten(tmp_path: Path) -> None:
     path = tmp_path / "labels.jsonl"
     path.write_text("mine\n")
-    with pytest.raises(UsageError, match="is there already; --resume goes on with it"):
+    with pytest.raises(UsageError, match="exists; add --resume to continue it"):
         LabelFile(path, CONFIG)
     with pytest.raises(UsageError, match="--retry-failed goes with --resume only"):
         LabelFile(tmp_path / "new.jsonl", CONFIG, retry_failed=True)
     (tmp_path / "labels.config.json").write_text(json.dumps({"version": 1, **CONFIG}))
-    with pytest.raises(RunError, match=r"line 1 of .* is no finished row"):
+    with pytest.raises(RunError, match=r"line 1 of .* is not a finished row"):
         LabelFile(path, CONFIG, resume=True)
     assert path.read_text() == "mine\n"
 
@@ -223,7 +221,7 @@ def test_an_append_cut_short_by_a_full_disk_leaves_whole_lines(
     assert [record["id"] for record in read(path)] == ["a", "c"]
 
 
-def test_going_on_cuts_off_what_a_power_cut_left(tmp_path: Path, rows: Rows) -> None:
+def test_resuming_cuts_off_what_a_power_cut_left(tmp_path: Path, rows: Rows) -> None:
     path = tmp_path / "labels.jsonl"
     with LabelFile(path, CONFIG) as file:
         file.add(rows[0], LOW)

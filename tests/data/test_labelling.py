@@ -52,7 +52,7 @@ def test_the_papers_rule(low: int, high: int, label: Label) -> None:
     assert label_of(low, high, PAPER_RULE) == label
 
 
-def test_thresholds() -> None:
+def test_a_label_follows_from_the_thresholds() -> None:
     """6 of 8 at both, 4 ahead: 6 and 6 are low, 4 and 8 are 4 apart, 5 and 8 are 3 apart."""
     rule = Rule(8, enough=6, gap=4)
     assert [label_of(*counts, rule) for counts in [(6, 6), (4, 8), (5, 8)]] == [
@@ -65,13 +65,13 @@ def test_the_rule_at_other_numbers_of_rollouts() -> None:
     assert [(r.enough, r.gap) for r in map(Rule.of, (8, 2, 3, 16))] == [
         *((8, 6), (2, 2), (3, 3), (16, 12))
     ]
-    assert Rule.of(8) == Rule() == PAPER_RULE
+    assert Rule.of(8) == Rule(n=8, enough=8, gap=6) == PAPER_RULE
 
 
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        ((0, 1, 1), "1 to 1000 rollouts a look are wanted; got 0"),
+        ((0, 1, 1), "n must be 1 to 1000 rollouts at each look; got 0"),
         ((8, 9, 6), "enough must be 1 to n = 8; got 9"),
         ((8, 0, 6), "enough must be 1 to n = 8; got 0"),
         ((8, 8, 0), "gap must be above n - enough = 0"),
@@ -80,7 +80,7 @@ def test_the_rule_at_other_numbers_of_rollouts() -> None:
         ((8, 8, 9), "and at most n = 8; got 9"),
     ],
 )
-def test_rules_that_make_no_sense(rule: tuple[int, int, int], message: str) -> None:
+def test_contradictory_rules_are_refused(rule: tuple[int, int, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         Rule(*rule)
 
@@ -151,7 +151,7 @@ def test_rows_are_counted_and_labelled(tmp_path: Path, concurrency: int) -> None
     }
 
 
-def test_every_rollout_has_its_own_seed_whatever_else_is_labelled(tmp_path: Path) -> None:
+def test_every_rollout_has_a_seed_of_its_own(tmp_path: Path) -> None:
     """2 rows of 2 looks of 8 rollouts: 32 seeds, all different, temperature 1, no request."""
     rows = load(tmp_path, "a", "b")
     engine, alone = so_often({"a": (8, 8), "b": (8, 8)}), so_often({"a": (8, 8), "b": (8, 8)})
@@ -223,7 +223,7 @@ def test_a_broken_image_fails_its_row(tmp_path: Path) -> None:
     assert "row 'a': cannot read image" in found.reason
 
 
-def test_other_errors_are_not_swallowed(tmp_path: Path) -> None:
+def test_unexpected_errors_are_raised(tmp_path: Path) -> None:
     def reply(messages: Sequence[Message]) -> str:
         raise KeyError("a mistake in the program")
 

@@ -24,7 +24,7 @@ def test_a_row_is_the_drawing_of_its_family_and_seed() -> None:
     assert row.images[0].path is None
 
 
-def test_all_families_in_turn() -> None:
+def test_families_alternate_by_default() -> None:
     """7 weak, 5 strong and 1 lucky family: every 13 rows have each of them once."""
     rows = load_rows(DataOptions(size=26))
     families = [row.metadata["family"] for row in rows]
@@ -69,12 +69,12 @@ def test_weights_are_kept_in_every_beginning() -> None:
         ({"split": "dev"}, "split of the embedded world must be train or test; got 'dev'"),
     ],
 )
-def test_wrong_options(changed: dict[str, object], message: str) -> None:
+def test_wrong_options_are_refused(changed: dict[str, object], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         load_rows(DataOptions.model_validate(changed))
 
 
-def test_kinds_take_turns_whatever_their_families():
+def test_kinds_alternate_whatever_their_families():
     """Weak weighs 3 + 3, strong 2 + 2 + 2: half and half, so they alternate, and each kind goes
     round its own families.
     """

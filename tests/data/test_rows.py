@@ -41,7 +41,7 @@ def test_ten_thousand_rows_are_paths_only(
     assert rows[-1].open().images[0].size == (800, 640)
 
 
-def test_drawn_rows_weigh_next_to_nothing() -> None:
+def test_drawn_rows_take_almost_no_memory() -> None:
     rows = load_rows(DataOptions(size=MANY))
     assert len(pickle.dumps(rows)) < 10 * MANY
     assert pickle.loads(pickle.dumps(rows))[-1] == rows[-1]  # noqa: S301

@@ -96,7 +96,10 @@ def test_data_urls_stay_in_the_file(folder: Path) -> None:
     assert [colours(r.open()) for r in rows] == [[RED], [BLUE], [RED, BLUE]]
     assert rows[2].images[1].path is None
     Path(path).write_text("{}\n")
-    with pytest.raises(ImageError, match=r"row '1': .*changed since it was loaded.*load it again"):
+    with pytest.raises(
+        ImageError,
+        match=r"row '1': .*it has changed since the data was loaded.*load the data again",
+    ):
         rows[0].open()
 
 
@@ -116,14 +119,14 @@ def test_metadata_keeps_what_is_small(folder: Path) -> None:
     assert load_rows(DataOptions(path=path))[0].metadata == {"counts": counts, "page": 4}
 
 
-def test_the_kind_of_the_options_is_for_rows_that_do_not_say_it(folder: Path) -> None:
+def test_the_kind_in_the_options_is_for_rows_without_one(folder: Path) -> None:
     path = write_jsonl(
         folder / "rows.jsonl", row("images/red.png"), row("images/red.png", kind="lucky")
     )
     assert [r.kind for r in load_rows(DataOptions(path=path, kind="weak"))] == ["weak", "lucky"]
 
 
-def test_a_repeated_id_gets_its_line(folder: Path) -> None:
+def test_a_repeated_id_gets_its_line_number_appended(folder: Path) -> None:
     same = row("images/red.png", id="a")
     path = write_jsonl(folder / "rows.jsonl", same, same, same)
     assert [r.id for r in load_rows(DataOptions(path=path))] == ["a", "a#2", "a#3"]
@@ -191,9 +194,9 @@ def test_handles_decode_what_open_picture_decodes() -> None:
 
 def test_formats_are_guessed(folder: Path) -> None:
     for name, message in {
-        "nothing.jsonl": "there is no data set .*say format: hub",
-        "images/red.png": "cannot tell the format",
-        "images": "cannot tell what the folder .* holds",
+        "nothing.jsonl": "there is no data set .*set format: hub",
+        "images/red.png": "unknown format of",
+        "images": "unknown layout of folder ",
     }.items():
         with pytest.raises(DataError, match=message):
             load_rows(DataOptions(path=str(folder / name)))
@@ -227,6 +230,6 @@ def test_text_layouts_need_no_extra(folder: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.stdout.splitlines() == [
         "1 2",
-        "reading from the hub needs packages that are not installed: "
-        "pip install 'visionthink[data]'",
+        "reading from the hub needs packages that are not installed: run pip install "
+        "'.[data]' in a clone of the repository",
     ], done.stderr

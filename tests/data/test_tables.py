@@ -120,7 +120,7 @@ def test_saved_data_set_with_splits(tmp_path: Path) -> None:
     assert colours(load_rows(DataOptions(path=str(tmp_path / "saved")))) == [[RED]]
 
 
-def test_a_missing_column_is_said_once(tmp_path: Path) -> None:
+def test_a_missing_column_is_reported_once(tmp_path: Path) -> None:
     simple(cell(RED)).rename_column("answer", "label").save_to_disk(tmp_path / "saved")
     path = str(tmp_path / "saved")
     with pytest.raises(
@@ -170,7 +170,7 @@ def test_rows_that_changed_on_disk_are_noticed(tmp_path: Path) -> None:
     row = load_rows(DataOptions(path=str(tmp_path / "saved")))[1]
     (tmp_path / "saved" / "data-00000-of-00001.arrow").unlink()
     open_table.cache_clear()
-    with pytest.raises(ImageError, match=r"row '1': .*it changed since it was loaded"):
+    with pytest.raises(ImageError, match=r"row '1': .*it has changed since the data was loaded"):
         row.open()
 
 
@@ -227,7 +227,7 @@ def test_the_released_layout(tmp_path: Path, format: Any) -> None:
 
 def test_marks_and_images_must_agree(tmp_path: Path) -> None:
     path = save_released(tmp_path / "smart", released("<image><image>Which?", "red", cell(RED)))
-    with pytest.raises(DataError, match="row 0: the problem marks 2 images, but there are 1; no"):
+    with pytest.raises(DataError, match="row 0: the problem marks 2 images, but the row has 1; no"):
         load_rows(DataOptions(path=path))
 
 

@@ -247,7 +247,7 @@ def test_the_key_comes_from_the_environment(value, sent, monkeypatch):
 
 def test_without_the_client_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'visionthink\[openai\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[openai\]'"):
         OpenAIEngine("http://h/v1")
 
 

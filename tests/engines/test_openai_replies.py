@@ -206,6 +206,10 @@ def test_neither_key_nor_image_reaches_an_error(code, caplog):
     echo = f"{KEY} data:image/png;base64,{BASE64} and {BASE64}".encode()
     with ChatServer(sends(echo, code, **{"Retry-After-Ms": "1"})) as server:
         message = fail(server.url, api_key=KEY)
-    assert "(key) (data) and (data)" in message
+    if code == 401:  # nothing is quoted there: servers repeat most of the key
+        assert "“" not in message
+    else:
+        assert "(key) (data) and (data)" in message
+    assert KEY not in message
     assert KEY not in caplog.text
     assert BASE64 not in caplog.text

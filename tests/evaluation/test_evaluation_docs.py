@@ -39,13 +39,13 @@ def test_every_key_of_the_summary_is_described():
     assert {key for row in rows for key in row} - named == set(column("key"))
 
 
-def test_the_suite_file_is_one():
+def test_the_suite_file_of_the_page_is_valid():
     text = PAGE.split("```yaml\n")[1].split("```")[0]
     options = checked(SuiteOptions, parse_yaml(text, "the page"), "the page")
     assert (options.name, options.scored_by) == ("charts", "relaxed")
 
 
-def test_the_suites_of_the_page_are_there():
+def test_the_suites_of_the_page_load():
     for spec in ("mini:receipt,tag", "mini:lucky", "mini:colour,digit,count,watermark,weave"):
         assert f"`{spec}`" in PAGE or f" {spec} " in PAGE
         assert load_suites([spec], limit=1)

@@ -148,7 +148,7 @@ def breaks(of: str) -> Callable[[Sequence[Message]], str]:
     return reply
 
 
-def test_a_failure_is_no_answer(tmp_path: Path):
+def test_a_failure_is_not_an_answer(tmp_path: Path):
     run = folder(tmp_path)
     said = answers(ScriptedEngine(breaks("b?")), [ask(n, f"{n}?", RED) for n in "abc"], run)
     assert [each.text for each in said] == ["yes", "[LMMS_EVAL_REQUEST_FAILED]", "yes"]
@@ -187,7 +187,7 @@ def test_failures_in_a_row_end_the_run(tmp_path: Path):
     assert [e["id"] for e in run.episodes() if e["error"] is None] == ["2"]
 
 
-def test_a_run_in_which_all_fails_has_no_results():
+def test_a_run_in_which_everything_fails_is_an_error():
     asks = [ask("0", "b?", RED), ask("1", "b?", RED)]
     with pytest.raises(EngineError, match="all 2 requests failed, the last with: the server said"):
         answers(ScriptedEngine(breaks("b?")), asks, max_failures=0)
@@ -196,7 +196,7 @@ def test_a_run_in_which_all_fails_has_no_results():
 # The run folder
 
 
-def test_what_was_answered_is_not_asked_again(tmp_path: Path):
+def test_kept_answers_are_not_asked_again(tmp_path: Path):
     asks = [ask(name, f"{name}?", RED) for name in "ab"]
     answers(ScriptedEngine(breaks("b?")), asks, folder(tmp_path))
     engine = ScriptedEngine(says("no"))
@@ -219,7 +219,7 @@ def test_what_was_answered_is_not_asked_again(tmp_path: Path):
     ],
     ids=["question", "pixels", "number", "sample", "task", "sampling"],
 )
-def test_anything_else_is_asked(tmp_path: Path, other: Ask):
+def test_other_requests_are_asked(tmp_path: Path, other: Ask):
     answers(ScriptedEngine(says("5")), [ask("0", "What is it?", RED)], folder(tmp_path))
     engine = ScriptedEngine(says("6"))
     assert answers(engine, [other], folder(tmp_path))[0].text == "6"

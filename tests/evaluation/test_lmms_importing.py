@@ -172,7 +172,7 @@ def test_failed_requests_are_errors(tmp_path: Path, shape: Any):
     assert (last["score"], last["error"]) == (None, "the request failed")
 
 
-def test_stripped_answers_are_told_from_failures_by_what_was_said(tmp_path: Path):
+def test_stripped_answers_are_distinguished_from_failures_by_the_raw_reply(tmp_path: Path):
     line = pope_sample(0, "yes") | {"filtered_resps": "", "resps": [FAILED]}
     write_output(tmp_path / "out", {"pope": (POPE_FIGURES, [line, *POPE_LINES[1:]])})
     assert only(imported(tmp_path, tmp_path / "out"))["errors"] == 1
@@ -213,7 +213,7 @@ def test_samples_that_are_missing(tmp_path: Path):
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"results": {}}', "\xff"])
-def test_files_that_are_no_results(tmp_path: Path, text: str):
+def test_files_that_are_not_results_are_refused(tmp_path: Path, text: str):
     path = tmp_path / "x_results.json"
     path.write_text(text, "latin-1")
     with pytest.raises(RunError, match=r"cannot read .*x_results.json: |is not a results file"):
@@ -262,7 +262,7 @@ def test_costs_are_those_of_the_episodes(tmp_path: Path):
     assert only(again)["visual_token_ratio"] == 0.75
 
 
-def test_episodes_of_another_run_are_not_taken(tmp_path: Path):
+def test_episodes_of_another_run_are_refused(tmp_path: Path):
     run = answered(tmp_path / "episodes", direct_reply("a", "yes"), direct_reply("a", "no"))
     arguments = f"run={run.path}"
     lines = [pope_sample(0, "yes"), pope_sample(1, "yes")]

@@ -16,14 +16,14 @@ from visionthink.core.families import QWEN3_VL
 from visionthink.evaluation.lmms.model_args import ModelArgs
 
 
-def test_nothing_said_is_the_embedded_model():
+def test_the_default_is_the_embedded_model():
     options = ModelArgs.of({"batch_size": 1})
     assert (options.asked.name, options.asked.look, options.at_once) == ("auto", "auto", 1)
     engine = options.open()
     assert options.config(engine.about.model)["model"] == "mini"
 
 
-def test_a_server():
+def test_options_of_a_server():
     """Names and folders that look like numbers came as numbers."""
     given = {"pretrained": 7, "run": 2026, "base_url": "http://127.0.0.1:1/v1", "batch_size": 1}
     options = ModelArgs.of({**given, "grid": "qwen3-vl", "look": "low", "profile": "general"})
@@ -36,12 +36,15 @@ def test_a_server():
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"lok": "low"}, "--model_args: lok: is no option; did you mean look?"),
+        ({"lok": "low"}, "--model_args: lok: is not an option; did you mean look?"),
         ({"look": "far"}, "--model_args: look: input should be 'auto', 'low' or 'high'; got 'far'"),
         ({"batch_size": 0}, "--model_args: batch_size: input should be greater than or equal to 1"),
         ({"batch_size": "auto"}, "--model_args: batch_size: input should be a valid integer"),
         ({"api_key": "x"}, "--model_args: api_key needs base_url"),
-        ({"base_url": "http://h/v1", "dtype": "float16"}, "--model_args: dtype goes without base"),
+        (
+            {"base_url": "http://h/v1", "dtype": "float16"},
+            "--model_args: dtype does not go with base_url",
+        ),
         ({"policy": "fast"}, "there is no policy 'fast'"),
         ({"policy": "oracle"}, "--model_args: policy oracle asks no model; run low and high"),
         (
@@ -50,7 +53,7 @@ def test_a_server():
         ),
     ],
 )
-def test_wrong_options(given: dict[str, Any], said: str):
+def test_wrong_options_are_refused(given: dict[str, Any], said: str):
     with pytest.raises(UsageError) as caught:
         opened(given)
     assert str(caught.value).startswith(said)

@@ -26,7 +26,7 @@ def test_each_benchmark_of_the_paper_has_a_preset():
     assert all(preset.traps.endswith(".") for preset in presets().values())
 
 
-def test_the_nearest_preset_is_told():
+def test_an_unknown_task_suggests_the_nearest_preset():
     with pytest.raises(UsageError, match="no preset for task 'pop'; did you mean pope"):
         preset_of("pop")
 
@@ -68,7 +68,9 @@ def test_the_command_import(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         (["local", "pop", "x", "--out", "."], 2, "Error: there is no preset for task 'pop'"),
     ],
 )
-def test_refusals(arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]):
+def test_bad_usage_is_one_line(
+    arguments: list[str], code: int, said: str, capsys: pytest.CaptureFixture[str]
+):
     assert run(*arguments) == code
     assert said in capsys.readouterr().err
 

@@ -67,7 +67,7 @@ def test_choice_reads_the_options_of_the_question():
         ("-3.2", "3.2", 0, 0),
     ],
 )
-def test_relaxed_and_what_is_held_against_it(answer: str, said: str, relaxed: float, strict: float):
+def test_relaxed_and_relaxed_strict(answer: str, said: str, relaxed: float, strict: float):
     assert score("relaxed", answer, said) == relaxed
     assert score("relaxed_strict", answer, said) == strict
 
@@ -81,7 +81,7 @@ def test_anls():
     assert score("anls", ["coffee", "re  ceipt"], "re ceipt") == 1
 
 
-def test_who_says_yes():
+def test_said_yes():
     assert [said_yes(text) for text in ("Yes.", "no, it is not", "It is red")] == [
         True,
         False,

@@ -15,7 +15,7 @@ from visionthink.mini import CHECKPOINTS
 @pytest.mark.parametrize(
     "name", ["qwen3-vl-8b", "Qwen3-VL-8B-Instruct", "Qwen/Qwen3-VL-8B-Instruct"]
 )
-def test_short_names(name: str):
+def test_a_model_is_found_by_its_short_name(name: str):
     found = find_model(name)
     assert found.name == "Qwen/Qwen3-VL-8B-Instruct"
     assert (found.grid.cell, found.shape.layers) == (32, 36)
@@ -41,14 +41,14 @@ def test_a_folder_needs_no_weights(tmp_path: Path):
         ('{"model_type": "qwen3_vl", "vision_config": []}', "lacks sizes"),
     ],
 )
-def test_folders_that_hold_no_model(tmp_path: Path, config: str | None, message: str):
+def test_folders_without_a_model_are_refused(tmp_path: Path, config: str | None, message: str):
     if config is not None:
         (tmp_path / "config.json").write_text(config, encoding="utf-8")
     with pytest.raises(CheckpointError, match=message):
         find_model(str(tmp_path))
 
 
-def test_names_nobody_knows():
+def test_an_unknown_name_suggests_the_nearest_models():
     with pytest.raises(UsageError, match=r"mean .*Qwen/Qwen2\.5-VL-7B-Instruct.*\? Or give"):
         find_model("qwen2.5-vl-8b")
     with pytest.raises(UsageError, match=r"Qwen2\.5-VL-3B-Instruct, .*Qwen3-VL-32B-Instruct"):

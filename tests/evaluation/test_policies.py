@@ -48,8 +48,8 @@ def test_low_and_high_are_added_for_policies_made_of_them():
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("hihg", "there is no policy 'hihg'; there are auto, low, high, auto:PROFILE, "),
-        ("", "there is no policy ''"),
+        ("hihg", "there is no policy 'hihg'; did you mean high?"),
+        ("", "there is no policy ''; there are auto, auto:PROFILE, low, low:PROFILE, high, "),
         ("auto:agnet", "there is no prompt profile 'agnet'; did you mean agent?"),
         ("auto:", "there is no prompt profile ''"),
         ("auto:general", "profile 'general' cannot request another look"),

@@ -118,7 +118,7 @@ def test_a_finished_run_asks_nothing(tmp_path: Path):
 
 
 @pytest.mark.parametrize("left", [0, 1, 7, 13, 18, 24, 29])
-def test_going_on_from_any_line(tmp_path: Path, left: int):
+def test_a_run_can_be_resumed_from_any_line(tmp_path: Path, left: int):
     """The first lines and half of the next one, as a kill leaves them: 30 lines when done, of which
     those that are there keep their bytes.
     """
@@ -214,7 +214,7 @@ def test_failures_between_successes_are_errors_of_their_samples(tmp_path: Path):
     assert [e["score"] for e in episodes(run)] == [None] * 4 + [1.0, 1.0]
 
 
-def test_failures_at_the_end_are_errors_too(tmp_path: Path):
+def test_failures_at_the_end_are_errors_of_their_samples(tmp_path: Path):
     run = tmp_path / "run"
     go(work(run, write_rows(tmp_path, NAMES), ["low"]), failing(*NAMES[3:]), concurrency=1)
     assert [e["error"] for e in episodes(run)] == [None] * 3 + ["out of memory"] * 3
@@ -243,13 +243,13 @@ def test_an_engine_that_is_down_ends_the_run(tmp_path: Path, concurrency: int, s
     assert len(episodes(run)) == 12
 
 
-def test_a_run_may_go_on_whatever_fails(tmp_path: Path):
+def test_with_max_failures_0_a_run_never_stops(tmp_path: Path):
     run = tmp_path / "run"
     go(work(run, write_rows(tmp_path, NAMES), ["low"]), failing(*NAMES), max_failures=0)
     assert [e["error"] for e in episodes(run)] == ["out of memory"] * 6
 
 
-def test_broken_images_are_no_outage(tmp_path: Path):
+def test_broken_images_are_not_an_outage(tmp_path: Path):
     rows, run = write_rows(tmp_path, NAMES), tmp_path / "run"
     todo = work(run, rows, ["low"])
     (tmp_path / "image.png").unlink()
@@ -283,7 +283,7 @@ def test_empty_answers_are_wrong_and_counted(tmp_path: Path):
     assert [(e["score"], e["error"]) for e in episodes(run)] == [(0.0, None)] * 6
 
 
-def test_questions_that_no_episode_takes(tmp_path: Path):
+def test_a_question_that_is_too_long_is_an_error_of_its_sample(tmp_path: Path):
     run = tmp_path / "run"
     rows = write_rows(tmp_path, NAMES[:2], question="x" * 19_990)
     suite = tmp_path / "suite.yaml"
@@ -294,7 +294,7 @@ def test_questions_that_no_episode_takes(tmp_path: Path):
     ] * 2
 
 
-def test_a_bug_in_the_engine_is_no_error_of_a_sample(tmp_path: Path):
+def test_an_unexpected_error_ends_the_run(tmp_path: Path):
     def reply(messages: Sequence[Message]) -> str:
         raise ZeroDivisionError
 
@@ -349,7 +349,7 @@ def test_a_sample_is_drawn_by_its_own_seed(tmp_path: Path):
     assert Settings(temperature=1.0, seed=1).sampling("print-tea").seed not in seeds
 
 
-def test_a_warm_up_leaves_no_line(tmp_path: Path):
+def test_a_warm_up_writes_no_line(tmp_path: Path):
     todo, model = work(tmp_path / "run", write_rows(tmp_path, NAMES), ["low"]), engine()
     asyncio.run(evaluate(todo, model, Settings(), warm_up=True))
     assert (len(model.calls), len(episodes(tmp_path / "run"))) == (7, 6)

@@ -71,7 +71,7 @@ def test_the_four_counts_and_what_follows():
         ((2, 18, 0, 0), "Not worth it: 90.0 % of the questions need the original, more than the "),
     ],
 )
-def test_verdicts(counts: tuple[int, int, int, int], begins: str):
+def test_the_conclusion_follows_from_the_counts(counts: tuple[int, int, int, int], begins: str):
     (row,) = estimates(samples(*counts), ["s"])
     assert verdict(row).startswith(begins)
 
@@ -86,7 +86,7 @@ def test_images_that_have_no_smaller_view():
     assert verdict(row).startswith("Nothing to save: the images are so small")
 
 
-def test_questions_with_an_error_are_left_out_and_told():
+def test_questions_with_an_error_are_left_out_and_counted():
     found = samples(1, 1, 0, 0)
     found[1] = Sample("s", "high", "0", None, None, None, error="no image")
     (row,) = estimates(found, ["s"])
@@ -116,7 +116,7 @@ def test_families_have_rows_of_their_own():
     ]
 
 
-def test_the_text():
+def test_the_text_of_an_estimate():
     text = estimate_text(estimates(samples(10, 5, 1, 4), ["s"]))
     assert (
         re.sub(r"95 %: -\d+\.0 to [+-]\d+\.0", "95 %: …", text)

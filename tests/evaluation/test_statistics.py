@@ -9,19 +9,19 @@ import pytest
 from visionthink.evaluation.statistics import Interval, f1, paired_bootstrap
 
 
-def test_no_difference_has_no_interval_around_it():
+def test_equal_scores_have_an_interval_of_zero_width():
     assert paired_bootstrap([0.0] * 50) == Interval(0.0, 0.0, 0.0)
     assert paired_bootstrap([1.0] * 50) == Interval(1.0, 1.0, 1.0)
 
 
-def test_two_pairs():
+def test_the_interval_of_two_pairs():
     """Resamples of (1, -1) have the means -1, 0 and 1 with the chances 1/4, 1/2 and 1/4, so that
     both ends of a 95 % interval are the extremes.
     """
     assert paired_bootstrap([1.0, -1.0]) == Interval(0.0, -1.0, 1.0)
 
 
-def test_one_pair_tells_nothing():
+def test_one_pair_has_no_interval():
     assert paired_bootstrap([1.0]) is None
     assert paired_bootstrap([]) is None
 
@@ -48,7 +48,7 @@ def test_scores_that_are_all_different():
     assert found.high == pytest.approx(0.5005 + 1.96 * 0.2887 / math.sqrt(5000), abs=0.0005)
 
 
-def test_a_seed_makes_an_interval_again():
+def test_an_interval_is_reproduced_by_its_seed():
     differences = [i**0.5 for i in range(60)]
     assert paired_bootstrap(differences, 1) == paired_bootstrap(differences, 1)
     assert paired_bootstrap(differences, 1) != paired_bootstrap(differences, 2)

@@ -53,11 +53,11 @@ def test_mini_draws_test_images_by_seed():
         ("mini:strong:2", dict.fromkeys([n for n, (k, _) in FAMILIES.items() if k == "strong"], 2)),
     ],
 )
-def test_parts_of_mini(spec: str, found: dict[str, int]):
+def test_families_of_mini_can_be_chosen(spec: str, found: dict[str, int]):
     assert families(spec) == found
 
 
-def test_a_number_a_family():
+def test_mini_has_at_least_a_number_of_each_family():
     """At least 9 of each: a strong family is 6 % of the mix, so 150 rows, 15 of a weak family."""
     found = families("mini:9")
     assert (min(found.values()), found["colour"]) == (9, 15)
@@ -112,7 +112,7 @@ def test_a_judge_in_a_yaml_file(tmp_path: Path):
         load_suites([str(path)])
 
 
-def test_what_the_command_line_says_of_judging():
+def test_options_of_judging_from_the_command_line():
     assert with_judging(None, None, None, None) == {}
     assert with_judging("rules", None, None, None) == {"metric": "auto", "judge": None}
     assert with_judging("rules", "anls", None, None) == {"metric": "anls", "judge": None}
@@ -154,7 +154,7 @@ def test_judging_that_is_refused(given: Any, message: str):
         ("mini:tag:tag:5", "got 'mini:tag:tag:5'"),
     ],
 )
-def test_suites_that_are_not_there(spec: str, message: str):
+def test_unknown_suites_are_refused(spec: str, message: str):
     with pytest.raises(UsageError) as caught:
         load_suites([spec])
     assert message in str(caught.value)
@@ -173,19 +173,19 @@ def test_suites_that_are_not_there(spec: str, message: str):
         ([{"family": "all"}], "a family is called 'all', the name of all together; rename it"),
     ],
 )
-def test_data_that_cannot_be_used(tmp_path: Path, lines: list[dict[str, Any]], message: str):
+def test_unusable_data_are_refused(tmp_path: Path, lines: list[dict[str, Any]], message: str):
     with pytest.raises(DataError) as caught:
         load_suites([str(write(tmp_path, *lines))])
     assert message in str(caught.value)
 
 
-def test_repeated_ids_may_be_left_out(tmp_path: Path):
+def test_rows_with_repeated_ids_can_be_numbered(tmp_path: Path):
     path = write(tmp_path, {"id": "a"}, {"id": "a"})
     suite = load_suites([str(path)], sets=["columns.id=none"])[0]
     assert [row.id for row in suite.rows] == ["1", "2"]
 
 
-def test_an_id_with_a_number_sign_is_no_repetition(tmp_path: Path):
+def test_an_id_with_a_number_sign_is_not_a_repetition(tmp_path: Path):
     suite = load_suites([str(write(tmp_path, {"id": "chart#1"}, {"id": "chart#2"}))])[0]
     assert [row.id for row in suite.rows] == ["chart#1", "chart#2"]
 
@@ -194,18 +194,18 @@ def test_an_id_with_a_number_sign_is_no_repetition(tmp_path: Path):
     ("text", "message"),
     [
         ("metric: exactt", "there is no metric 'exactt'; did you mean exact?"),
-        ("metrik: exact", "metrik: is no option; did you mean metric?"),
+        ("metrik: exact", "metrik: is not an option; did you mean metric?"),
         ("columns: {answer: label}", "there is no column 'label'; there are 'image, question, "),
         ("columns: {image: picture}", "there is no column 'picture' for the image"),
         ("format: csv", "format: input should be "),
         (
             "judge: {kind: oracle}",
-            "judge.kind: there is no judge 'oracle'; wanted one of cascade, llm, rules",
+            "judge.kind: there is no judge 'oracle'; expected one of cascade, llm, rules",
         ),
         ("judge: {kind: llm}", "base"),
         ("families: [tag]", "families does not go with data of format 'jsonl'"),
         ("metric: yes_no", "metric yes_no needs the answers yes and no; row '1' has 'tea'"),
-        ("metric: [exact", "no valid YAML"),
+        ("metric: [exact", "not valid YAML"),
     ],
 )
 def test_yaml_files_that_cannot_be_used(tmp_path: Path, text: str, message: str):

@@ -98,7 +98,7 @@ def test_figures_of_four_samples():
     }
 
 
-def test_seconds_alone_and_at_once_are_told_apart():
+def test_seconds_alone_and_at_once_are_separate():
     """Alone 1 s and 2 s; 4 s and 8 s at two at once: 1.5 s alone, 6 / 2 = 3 s a sample. At one at
     once all were alone, and both figures are the mean of all.
     """
@@ -148,7 +148,7 @@ def test_errors_are_counted_and_in_no_mean():
     assert row["prompt_tokens"] == 10
 
 
-def test_nothing_but_errors():
+def test_a_summary_of_errors_only():
     row = rows_of([Sample("s", "low", "1", None, None, None, error="no image")], "low")[-1]
     assert (row["n"], row["errors"]) == (0, 1)
     assert {row[key] for key in (*CONTRACT[6:], *FURTHER)} == {None}
@@ -176,7 +176,7 @@ def test_differences_are_paired():
     assert low["vs_high"] == {"difference": -0.5, "low": -1.0, "high": 0.0}
 
 
-def test_without_high_there_is_nothing_to_differ_from():
+def test_without_high_vs_high_is_none():
     samples = [sample("low", n, 1.0) for n in ("w1", "w2")]
     assert [row["vs_high"] for row in rows_of(samples, "low")] == [None, None]
 

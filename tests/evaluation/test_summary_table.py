@@ -45,7 +45,7 @@ t       strong  1.000  1.000   100.0 %"""
     )
 
 
-def test_columns_that_nobody_fills_go():
+def test_empty_columns_are_left_out():
     """FLOPs are not known for a model behind a server, and nothing failed."""
     head = summary_text(rows("high", flops=None)).splitlines()[1]
     assert head.split("  ")[0] == "policy"
@@ -53,7 +53,7 @@ def test_columns_that_nobody_fills_go():
     assert "errors" not in head
 
 
-def test_many_policies_stand_below_each_other():
+def test_many_policies_are_split_into_several_tables():
     text = summary_text(rows("high", "low", "auto", "low:general", "high:general"))
     heads = [line for line in text.splitlines() if line.startswith("family")]
     assert [line.split()[2:] for line in heads] == [

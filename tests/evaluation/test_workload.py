@@ -47,7 +47,7 @@ def test_vanilla_and_down_sampling():
         )
 
 
-def test_a_kept_prefix_is_paid_once():
+def test_a_cached_prefix_is_prefilled_once():
     """First 2 kept + 3 + 4 = 9, its reply ends at 14; then 1 + 16 new are 31, with a reply 36."""
     found = plan(TINY, Workload(QUARTER, text=3, reply=5, instructions=2, response=1))
     first = text_flops(7, 2, SHAPE) + eyes((2, 2))
@@ -68,7 +68,7 @@ def test_without_a_prefix_cache_everything_is_prefilled_again():
     assert found.requested.visual == 20
 
 
-def test_request_rates_mix_the_two():
+def test_a_request_rate_mixes_direct_and_requested():
     """4 tokens without, 20 with a request, 16 vanilla: 8 at 1/4; even at 12/16 = 3/4."""
     found = plan(TINY, Workload(QUARTER))
     assert found.at(0.25).visual == 8
@@ -80,7 +80,7 @@ def test_request_rates_mix_the_two():
         assert found.ratio(even, measure) == pytest.approx(1)
 
 
-def test_an_image_without_a_smaller_view_never_pays():
+def test_an_image_without_a_smaller_view_never_pays_off():
     found = plan(TINY, Workload({(28, 28): 1}, instructions=20))
     assert found.low == found.high
     assert found.break_even("visual") == found.break_even("flops") == 0
@@ -135,12 +135,12 @@ def test_a_model_of_two_layers_cannot_be_pruned_after_the_second():
     }
 
 
-def test_what_a_profile_says():
+def test_prompt_tokens_of_a_profile():
     """About 4 characters a token: 1019 + 660 less two placeholders of 7 and 10; 338 less 7."""
     assert prompt_tokens(PROFILES["agent"]) == ((1019 + 660 - 17) // 4, (338 - 7) // 4)
 
 
-def test_keys_and_values():
+def test_bytes_of_keys_and_values():
     """2 x 28 layers x 4 heads x 128 x 2 bytes."""
     assert find_model("Qwen2.5-VL-7B").kv_bytes(2) == 57344
 
@@ -157,7 +157,7 @@ def test_keys_and_values():
         ({"images": {(1, 1): 0}}, "counts of at least 1"),
     ],
 )
-def test_workloads_that_are_none(given: dict, message: str):
+def test_impossible_workloads_are_refused(given: dict, message: str):
     with pytest.raises(UsageError, match=message):
         Workload(**{"images": QUARTER, **given})
 

@@ -42,7 +42,7 @@ class Slow(ScriptedEngine):
             self.now -= 1
 
 
-def script(*replies: str | Exception) -> ScriptedEngine:
+def script(*replies: str | Exception) -> Slow:
     """An engine that gives each reply, or raises it, and the last one for ever."""
     waiting = chain(replies, repeat(replies[-1]))
 

@@ -26,7 +26,7 @@ UNCLEAR = [
 
 
 @pytest.mark.parametrize(("question", "answer", "prediction", "right"), CLEAR)
-def test_a_clear_case_asks_nobody(question, answer, prediction, right):
+def test_a_clear_case_asks_no_model(question, answer, prediction, right):
     with ChatServer(says("Score: 1")) as server:
         judge = llm(server.url, kind="cascade")
         assert score(judge, (question, answer, prediction)) == [Verdict(right, "rules")]
@@ -35,13 +35,13 @@ def test_a_clear_case_asks_nobody(question, answer, prediction, right):
 
 @pytest.mark.parametrize("case", UNCLEAR)
 @pytest.mark.parametrize("right", [0, 1])
-def test_an_unclear_case_is_the_models(case, right):
+def test_an_unclear_case_is_decided_by_the_model(case, right):
     with ChatServer(says(f"Score: {right}")) as server:
         assert score(llm(server.url, kind="cascade"), case) == [Verdict(right, "llm")]
     assert len(server.chats) == 1
 
 
-def test_the_share_is_counted():
+def test_the_share_of_the_model_is_counted():
     """6 by rules and 5 by the model, which is asked one by one for its tokens."""
     usage = {"prompt_tokens": 100, "completion_tokens": 3}
     with ChatServer(says("Score: 1", usage=usage)) as server:

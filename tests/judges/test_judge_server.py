@@ -23,6 +23,7 @@ from judges.judging import (  # noqa: F401  (alone acts by itself)
 from visionthink.core.errors import JudgeError, UsageError
 from visionthink.judges import JudgeOptions, JudgeStats, Verdict, open_judge
 from visionthink.judges.llm_prompt import judge_messages
+from visionthink.mini import CHECKPOINTS
 
 USAGE = {"prompt_tokens": 300, "completion_tokens": 4}
 ONE, ZERO = says("Score: 1", usage=USAGE), says("Score: 0", usage=USAGE)
@@ -106,7 +107,14 @@ def test_a_passing_failure_is_tried_again(bad):
     assert server.chats[0].body == server.chats[1].body
 
 
-@pytest.mark.parametrize("code", [400, 401, 404])
+def test_a_refusal_names_the_variable_of_the_key(monkeypatch):
+    monkeypatch.setenv("JUDGE_KEY", KEY)
+    with ChatServer(status(401, "no")) as server:
+        said = fail(llm(server.url, api_key_env="JUDGE_KEY"))
+    assert "refused the API key (401); the key is that of JUDGE_KEY; set JUDGE_KEY or" in said
+
+
+@pytest.mark.parametrize("code", [400, 404])
 def test_a_refusal_is_not_tried_again(code):
     with ChatServer(status(code, "no")) as server:
         assert f"{code}" in fail(llm(server.url))
@@ -166,12 +174,10 @@ def test_the_key_is_neither_in_errors_nor_logs_nor_the_cache(bad, monkeypatch, c
     assert KEY[:-1] not in repr(judge.stats)
 
 
-def test_a_local_model_can_judge(monkeypatch):
+def test_a_local_model_can_judge():
     """The embedded one never says "Score:"; that it replied is enough here."""
-    from visionthink.mini import CHECKPOINTS
-
-    options = {"kind": "llm", "engine": "hf", "model": str(CHECKPOINTS / "mini")}
-    judge = open_judge(JudgeOptions(**options, retries=0, max_tokens=4))
+    model = str(CHECKPOINTS / "mini")
+    judge = open_judge(JudgeOptions(kind="llm", engine="hf", model=model, retries=0, max_tokens=4))
 
     async def run() -> str:
         try:
@@ -183,7 +189,7 @@ def test_a_local_model_can_judge(monkeypatch):
         return ""
 
     said = asyncio.run(run())
-    assert said.startswith(f"the judge {options['model']:.60} gave no verdict: its reply")
+    assert said.startswith(f"the judge {model:.60} gave no verdict: its reply")
     assert (judge.stats.calls, judge.stats.unreadable) == (1, 1)
     assert 1 <= judge.stats.completion_tokens <= 4
 

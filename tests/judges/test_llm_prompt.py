@@ -197,5 +197,5 @@ def test_any_text_is_a_verdict_or_none(text: str):
     ],
     ids=lambda text: text[:8].strip() or "blank",
 )
-def test_a_million_characters(text: str):
+def test_a_million_characters_are_read_in_linear_time(text: str):
     read_verdict(text)

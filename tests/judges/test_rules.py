@@ -158,7 +158,7 @@ TABLES = [
 
 
 @pytest.mark.parametrize(("metric", "question", "answer", "prediction", "expected"), TABLES)
-def test_what_a_rule_says(metric, question, answer, prediction, expected):
+def test_a_rule_is_right_wrong_or_undecided(metric, question, answer, prediction, expected):
     assert Rules(metric).decide(question, (answer,), prediction) is expected
 
 
@@ -238,7 +238,7 @@ def test_adversarial_predictions(case):
     assert judge.name == "rules:auto"
 
 
-def test_no_ground_truth_is_no_verdict():
+def test_without_a_ground_truth_there_is_no_verdict():
     for answer in ("", " ", [], ["", " "]):
         with pytest.raises(JudgeError, match="no ground truth"):
             asyncio.run(open_judge(JudgeOptions()).score("q", answer, "a"))
@@ -276,7 +276,7 @@ metrics = st.sampled_from(("auto", "exact", "numeric", "choice", "yes_no", "anls
 
 @settings(deadline=None, max_examples=300)
 @given(metrics, anything, anything, anything)
-def test_rules_are_total(metric, question, answer, prediction):
+def test_rules_accept_any_text(metric, question, answer, prediction):
     assert Rules(metric).decide(question, (answer,), prediction) in (True, False, None)
 
 
@@ -359,7 +359,7 @@ def test_distance_is_that_of_the_plain_algorithm(first, second):
     ["a" * 20_000, "1," * 10_000, "1 " * 10_000, "(A) " * 5_000, " and " * 4_000, "'" * 20_000],
     ids=lambda text: text[:4].strip(),
 )
-def test_twenty_thousand_characters(text):
+def test_the_distance_of_twenty_thousand_characters_is_fast(text):
     for metric in ("auto", "exact", "numeric", "choice", "yes_no", "anls", "list"):
         for asked in ((text, "b", text), ("q", text, text + "b"), ("q", "b", text)):
             Rules(metric).decide(asked[0], (asked[1],), asked[2])

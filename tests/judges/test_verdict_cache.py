@@ -54,7 +54,7 @@ def test_two_open_caches_see_each_other(tmp_path: Path):
     ],
     ids=lambda line: repr(line[:24]),
 )
-def test_a_line_that_is_no_verdict_hides_no_other(tmp_path: Path, line: bytes):
+def test_a_line_without_a_verdict_hides_no_other(tmp_path: Path, line: bytes):
     """Before a whole line, and as a rest without a newline that the next verdict follows."""
     path = tmp_path / "cache"
     path.write_bytes(line + b'\n{"key": "b", "score": 1}\n' + line)
@@ -94,7 +94,7 @@ def test_processes_that_write_at_once_lose_nothing(tmp_path: Path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_full_disk_costs_the_saving_and_not_the_verdict(caplog: pytest.LogCaptureFixture):
+def test_on_a_full_disk_verdicts_stay_in_memory(caplog: pytest.LogCaptureFixture):
     cache = VerdictCache(Path("/dev/full"))
     cache.put("a", 1, "m")
     cache.put("b", 0, "m")
@@ -102,7 +102,7 @@ def test_a_full_disk_costs_the_saving_and_not_the_verdict(caplog: pytest.LogCapt
     assert caplog.text.count("No space left on device") == 1
 
 
-def test_a_place_that_cannot_be_written(tmp_path: Path):
+def test_a_cache_that_cannot_be_opened_is_refused(tmp_path: Path):
     (tmp_path / "file").touch()
     for path in (tmp_path, tmp_path / "file" / "cache"):
         with pytest.raises(UsageError, match="cannot open the judge's cache"):

@@ -7,7 +7,7 @@ from dataclasses import replace
 from PIL import Image, ImageDraw, ImageFont
 
 from visionthink.core.episode import run_episode
-from visionthink.core.families import QwenVision
+from visionthink.core.families import QwenGrid, QwenVision
 from visionthink.core.images import Picture
 from visionthink.core.ledger import ModelShape
 from visionthink.core.protocol import (
@@ -16,7 +16,7 @@ from visionthink.core.protocol import (
     render_tool_call,
     request_reply,
 )
-from visionthink.core.types import Episode, Example, LookMode
+from visionthink.core.types import Episode, Example, Look, LookMode
 from visionthink.engines.scripted import ScriptedEngine
 
 SHAPE = ModelShape(
@@ -61,10 +61,14 @@ def play(
     max_turns: int = 2,
     shape: ModelShape | None = None,
     cached: int = 0,
+    max_pixels: int | None = None,
 ) -> Episode:
-    """The episode of these replies; every turn took 0.25 s, the last had `cached` tokens cached."""
+    """The episode of these replies; every turn took 0.25 s, the last had `cached` tokens cached.
+    `max_pixels` is the model's limit.
+    """
     example = Example(tuple(Picture(image) for image in images), question)
-    engine = ScriptedEngine(replies, model="scripted", shape=shape)
+    grid = QwenGrid() if max_pixels is None else QwenGrid(max_pixels=max_pixels)
+    engine = ScriptedEngine(replies, model="scripted", shape=shape, grid=grid)
     episode = asyncio.run(
         run_episode(example, engine, look=look, profile="mini", max_turns=max_turns)
     )
@@ -80,6 +84,23 @@ def answered() -> Episode:
 def requested() -> Episode:
     replies = [request_reply("The prices are too small."), direct_reply("Tea is 4.20.", "4.20")]
     return play([receipt()], "How much is the tea?", replies, shape=SHAPE, cached=50)
+
+
+def zoomed() -> Episode:
+    """`requested` with a third look, a part of the image that another action showed: 168 x 168 px,
+    36 visual tokens before the last reply.
+    """
+    replies = [request_reply("Small."), request_reply("Still small."), direct_reply("", "4.20")]
+    episode = play([receipt()], "How much is the tea?", replies, max_turns=3)
+    part = Picture(episode.example.images[0].image.crop((224, 0, 392, 168)))
+    look = Look(2, 0, "region", (500, 0, 875, 500), (168, 168), 36, part)
+    turns = list(episode.ledger.turns)
+    turns[2] = replace(turns[2], visual_tokens=36)
+    return replace(
+        episode,
+        looks=(*episode.looks, look),
+        ledger=replace(episode.ledger, turns=tuple(turns)),
+    )
 
 
 HOSTILE = "<script>alert(1)</script> \"><img src=x onerror=alert(2)> ' & https://evil.example/x.png"
@@ -113,6 +134,7 @@ EXTREME: dict[str, Episode] = {
     ),
     "low": play([scene()], "Low?", [direct_reply("", "house")], look="low"),
     "high": play([scene()], "High?", [direct_reply("", "house")], look="high"),
+    "zoomed": zoomed(),
     "tiny": play([Image.new("RGB", (1, 1), "red")], "Tiny?", [direct_reply("", "red")]),
     "huge": play([Image.new("RGB", (5000, 4000), "red")], "Huge?", [direct_reply("", "red")]),
 }

@@ -4,15 +4,16 @@ import io
 import re
 from collections import Counter
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 
 import pytest
-from acting import EXTREME, HOSTILE, answered, play, requested, scene
+from acting import EXTREME, HOSTILE, answered, play, requested, scene, zoomed
 from PIL import Image
 from walking import Walk
 
 from visionthink.core.images import Picture
-from visionthink.core.protocol import direct_reply
+from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.core.types import Episode
 from visionthink.reports.page import episode_page, save_page
 
@@ -76,11 +77,45 @@ def test_images_are_the_looks_themselves_drawn_equally_large():
     assert first["alt"] == "First look: 224\xa0x\xa0168\xa0px"
 
 
+def test_every_look_is_shown_with_its_size_tokens_and_part():
+    walk = Walk(episode_page([zoomed()]))
+    text = walk.rows().replace("\xa0", " ")
+    assert "First look 224 x 168 px, 48 visual tokens" in text
+    assert "Original 448 x 336 px, 192 visual tokens" in text
+    assert "Region, x 50-87.5 %, y 0-50 % 168 x 168 px, 36 visual tokens" in text
+    assert "→ requests: original" in text
+    assert "→ requests: region" in text
+    assert "276 processed = 48 + 192 + 36" in text
+    assert [image_of(image).size for image in walk.named("img")[:3]] == [
+        (224, 168),
+        (448, 336),
+        (168, 168),
+    ]
+    assert [part["class"] for part in walk.named("rect")] == [
+        *("first-part", "closer-part", "closer-part", "vanilla-part")
+    ]
+
+
+def test_an_original_beyond_the_models_pixel_limit_is_shown_as_the_model_saw_it():
+    """168 x 112 px are the most, 24 visual tokens: nowhere is the original legible, or told with
+    the size of its file.
+    """
+    replies = [request_reply("a"), direct_reply("b", "c")]
+    episode = play([Image.new("RGB", (1500, 1000))], "Q?", replies, max_pixels=20_000)
+    walk = Walk(episode_page([episode]))
+    assert "Original 168 x 112 px, 24 visual tokens" in walk.rows().replace("\xa0", " ")
+    assert "1,500" not in walk.rows()
+    first, original, *_ = walk.named("img")
+    assert [image_of(image).size for image in (first, original)] == [(84, 56), (168, 112)]
+    assert original["class"] == "enlarged"
+
+
 def test_large_images_are_shrunk_alike():
-    episode = play([Image.new("RGB", (4000, 2000), "red")], "Big?", [direct_reply("", "yes")])
-    first, *_ = Walk(episode_page([episode])).named("img")
-    # the original would be shown with 1,600 px, so its half view has 800
-    assert image_of(first).size == (800, 400)
+    replies = [request_reply(""), direct_reply("", "yes")]
+    episode = play([Image.new("RGB", (4000, 2000), "red")], "Big?", replies)
+    first, original, *_ = Walk(episode_page([episode])).named("img")
+    # 4,000 px are shown with 1,600, so the half view of 2,000 has 800
+    assert [image_of(image).size for image in (first, original)] == [(800, 400), (1600, 800)]
 
 
 def test_metadata_of_the_file_stay_behind():
@@ -93,7 +128,8 @@ def test_metadata_of_the_file_stay_behind():
     message = episode.messages[1]
     parts = tuple(picture if isinstance(part, Picture) else part for part in message.parts)
     messages = (episode.messages[0], replace(message, parts=parts), episode.messages[2])
-    page = episode_page([replace(episode, messages=messages)])
+    looks = tuple(replace(look, picture=picture) for look in episode.looks)
+    page = episode_page([replace(episode, messages=messages, looks=looks)])
     for image in Walk(page).named("img"):
         assert b"secret camera" not in base64.b64decode(image["src"].split(",", 1)[1])
 
@@ -101,15 +137,15 @@ def test_metadata_of_the_file_stay_behind():
 def cells(page: str) -> dict[str, list[str]]:
     """The cost table: what is counted → this episode, vanilla, ratio."""
     found = re.findall(r'<tr><th scope="row">(.*?)</th>(.*?)</tr>', page)
-    return {what: re.findall(r"<td>(.*?)</td>", row) for what, row in found}
+    return {unescape(what): re.findall(r"<td>(.*?)</td>", row) for what, row in found}
 
 
 def test_the_cost_table_says_what_each_figure_counts():
     table = cells(episode_page([requested()]))
     assert {what: [f.replace("\xa0", " ") for f in row] for what, row in table.items()} == {
-        "visual tokens of the first look": ["48", "", ""],
-        "visual tokens of the requested original": ["192", "", ""],
-        "visual tokens processed: first look + requested": ["240", "192", "125 %"],
+        "visual tokens before reply 1: first look": ["48", "", ""],
+        "visual tokens before reply 2: original": ["192", "", ""],
+        "visual tokens processed, all looks": ["240", "192", "125 %"],
         "prompt tokens of all turns, text and visual": ["370", "", ""],  # 64 + 306
         "of these cached: not computed again": ["50", "", ""],
         "generated tokens of all turns": ["66", "", ""],  # 43 + 23
@@ -119,7 +155,7 @@ def test_the_cost_table_says_what_each_figure_counts():
             "121 %",
         ],
         # n = 64 and 306 against 208, each 4·n·4 + 2·n²·2 + 2·n·2·4
-        "prefill, by the paper&#x27;s formula: multiply-adds of a plain text model": [
+        "prefill, by the paper's formula: multiply-adds of a plain text model": [
             "403 kFLOPs",
             "180 kFLOPs",
             "224 %",
@@ -154,7 +190,7 @@ def test_long_thoughts_are_cut_beside_the_images_only():
 def test_the_summary_adds_up():
     episodes: list[Episode] = [answered(), requested()]
     said = (
-        "2 episodes, 1 with the original requested; 288 visual tokens processed, "
+        "2 episodes, 1 with a closer look; 288 visual tokens processed, "
         "75\xa0% of vanilla (384, the originals alone)"
     )
     assert said in episode_page(episodes)

@@ -1,5 +1,6 @@
 import pytest
-from acting import EXTREME, answered, play, requested, scene
+from acting import EXTREME, answered, play, requested, scene, zoomed
+from PIL import Image
 
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.reports.transcript import transcript, wrap
@@ -9,7 +10,7 @@ def test_an_answer_at_first_sight():
     assert transcript(answered()) == "\n".join(
         (
             "question     What colour is the house?",
-            "first look   224 x 168 px, 48 visual tokens; the original is 448 x 336 px, 192",
+            "first look   224 x 168 px, 48 visual tokens, of an image of 448 x 336 px",
             "thought      Its wall is red.",
             "answer       red",
             # Text: mini's system prompt 10 tokens, the question 6, the reply 14 of tags + 5 + 1.
@@ -23,10 +24,10 @@ def test_a_requested_original():
     assert transcript(requested()) == "\n".join(
         (
             "question     How much is the tea?",
-            "first look   224 x 168 px, 48 visual tokens; the original is 448 x 336 px, 192",
+            "first look   224 x 168 px, 48 visual tokens, of an image of 448 x 336 px",
             "thought      The prices are too small.",
-            "request      the original",
-            "second look  448 x 336 px, 192 visual tokens",
+            "request      original",
+            "look         original: 448 x 336 px, 192 visual tokens",
             "thought      Tea is 4.20.",
             "answer       4.20",
             # text: 10 + 6, the request 43 (13 thought, 30 call), its response 7, the answer 23
@@ -42,15 +43,15 @@ def test_a_requested_original():
 def test_a_bad_call_and_a_second_request_are_told():
     lines = transcript(EXTREME["errors, late"]).splitlines()
     assert "malformed    there is no function 'zoom', only 'resize_image'" in lines
-    assert "request      the original (refused: it is already shown)" in lines
+    assert "request      original (refused)" in lines
     assert "malformed    there is neither an answer nor a request" in lines
     assert "no answer    the last reply holds neither an answer nor a valid request" in lines
 
 
 def test_a_request_in_the_last_turn():
     lines = transcript(EXTREME["no turn left"]).splitlines()
-    assert "request      the original (no turn was left to serve it)" in lines
-    assert "no answer    the original was requested in the last turn there was" in lines
+    assert "request      original (no turn was left to serve it)" in lines
+    assert "no answer    the last turn was used for a request" in lines
 
 
 def test_the_original_at_once():
@@ -91,7 +92,27 @@ def test_wide_characters_take_two_columns():
     assert wrap("", 4, 8) == [""]
 
 
-def test_two_requests_show_the_second_look_once():
+def test_a_refused_request_shows_no_other_look():
     replies = [request_reply("a"), request_reply("b"), direct_reply("c", "d")]
-    text = transcript(play([scene()], "Q?", replies, max_turns=3))
-    assert text.count("second look") == 1
+    lines = transcript(play([scene()], "Q?", replies, max_turns=3)).splitlines()
+    assert sum(line.startswith("look ") for line in lines) == 1
+
+
+def test_every_look_has_a_line_with_its_part():
+    lines = transcript(zoomed()).splitlines()
+    assert [line for line in lines if line.startswith(("first look", "look"))] == [
+        "first look   224 x 168 px, 48 visual tokens, of an image of 448 x 336 px",
+        "look         original: 448 x 336 px, 192 visual tokens",
+        "look         region, x 50-87.5 %, y 0-50 %: 168 x 168 px, 36 visual tokens",
+    ]
+    # 48 + 192 + 36
+    assert any("visual 276 processed, 144 % of vanilla" in line for line in lines)
+
+
+def test_an_original_beyond_the_models_pixel_limit_has_the_size_that_the_model_saw():
+    """168 x 112 px are the most: 24 visual tokens. The file's size is only said of the image."""
+    replies = [request_reply("a"), direct_reply("b", "c")]
+    episode = play([Image.new("RGB", (1500, 1000))], "Q?", replies, max_pixels=20_000)
+    lines = transcript(episode).splitlines()
+    assert lines[1] == "first look   84 x 56 px, 6 visual tokens, of an image of 1,500 x 1,000 px"
+    assert "look         original: 168 x 112 px, 24 visual tokens" in lines

@@ -39,7 +39,7 @@ LOGS = {
 }
 
 
-def test_a_line_of_metrics_has_our_names():
+def test_metrics_have_our_names():
     """Losses below train/, paths as they are; TRL's reward means and clip ratios are left out."""
     assert metrics_line(3, LOGS) == {
         "step": 3,
@@ -85,7 +85,7 @@ def state(step: int, last: int = 10) -> TrainerState:
     return TrainerState(global_step=step, max_steps=last)
 
 
-def test_kinds_are_told_apart(tmp_path: Path):
+def test_log_lines_show_request_rates_by_kind(tmp_path: Path):
     """An overall rate of one half says nothing where half of the questions need the original."""
     said: list[str] = []
     log, _ = log_of(tmp_path, said)
@@ -102,7 +102,7 @@ def test_kinds_are_told_apart(tmp_path: Path):
     ]
 
 
-def test_broken_rows_are_told_once(tmp_path: Path):
+def test_broken_rows_are_reported_once(tmp_path: Path):
     said: list[str] = []
     log, _ = log_of(tmp_path, said)
     assert log.trainer is not None
@@ -110,11 +110,11 @@ def test_broken_rows_are_told_once(tmp_path: Path):
         log.trainer.broken[row] = None
         log.on_log(None, state(step), TrainerControl(), LOGS)
     assert [line for line in said if line.startswith("row ")] == [
-        f"row {row!r} cannot be opened: others are drawn in its place" for row in ("q1", "q7")
+        f"row {row!r} cannot be opened; others are drawn in its place" for row in ("q1", "q7")
     ]
 
 
-def test_a_generation_is_written_and_told(tmp_path: Path):
+def test_a_generation_is_written_and_reported(tmp_path: Path):
     """Time left for updates: 2.0 - 0.5 - 0.25. Of four episodes two are kept, by the lot of step 2;
     the control part is told with its sign: 1.0 + 0.5 - 0.1 = 1.4.
     """
@@ -143,7 +143,7 @@ def test_a_generation_is_written_and_told(tmp_path: Path):
     assert kept[1]["reward"] is None
 
 
-def test_an_update_without_a_generation_is_written_and_not_told(tmp_path: Path):
+def test_an_update_without_a_generation_is_written_but_not_reported(tmp_path: Path):
     said: list[str] = []
     log, run = log_of(tmp_path, said)
     log.on_log(None, state(2), TrainerControl(), {"loss": 0.5, "step_time": 1.0})
@@ -152,13 +152,13 @@ def test_an_update_without_a_generation_is_written_and_not_told(tmp_path: Path):
     assert list(run.episodes()) == []
 
 
-def test_the_summary_of_the_end_is_no_line(tmp_path: Path):
+def test_the_final_summary_of_the_engine_is_not_written(tmp_path: Path):
     log, run = log_of(tmp_path, [])
     log.on_log(None, state(2), TrainerControl(), {"train_runtime": 9.0, "train_loss": 0.1})
     assert run.metrics() == []
 
 
-def test_no_samples_are_kept_where_none_are_wanted(tmp_path: Path):
+def test_no_samples_are_kept_with_samples_0(tmp_path: Path):
     log, run = log_of(tmp_path, [], samples=0)
     log.on_log(None, state(1), TrainerControl(), LOGS)
     assert list(run.episodes()) == []
@@ -189,7 +189,7 @@ def test_the_watchdog_warns_and_stops_if_asked(tmp_path: Path, stop: bool):
     assert (control.should_training_stop, control.should_save) == (stop, stop)
 
 
-def test_evaluation_comes_first_then_at_times_and_last():
+def test_evaluation_runs_before_training_at_intervals_and_at_the_end():
     """Before step 1, at each third step, and at the last; a resumed run does not begin with one."""
     asked: list[int] = []
     now = state(0, last=7)
@@ -206,7 +206,7 @@ def test_evaluation_comes_first_then_at_times_and_last():
     assert asked == [0, 3, 6, 7]
 
 
-def test_evaluation_leaves_the_log_of_its_step_due():
+def test_evaluation_keeps_the_log_of_its_step_due():
     """Logging switches `should_log` off; the step's own metrics still have to come."""
     control = TrainerControl(should_log=True)
     evaluation = Evaluation([], every=1)
@@ -239,7 +239,7 @@ def test_a_signal_waits_for_the_end_of_the_generation(
     """A generation is of two updates: step 3 goes on, step 4 saves and stops."""
     callback, said = interrupt
     os.kill(os.getpid(), number)
-    assert said == ["stopping after this generation, with a checkpoint; once more to stop at once"]
+    assert said == ["stopping after this generation, with a checkpoint; again to stop at once"]
     control = TrainerControl()
     callback.on_step_end(None, state(3), control)
     assert not control.should_training_stop
@@ -254,7 +254,7 @@ def test_a_second_signal_stops_at_once(interrupt: tuple[Interrupt, list[str]]):
         os.kill(os.getpid(), signal.SIGINT)
 
 
-def test_handlers_come_back_at_the_end():
+def test_signal_handlers_are_restored_at_the_end():
     before = signal.getsignal(signal.SIGINT)
     callback = Interrupt(1, print)
     callback.on_train_begin(None, state(0), TrainerControl())
@@ -263,7 +263,7 @@ def test_handlers_come_back_at_the_end():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_lines_are_json(tmp_path: Path):
+def test_values_that_are_not_numbers_are_written_as_null(tmp_path: Path):
     """A figure that is not a number becomes null, so that any reader can read on."""
     log, run = log_of(tmp_path, [])
     log.on_log(None, state(1), TrainerControl(), {**LOGS, "loss": float("nan")})
@@ -274,7 +274,7 @@ def test_lines_are_json(tmp_path: Path):
 # The watchdog
 
 
-def test_it_speaks_after_so_many_steps_in_a_row_and_again():
+def test_the_watchdog_reports_after_its_steps_in_a_row_and_again():
     dog = Watchdog(steps=3, margin=0.02)
     said = [dog.observe(0.0, 0.0) for _ in range(7)]
     assert [index for index, problem in enumerate(said, start=1) if problem] == [3, 6]
@@ -284,7 +284,7 @@ def test_it_speaks_after_so_many_steps_in_a_row_and_again():
     )
 
 
-def test_one_step_of_deciding_begins_anew():
+def test_one_step_that_is_not_pinned_resets_the_watchdog():
     dog = Watchdog(steps=3)
     figures = [(1.0, 0.0), (1.0, 0.0), (0.5, 0.2), (1.0, 0.0), (1.0, 0.0)]
     assert [dog.observe(*step) for step in figures] == [None] * 5
@@ -301,6 +301,6 @@ def test_one_step_of_deciding_begins_anew():
         (0.021, 0.02, None),
     ],
 )
-def test_what_counts_as_pinned(rate: float, variance: float, what: str | None):
+def test_which_figures_count_as_pinned(rate: float, variance: float, what: str | None):
     problem = Watchdog(steps=1, margin=0.02).observe(rate, variance)
     assert (problem is None) if what is None else what in (problem or "")

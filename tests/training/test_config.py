@@ -12,7 +12,6 @@ import yaml
 
 from visionthink.core.errors import UsageError
 from visionthink.core.rewards import RewardSettings
-from visionthink.mini import CHECKPOINTS
 from visionthink.runs.folder import RunFolder
 from visionthink.settings import model_in
 from visionthink.training.arguments import BatchPlan, engine_fields, plan_batch
@@ -65,7 +64,7 @@ def grpo_config(path: Path, *sets: str) -> TrainGrpo:
     return config
 
 
-def test_a_config_is_read_and_set(grpo: Path):
+def test_a_config_is_read_and_changed_by_sets(grpo: Path):
     config = grpo_config(grpo, "reward.rule=released", "trainer.learning_rate=5e-5", "seed=3")
     assert config.reward.build() == RewardSettings("released", None, 0.1, 0.5, 1.0)
     assert config.trainer["learning_rate"] == 5e-5
@@ -79,11 +78,11 @@ def test_reward_options_default_to_the_rule_s_own():
 
 def refusals() -> list[tuple[str, str]]:
     return [
-        ("rewrad.rule=none", "rewrad: is no option; did you mean reward?"),
-        ("reward.rul=none", "reward.rul: is no option; did you mean reward.rule?"),
+        ("rewrad.rule=none", "rewrad: is not an option; did you mean reward?"),
+        ("reward.rul=none", "reward.rul: is not an option; did you mean reward.rule?"),
         (
             "trainer.learning_rat=1",
-            "trainer: learning_rat is no field of GRPOConfig; did you mean learning_rate?",
+            "trainer: learning_rat is not a field of GRPOConfig; did you mean learning_rate?",
         ),
         (
             "trainer.learning_rate=fast",
@@ -97,28 +96,28 @@ def refusals() -> list[tuple[str, str]]:
         ),
         (
             "trainer.output_dir=x",
-            "trainer: output_dir is not set here: --out says where the run goes",
+            "trainer: output_dir cannot be set here: use --out",
         ),
-        ("trainer.seed=1", "trainer: seed is not set here: set seed beside trainer"),
+        ("trainer.seed=1", "trainer: seed cannot be set here: set seed beside trainer"),
         (
             "trainer.log_completions=true",
-            "trainer: log_completions is not set here: it fails on image messages; "
+            "trainer: log_completions cannot be set here: it fails on image messages; "
             "samples_per_step keeps episodes",
         ),
         (
             "trainer.mask_truncated_completions=true",
-            "trainer: mask_truncated_completions is not set here: it loses the images of overlong "
-            "samples",
+            "trainer: mask_truncated_completions cannot be set here: it loses the images of "
+            "overlong samples",
         ),
         (
             "trainer.steps_per_generation=2",
-            "trainer.steps_per_generation is not set here: batch says it in prompts",
+            "trainer.steps_per_generation cannot be set here: batch sets it in prompts",
         ),
         ("trainer.vllm_mode=server", "trainer.vllm_mode must be colocate: server mode loses turns"),
         ("profile=agnt", "profile: there is no profile 'agnt'; did you mean agent?"),
         (
             "look=high",
-            "look high offers no request, so there is nothing to control: set reward.rule none",
+            "with look high there are no requests to control; set reward.rule to none",
         ),
         ("model.lora.r=0", "model.lora.r: input should be greater than or equal to 1; got 0"),
         ("kind=dpo", "kind: must be one of grpo, sft; got 'dpo'"),
@@ -143,11 +142,11 @@ def test_a_profile_that_cannot_request_is_refused(grpo: Path):
 
 
 def test_fields_of_the_other_engine_are_refused(sft: Path):
-    with pytest.raises(UsageError, match="num_generations is no field of TrainingArguments"):
+    with pytest.raises(UsageError, match="num_generations is not a field of TrainingArguments"):
         load_config(sft, ["trainer.num_generations=8"])
 
 
-def test_names_that_are_neither_file_nor_preset():
+def test_a_misspelt_preset_is_corrected():
     with pytest.raises(UsageError) as caught:
         load_config("mini-cold-stat", [])
     assert str(caught.value) == (
@@ -155,7 +154,7 @@ def test_names_that_are_neither_file_nor_preset():
     )
 
 
-def test_the_engine_gets_what_the_protocol_wants(grpo: Path, tmp_path: Path):
+def test_trl_gets_the_defaults_of_the_paper(grpo: Path, tmp_path: Path):
     """notes: TRL's defaults are dapo, beta 0, corrected KL, importance sampling, bf16."""
     arguments = grpo_arguments(grpo_config(grpo), tmp_path / "run")
     assert (arguments.loss_type, arguments.beta, arguments.epsilon) == ("grpo", 0.001, 0.2)
@@ -177,7 +176,7 @@ def test_the_engine_gets_what_the_protocol_wants(grpo: Path, tmp_path: Path):
     assert arguments.output_dir == str(tmp_path / "run")
 
 
-def test_what_a_config_says_goes_before_our_defaults(grpo: Path, tmp_path: Path):
+def test_a_config_overrides_our_defaults(grpo: Path, tmp_path: Path):
     sets = ["trainer.beta=0", "trainer.loss_type=dapo", "trainer.gradient_checkpointing=true"]
     arguments = grpo_arguments(grpo_config(grpo, *sets), tmp_path)
     assert (arguments.beta, arguments.loss_type) == (0, "dapo")
@@ -185,25 +184,27 @@ def test_what_a_config_says_goes_before_our_defaults(grpo: Path, tmp_path: Path)
     assert arguments.gradient_checkpointing_kwargs == {"use_reentrant": False}
 
 
-def test_no_warning_of_old_names(grpo: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder):
+def test_no_warning_of_deprecated_names(
+    grpo: Path, tmp_path: Path, recwarn: pytest.WarningsRecorder
+):
     grpo_arguments(grpo_config(grpo, "trainer.gradient_checkpointing=true"), tmp_path)
     assert [str(w.message) for w in recwarn if "gradient_checkpointing" in str(w.message)] == []
 
 
-def test_checkpoints_stand_at_the_ends_of_generations(grpo: Path, tmp_path: Path):
+def test_checkpoints_inside_a_generation_are_refused(grpo: Path, tmp_path: Path):
     """32 prompts in updates of 8 are 4 updates; a checkpoint after 6 would lie inside."""
     config = grpo_config(grpo, "batch.prompts=32", "trainer.save_steps=6")
     with pytest.raises(UsageError) as caught:
         grpo_arguments(config, tmp_path)
     assert str(caught.value) == (
-        "trainer.save_steps 6 is no multiple of the 4 updates of a generation; a resumed run would "
-        "answer its prompts anew"
+        "trainer.save_steps 6 is not a multiple of the 4 updates of a generation; a resumed run "
+        "would answer its prompts a second time"
     )
 
 
-def test_the_engine_s_own_refusals_become_ours(grpo: Path, tmp_path: Path):
+def test_errors_of_the_engine_become_usage_errors(grpo: Path, tmp_path: Path):
     config = grpo_config(grpo, "trainer.lr_scheduler_type=zigzag")
-    with pytest.raises(UsageError, match=r"GRPOConfig refuses what trainer says: .*zigzag"):
+    with pytest.raises(UsageError, match=r"GRPOConfig refuses the trainer options: .*zigzag"):
         grpo_arguments(config, tmp_path)
 
 
@@ -274,7 +275,7 @@ def test_options_that_may_change_are_options():
             assert rest in (model_in(model) or model).model_fields
 
 
-def test_a_run_of_something_else_cannot_be_trained_on(tmp_path: Path):
+def test_a_run_that_is_not_a_training_cannot_be_resumed(tmp_path: Path):
     RunFolder.create(tmp_path, {"suites": {}}, environment={}).close()
     with pytest.raises(UsageError, match=r"config.json: kind: must be one of grpo, sft; got None"):
         resumed_config(tmp_path)
@@ -296,7 +297,7 @@ def test_the_same_batch_on_any_number_of_processes(processes: int, accumulation:
     assert (plan.samples, plan.updates, plan.accumulation) == (8192, 16, accumulation)
 
 
-def test_the_engine_s_own_numbers():
+def test_a_batch_in_the_engine_s_own_numbers():
     """Groups may straddle processes: 4 x 2 processes x 4 steps = 32 samples, 2 groups of 16."""
     given: dict[str, Any] = {"per_device_train_batch_size": 4, "num_generations": 16}
     plan = plan_batch({**given, "gradient_accumulation_steps": 4}, None, None, 2)
@@ -308,18 +309,18 @@ def test_the_engine_s_own_numbers():
 @pytest.mark.parametrize(
     ("given", "batch", "message"),
     [
-        ({}, (12, 8), "batch.prompts 12 is no multiple of batch.update_prompts 8"),
+        ({}, (12, 8), "batch.prompts 12 is not a multiple of batch.update_prompts 8"),
         (
             {"per_device_train_batch_size": 48},
             (8, 8),
-            "an update of 128 samples (batch.update_prompts 8 x 16 generations) is no multiple of "
-            "48 (48 per_device_train_batch_size x 1 processes)",
+            "an update of 128 samples (batch.update_prompts 8 x 16 generations) is not a multiple "
+            "of 48 (48 per_device_train_batch_size x 1 processes)",
         ),
         (
             {"per_device_train_batch_size": 6},
             (None, None),
             "a generation of 6 samples (6 per_device_train_batch_size x 1 processes x 1 "
-            "steps_per_generation) holds no whole number of groups of 16 num_generations",
+            "steps_per_generation) is not a whole number of groups of 16 num_generations",
         ),
         (
             {
@@ -328,19 +329,19 @@ def test_the_engine_s_own_numbers():
                 "steps_per_generation": 3,
             },
             (None, None),
-            "trainer.steps_per_generation 3 is no multiple of trainer.gradient_accumulation_steps "
-            "2: an update would mix generations",
+            "trainer.steps_per_generation 3 is not a multiple of "
+            "trainer.gradient_accumulation_steps 2: an update would mix generations",
         ),
         (
             {"per_device_train_batch_size": 16, "generation_batch_size": 40},
             (None, None),
-            "trainer.generation_batch_size 40 is no multiple of 16 "
+            "trainer.generation_batch_size 40 is not a multiple of 16 "
             "(16 per_device_train_batch_size x 1 processes)",
         ),
         ({"num_generations": 1}, (8, 8), "trainer.num_generations must be at least 2; got 1"),
     ],
 )
-def test_numbers_that_do_not_fit(
+def test_numbers_that_do_not_fit_are_refused(
     given: dict[str, Any], batch: tuple[int | None, int | None], message: str
 ):
     with pytest.raises(UsageError) as caught:
@@ -348,7 +349,7 @@ def test_numbers_that_do_not_fit(
     assert str(caught.value) == message
 
 
-def test_processes_come_from_torchrun(grpo: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_number_of_processes_comes_from_torchrun(grpo: Path, monkeypatch: pytest.MonkeyPatch):
     """128 samples an update on 2 processes of 32 are 2 accumulated steps instead of 4."""
     monkeypatch.setenv("WORLD_SIZE", "2")
     assert batch_plan(grpo_config(grpo)).accumulation == 2
@@ -356,5 +357,7 @@ def test_processes_come_from_torchrun(grpo: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_embedded_names_are_folders():
-    assert ModelOptions(name="mini-base").source == str(CHECKPOINTS / "mini-base")
+    source = Path(ModelOptions(name="mini-base").source)
+    assert source.parts[-4:] == ("visionthink", "mini", "checkpoints", "mini-base")
+    assert (source / "model.safetensors").is_file()
     assert ModelOptions(name="some/thing").source == "some/thing"

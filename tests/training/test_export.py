@@ -38,7 +38,7 @@ def test_the_exported_checkpoint_is_complete(tmp_path: Path):
     assert said[-1] == f"the trained checkpoint is {folder}"
 
 
-def test_export_replaces_what_was_there(tiny: Checkpoint, tmp_path: Path):
+def test_export_replaces_an_older_model(tiny: Checkpoint, tmp_path: Path):
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "old").write_text("x", encoding="utf-8")
     export_checkpoint(trainer_of(tiny, tmp_path / "out"), tiny, "agent", tmp_path / "model")
@@ -46,6 +46,17 @@ def test_export_replaces_what_was_there(tiny: Checkpoint, tmp_path: Path):
     assert load_checkpoint(tmp_path / "model", device="cpu").profile == "agent"
     modes = {file.stat().st_mode for file in (tmp_path / "model").iterdir()}
     assert len(modes) == 1  # safetensors keeps its files to their owner
+
+
+def test_export_replaces_a_link_and_leaves_its_target_alone(tiny: Checkpoint, tmp_path: Path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "precious").touch()
+    (tmp_path / "model").symlink_to(tmp_path / "elsewhere")
+    export_checkpoint(trainer_of(tiny, tmp_path / "out"), tiny, "agent", tmp_path / "model")
+    assert not (tmp_path / "model").is_symlink()
+    assert (tmp_path / "model" / "model.safetensors").is_file()
+    assert [path.name for path in (tmp_path / "elsewhere").iterdir()] == ["precious"]
+    assert [path.name for path in tmp_path.glob(".*")] == []
 
 
 def test_adapters_are_saved_alone_and_merged(tmp_path: Path):

@@ -26,12 +26,12 @@ def figures(config: TrainConfig, processes: int, size: tuple[int, int]) -> dict[
         ("Qwen/Qwen3-VL-4B-Instruct", 4_437_815_808),
     ],
 )
-def test_published_counts(name: str, parameters: int):
+def test_parameter_counts_are_those_of_the_hub(name: str, parameters: int):
     """The totals that the hub shows for the safetensors files of these checkpoints."""
     assert model_sizes(ModelOptions(name=name)).parameters == parameters
 
 
-def test_a_folder_is_counted_as_it_loads(tmp_path: Path):
+def test_parameters_of_a_folder_are_those_of_the_loaded_model(tmp_path: Path):
     checkpoint = load_checkpoint(save_qwen2_5_vl(tmp_path), device="cpu")
     sizes = model_sizes(ModelOptions(name=str(tmp_path)))
     assert sizes.parameters == sum(p.numel() for p in checkpoint.model.parameters())
@@ -42,7 +42,7 @@ def test_a_folder_is_counted_as_it_loads(tmp_path: Path):
     assert model_sizes(ModelOptions(name=str(tmp_path), max_pixels=9999)).grid.max_pixels == 9999
 
 
-def test_adapters_are_counted(tmp_path: Path):
+def test_parameters_of_adapters(tmp_path: Path):
     """hidden 128, heads 4 and 2 of 32, mlp 192, 2 layers; an adapter on a (n, m) matrix adds
     r (n + m): q 128+128, k 128+64, v 128+64, o 128+128, gate 128+192, up 128+192, down 192+128:
     1856 a layer, so 2 x 1856 x 4 = 14848 at r = 4.
@@ -52,7 +52,7 @@ def test_adapters_are_counted(tmp_path: Path):
     assert sizes.adapters == sizes.trainable == 14848
 
 
-def test_a_model_of_unknown_size():
+def test_a_model_of_unknown_size_is_refused():
     with pytest.raises(UsageError, match="the sizes of model 'some/thing' are not known here"):
         model_sizes(ModelOptions(name="some/thing"))
 
@@ -76,7 +76,7 @@ def test_the_paper_s_figures_on_32_gpus():
     assert found["reply tokens of a generation"] == 8192 * 1.5 * 2048
 
 
-def test_no_second_model_where_none_is_needed():
+def test_adapters_and_beta_0_need_no_reference_model():
     """Adapters are switched off for the reference; without KL there is none."""
     lora = load_config("qwen2.5-vl-3b-lora-1gpu")
     assert figures(lora, 1, (560, 560))["reference model"] == 0
@@ -100,7 +100,7 @@ def test_the_general_model_sees_full_size_only():
     assert "visual tokens, original" not in found
 
 
-def test_sft_figures():
+def test_figures_of_sft():
     """16 conversations a step on one process, 32 on two."""
     found = figures(load_config("mini-cold-start"), 2, (112, 112))
     assert found["conversations of an optimizer step"] == 32
@@ -108,7 +108,7 @@ def test_sft_figures():
     assert "reference model" not in found
 
 
-def test_image_sizes_come_from_the_data_where_it_is_here():
+def test_image_sizes_come_from_the_data_if_it_is_available():
     [line] = [f for f in estimate(load_config("mini"), 1) if f.name == "visual tokens, first look"]
     assert line.formula.endswith("image of the mean area of the first 16")
     [line] = [
@@ -116,11 +116,11 @@ def test_image_sizes_come_from_the_data_where_it_is_here():
         for f in estimate(load_config("qwen2.5-vl-7b-paper"), 32)
         if f.name == "visual tokens, first look"
     ]
-    assert line.formula.endswith("image assumed: the data is not here")
+    assert line.formula.endswith("image assumed: the data is not available")
 
 
 def test_numbers_that_do_not_fit_are_refused():
-    with pytest.raises(UsageError, match="no multiple of 96"):
+    with pytest.raises(UsageError, match="not a multiple of 96"):
         estimate(load_config("mini"), 3, (112, 112))
 
 
@@ -134,5 +134,5 @@ def test_numbers_that_do_not_fit_are_refused():
         (21.5, "", "21.5"),
     ],
 )
-def test_figures_for_people(value: float, unit: str, text: str):
+def test_figures_are_rounded_with_units(value: float, unit: str, text: str):
     assert str(Figure("name", value, unit, "x")).split("  = ")[0].split(maxsplit=1)[1] == text

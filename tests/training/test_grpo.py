@@ -43,7 +43,7 @@ def config(**changes: Any) -> TrainGrpo:
     )
 
 
-def test_what_a_run_leaves(tmp_path: Path):
+def test_the_files_of_a_run(tmp_path: Path):
     """Two lines of metrics, the first with the generation's figures; four of eight episodes; a
     checkpoint to resume from, and one to use.
     """
@@ -63,7 +63,7 @@ def test_what_a_run_leaves(tmp_path: Path):
     assert last is not None
     assert last.name == "checkpoint-2"
     assert load_checkpoint(folder, device="cpu").profile == "mini"
-    assert said[0] == "training mini-base on 4 questions, 2 prompts of 4 episodes a generation"
+    assert said[0] == "training mini-base on 4 questions, 2 prompts of 4 episodes per generation"
     assert said[1].startswith("step 1/2  reward ")
     assert said[-1] == f"the trained checkpoint is {folder}"
 
@@ -72,7 +72,7 @@ def test_what_a_run_leaves(tmp_path: Path):
 
 
 @pytest.mark.parametrize("changes", [{}, {"lora": {"r": 4}}])
-def test_a_finished_run_makes_no_step_more(tmp_path: Path, changes: dict[str, Any]):
+def test_resuming_a_finished_run_makes_no_step(tmp_path: Path, changes: dict[str, Any]):
     """Resumed without its model, as after Ctrl-C in the last step: written again, byte by byte."""
     settings = config(
         model={"name": "mini-base", "device": "cpu", **changes},
@@ -91,7 +91,7 @@ def test_a_finished_run_makes_no_step_more(tmp_path: Path, changes: dict[str, An
     [
         (
             {"batch": {"prompts": 6, "update_prompts": 3}},
-            r"takes 6 prompts, and the embedded world \(train\) has 4 rows",
+            r"takes 6 prompts, but the embedded world \(train\) has 4 rows",
         ),
         ({"judge": {"kind": "llm"}}, "the judge 'llm' needs base_url"),
     ],

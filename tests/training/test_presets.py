@@ -32,7 +32,7 @@ def preset(request: pytest.FixtureRequest) -> str:
     return request.param
 
 
-def test_the_presets():
+def test_the_names_of_the_presets():
     assert presets() == [
         "general-qa",
         "mini",
@@ -49,7 +49,9 @@ def test_each_preset_has_an_estimate(preset: str):
     assert figures[0].value == PROCESSES.get(preset, 1)
 
 
-def test_each_preset_suits_its_engine(preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_each_preset_is_accepted_by_its_engine(
+    preset: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """bf16 and vLLM are left to the hardware that the preset is for."""
     monkeypatch.setenv("WORLD_SIZE", "1")
     config = load_config(preset, ["model.device=cpu", "trainer.bf16=false"])

@@ -46,7 +46,7 @@ def test_a_resumed_run_ends_bit_equal(tmp_path: Path):
     assert losses[0] == losses[1]
 
 
-def test_a_run_may_be_made_longer(tmp_path: Path):
+def test_max_steps_may_be_raised(tmp_path: Path):
     """Two steps, then two more, are four at once. TensorBoard's files stay in one folder."""
     sets = ["trainer.lr_scheduler_type=constant", "trainer.report_to=[tensorboard]"]
     base = save_qwen2_5_vl(tmp_path / "tiny")
@@ -72,7 +72,7 @@ def test_a_run_may_be_made_longer(tmp_path: Path):
         ({"num_train_epochs": 3}, False),
     ],
 )
-def test_whether_a_run_is_finished(tmp_path: Path, arguments: dict[str, int], finished: bool):
+def test_when_a_run_is_finished(tmp_path: Path, arguments: dict[str, int], finished: bool):
     """Step 4, the last of two epochs."""
     state = '{"global_step": 4, "max_steps": 4, "num_train_epochs": 2}'
     (tmp_path / "trainer_state.json").write_text(state, encoding="utf-8")
@@ -90,7 +90,7 @@ def test_adapters_resume_bit_equal(tmp_path: Path):
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_the_newest_whole_checkpoint(tmp_path: Path):
+def test_the_newest_complete_checkpoint_is_found(tmp_path: Path):
     """A crash while saving leaves no state, or half of it; 10 is newer than 9."""
     for step, state in (("2", "{}"), ("9", "{}"), ("10", "{}"), ("11", '{"a'), ("12", None)):
         folder = tmp_path / f"checkpoint-{step}"
@@ -104,7 +104,7 @@ def test_the_newest_whole_checkpoint(tmp_path: Path):
 
 def test_weights_of_another_model_are_refused(tiny: Checkpoint, tmp_path: Path):
     other = trainable(load_checkpoint(CHECKPOINTS / "mini-base", device="cpu"), None)
-    with pytest.raises(TrainingError, match=r"cannot resume from '.*': .*; resume from an earlier"):
+    with pytest.raises(TrainingError, match=r"cannot resume from '.*': .*; remove that checkpoint"):
         load_weights(other, tmp_path)
     with pytest.raises(TrainingError, match="cannot resume from"):
         load_weights(other, tiny.name)
@@ -122,7 +122,7 @@ OPTIONS = {
 }
 
 
-def test_any_epoch_is_found_again():
+def test_the_order_of_any_epoch_is_reproduced():
     """A fresh sampler that is asked for epoch 2 gives what TRL's gives as its third."""
     theirs = RepeatSampler(**OPTIONS)
     epochs = [list(theirs) for _ in range(3)]

@@ -118,7 +118,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
-def test_killed_at_a_random_moment(whole: Path, tmp_path: Path, seed: int):
+def test_a_run_killed_at_a_random_moment_ends_the_same(whole: Path, tmp_path: Path, seed: int):
     draw = random.Random(seed)
     step, pause = draw.randrange(2, 2 * GENERATIONS - 1), draw.uniform(0, 0.6)
     process = started(tmp_path)
@@ -131,7 +131,7 @@ def test_killed_at_a_random_moment(whole: Path, tmp_path: Path, seed: int):
 
 
 @pytest.mark.slow
-def test_killed_while_it_saves(whole: Path, tmp_path: Path):
+def test_a_run_killed_while_saving_ends_the_same(whole: Path, tmp_path: Path):
     """The weights of a checkpoint are there, the rest is not: that checkpoint is not used."""
     process = started(tmp_path)
     checkpoint = tmp_path / "run" / "checkpoints" / "checkpoint-4"
@@ -144,7 +144,7 @@ def test_killed_while_it_saves(whole: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_interrupted_by_the_user(whole: Path, tmp_path: Path):
+def test_a_run_interrupted_by_ctrl_c_ends_the_same(whole: Path, tmp_path: Path):
     """Ctrl-C once: the generation is finished and saved, also where no checkpoint was due."""
     rare = {"trainer": {**CONFIG["trainer"], "save_steps": 4 * UPDATES}}
     process = started(tmp_path, **rare)
@@ -176,7 +176,7 @@ def test_a_half_written_checkpoint_is_ignored(whole: Path, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_adapters_resume(tmp_path: Path):
+def test_a_killed_run_of_adapters_ends_the_same(tmp_path: Path):
     never, killed = tmp_path / "never", tmp_path / "killed"
     finished(started(never, **LORA))
     process = started(killed, **LORA)

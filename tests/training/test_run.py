@@ -21,12 +21,15 @@ from visionthink.training.run import load_model, quiet, read_data
     ("options", "message"),
     [
         ({"attention": "foo"}, r"^model.attention 'foo': Specified"),
-        ({"lora": {"target_modules": "foo"}}, r"'foo' fits no module of the model; it has down_pr"),
-        ({"lora": {"target_modules": ["q_prj"]}}, r"\['q_prj'\] fits no module .* q_proj"),
-        ({"lora": {"target_modules": "(foo"}}, r"'\(foo' is no regular expression: missing \)"),
+        (
+            {"lora": {"target_modules": "foo"}},
+            r"'foo' matches no module of the model; it has down_pr",
+        ),
+        ({"lora": {"target_modules": ["q_prj"]}}, r"\['q_prj'\] matches no module .* q_proj"),
+        ({"lora": {"target_modules": "(foo"}}, r"'\(foo' is not a regular expression: miss"),
     ],
 )
-def test_options_that_the_model_cannot_have(options: dict[str, Any], message: str):
+def test_options_that_do_not_fit_the_model_are_refused(options: dict[str, Any], message: str):
     with pytest.raises(UsageError, match=message):
         load_model(ModelOptions.model_validate({"device": "cpu", **options}))
 
@@ -37,14 +40,14 @@ def test_adapters_that_find_their_modules(targets: Any):
     assert load_model(ModelOptions.model_validate(options)).model is not None
 
 
-def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch):
+def test_cuda_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch):
     """Trainer would go on on the CPU without a word."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(UsageError, match=r"model.device is cuda, and torch finds no GPU"):
+    with pytest.raises(UsageError, match=r"model.device is cuda, but torch finds no GPU"):
         load_model(ModelOptions(device="cuda"))
 
 
-def test_rows_left_out_are_told(tmp_path: Path):
+def test_skipped_rows_are_reported(tmp_path: Path):
     """Line 2 of three names an image that is not there."""
     Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
     lines = [

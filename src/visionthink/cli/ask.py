@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
-from visionthink.api import EMBEDDED
 from visionthink.cli.options import engine_from, engine_options, episode_options
 from visionthink.core.episode import check_question, run_episode
 from visionthink.core.images import DEFAULT_LIMITS, open_picture
 from visionthink.core.types import Example, LookMode, Sampling
+from visionthink.mini import EMBEDDED
 from visionthink.reports.transcript import transcript
 from visionthink.runs.records import episode_record
 
-EMBEDDED_HINT = "knows only its own drawn world; name a real one with --model or --base-url"
+EMBEDDED_HINT = "knows only its own drawn world; name a real model with --model or --base-url"
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
 @click.command()
@@ -45,15 +47,20 @@ def command(
 ) -> None:
     """Ask QUESTION about IMAGE (or several; - reads one from standard input).
 
-    The answer goes to standard output, how it came about and what it cost to standard error.
+    The answer goes to standard output; the steps that led to it, and their cost, go to standard
+    error.
 
     \b
     Example:
       visionthink ask receipt.png "How much is the rye?"
     """  # noqa: D301 - click wants the character that keeps its line breaks
     if len(asked) < 2:
-        raise click.UsageError("an image and then a question about it are wanted")
+        raise click.UsageError("expected IMAGE... QUESTION: one or more images, then the question")
     *images, question = asked
+    if question.lower().endswith(IMAGE_SUFFIXES) and os.path.isfile(question):
+        raise click.UsageError(
+            f"expected IMAGE... QUESTION with the question last, but {question!r} is an image file"
+        )
     sampling = Sampling(temperature=temperature, max_tokens=max_tokens, seed=seed)
     pictures = [open_picture(_piped() if image == "-" else image) for image in images]
     example = Example(tuple(pictures), question)
@@ -95,5 +102,5 @@ def command(
 
 
 def _piped() -> bytes:
-    """Standard input, at most one byte more than an image may have."""
+    """Standard input, up to one byte more than an image may have."""
     return sys.stdin.buffer.read(DEFAULT_LIMITS.max_bytes + 1)

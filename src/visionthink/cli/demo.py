@@ -1,4 +1,4 @@
-"""`visionthink demo`: the main job on the shipped samples."""
+"""`visionthink demo`: the embedded model on the shipped samples."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from pathlib import Path
 
 import click
 
-from visionthink.api import EMBEDDED, open_engine
+from visionthink.api import open_engine
 from visionthink.core.episode import run_episode
 from visionthink.core.types import Episode
-from visionthink.mini import DEFAULT_CHECKPOINT
+from visionthink.mini import DEFAULT_CHECKPOINT, EMBEDDED
 from visionthink.mini.world import load_samples
 from visionthink.reports.page import save_page
-from visionthink.reports.picture import save_picture
 from visionthink.reports.transcript import transcript
 from visionthink.runs.records import episode_record
 
@@ -33,28 +32,28 @@ from visionthink.runs.records import episode_record
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("out"),
     show_default=True,
-    help="Folder for demo.html and demo.png.",
+    help="Folder for demo.html.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON list instead.")
 def command(model: str, out: Path, as_json: bool) -> None:
-    """Run the main job on the shipped sample images and leave a page of it.
+    """Ask the embedded model about the shipped sample images and write a page of the episodes.
 
-    Each sample is seen at half size first. One answer without and one with a request are shown
-    here, all of them on the page.
+    The model sees each sample at half size first. The terminal shows one answer without a request
+    and one with a request; the page shows all episodes.
     """
     episodes = asyncio.run(_ask_all(model))
     out.mkdir(parents=True, exist_ok=True)
-    save_page(episodes, out / "demo.html", title="VisionThink on its sample images")
-    shown = _one_of_each(episodes)
-    save_picture(shown, out / "demo.png")
+    first = _one_of_each(episodes)
+    others = [episode for episode in episodes if episode not in first]
+    save_page([*first, *others], out / "demo.html", title="VisionThink on its sample images")
     if as_json:
         click.echo(json.dumps([episode_record(episode) for episode in episodes]))
         return
-    for episode in shown:
+    for episode in first:
         click.echo(f"[{episode.example.id}; the right answer is {episode.example.answer}]")
         click.echo(f"{transcript(episode)}\n")
     click.echo(_summary(episodes))
-    click.echo(f"All of them: {out / 'demo.html'}   Picture: {out / 'demo.png'}")
+    click.echo(f"All of them: {out / 'demo.html'}")
 
 
 async def _ask_all(model: str) -> list[Episode]:
@@ -63,7 +62,7 @@ async def _ask_all(model: str) -> list[Episode]:
 
 
 def _one_of_each(episodes: Sequence[Episode]) -> list[Episode]:
-    """The first episode without and the first with a request, as far as there are any."""
+    """The first episode without a request and the first with one, where there are any."""
     direct = [episode for episode in episodes if not episode.requested]
     requested = [episode for episode in episodes if episode.requested]
     return [*direct[:1], *requested[:1]]
@@ -76,6 +75,6 @@ def _summary(episodes: Sequence[Episode]) -> str:
     vanilla = sum(episode.ledger.vanilla for episode in episodes)
     return (
         f"{len(episodes)} samples: {right} right, {requested} requested the original; "
-        f"{processed} visual tokens processed, {vanilla} would have been without a first look "
-        f"({processed / vanilla:.0%})."
+        f"{processed} visual tokens processed, {processed / vanilla:.0%} of the {vanilla} that the "
+        "originals alone would cost."
     )

@@ -1,4 +1,4 @@
-"""`visionthink doctor`: what is installed, what is missing, and how to get it."""
+"""`visionthink doctor`: what is installed, what is missing, and how to install it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from importlib.util import find_spec
 
 import click
 
-from visionthink.api import EMBEDDED
-from visionthink.mini import CHECKPOINTS
+from visionthink.mini import CHECKPOINTS, EMBEDDED
 
 EXTRAS = {
     "hf": ("run models on this machine", ("torch", "transformers", "jinja2")),
@@ -20,14 +19,14 @@ EXTRAS = {
     "data": ("read Parquet, saved and hub data sets", ("datasets",)),
     "train": ("train: GRPO and SFT", ("torch", "transformers", "datasets", "trl", "peft")),
     "report": ("draw plots of runs", ("matplotlib",)),
-    "serve": ("serve a model by OpenAI's API", ("fastapi", "uvicorn", "prometheus-client")),
+    "serve": ("serve a model over OpenAI's API", ("fastapi", "uvicorn", "prometheus-client")),
     "mini": ("remake the embedded model", ("torch", "transformers", "scikit-learn")),
 }
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One line of the report. `fix` is empty where nothing needs to be done."""
+    """One line of the report; `fix` is what to do, or empty."""
 
     name: str
     ok: bool
@@ -38,7 +37,7 @@ class Finding:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON list instead.")
 def command(as_json: bool) -> None:
-    """Show what is installed, what is missing, and how to get it.
+    """Show what is installed, what is missing, and how to install it.
 
     Exit code 0 if the embedded model can be asked, else 1.
     """
@@ -56,7 +55,7 @@ def command(as_json: bool) -> None:
 
 
 def examine() -> list[Finding]:
-    """Look at this machine; loads torch if it is installed."""
+    """Examine this machine; loads torch if it is installed."""
     return [
         Finding("python", True, f"{platform.python_version()} on {platform.machine()}"),
         Finding("visionthink", True, metadata.version("visionthink")),
@@ -76,7 +75,7 @@ def _extra(name: str, purpose: str, packages: tuple[str, ...]) -> Finding:
         except metadata.PackageNotFoundError:
             missing.append(package)
     if missing:
-        fix = f"pip install 'visionthink[{name}]'"
+        fix = f"pip install '.[{name}]' in a clone"
         return Finding(name, False, f"missing {', '.join(missing)}: needed to {purpose}", fix)
     return Finding(name, True, ", ".join(versions))
 
@@ -92,7 +91,7 @@ def _model() -> Finding:
 
 def _accelerator() -> Finding:
     if find_spec("torch") is None:
-        return Finding("device", False, "unknown without torch", "pip install 'visionthink[hf]'")
+        return Finding("device", False, "unknown without torch", "pip install '.[hf]' in a clone")
     import torch
 
     if torch.cuda.is_available():

@@ -16,7 +16,13 @@ from pydantic import ValidationError
 from visionthink.cli.progress import progress
 from visionthink.core.errors import UsageError
 from visionthink.judges import JUDGES, Judge, JudgeOptions, open_judge
-from visionthink.judges.predictions import Judged, Output, judge_rows, read_rows
+from visionthink.judges.predictions import (
+    Judged,
+    json_line,
+    judge_rows,
+    output_file,
+    read_rows,
+)
 from visionthink.judges.rules import COMPARISONS
 
 
@@ -26,7 +32,7 @@ from visionthink.judges.rules import COMPARISONS
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
     required=True,
-    help="JSONL file to write: the rows in their order, with score, by and error.",
+    help="JSONL file to write: the same rows in the same order, with score, by and error.",
 )
 @click.option(
     "--judge",
@@ -66,7 +72,9 @@ from visionthink.judges.rules import COMPARISONS
     "--max-tokens", type=int, help="Limit of a reply, reasoning included. [default: 2048]"
 )
 @click.option(
-    "--extra-body", metavar="JSON", help="Further fields of each request, as one JSON object."
+    "--extra-body",
+    metavar="JSON",
+    help="Further fields of each request to a server, as one JSON object.",
 )
 @click.option(
     "--cache",
@@ -93,9 +101,9 @@ def command(
     judge = open_judge(options)
     rows = read_rows(file)
     began = time.monotonic()
-    with Output(out) as output, progress("judging", "judged", len(rows)) as done:
+    with output_file(out) as output, progress("judging", "judged", len(rows)) as done:
         judged = asyncio.run(judge_rows(judge, rows, workers=options.concurrency, done=done))
-        output.write([each.record() for each in judged])
+        output.writelines(json_line(each.record()) for each in judged)
     summary = _summary(judge, judged, time.monotonic() - began)
     click.echo(json.dumps(summary) if as_json else _text(summary))
     if failed := [each for each in judged if each.verdict is None]:

@@ -34,8 +34,8 @@ from visionthink.settings import YAML, apply_sets, checked, read_yaml
 )
 @click.option("--format", type=click.Choice(get_args(Format)), help="[default: by the path]")
 @click.option("--split", help="Of a data set that has several.")
-@click.option("--limit", type=int, help="Label this many rows at most.")
-@click.option("--skip-bad", is_flag=True, help="Leave rows out that cannot be used.")
+@click.option("--limit", type=int, help="Label at most this many rows.")
+@click.option("--skip-bad", is_flag=True, help="Leave out rows that cannot be used.")
 @click.option(
     "--set",
     "sets",
@@ -44,8 +44,10 @@ from visionthink.settings import YAML, apply_sets, checked, read_yaml
     help="Any option of the data, such as columns.answer=label. May be repeated.",
 )
 @click.option("--n", type=int, default=8, show_default=True, help="Rollouts at each look.")
-@click.option("--enough", type=int, help="Right at both looks: label low. [default: n]")
-@click.option("--gap", type=int, help="More right at high: label high. [default: 3/4 of n]")
+@click.option("--enough", type=int, help="This many right at both looks: label low. [default: n]")
+@click.option(
+    "--gap", type=int, help="This many more right at high: label high. [default: 3/4 of n]"
+)
 @click.option("--temperature", type=float, default=1.0, show_default=True)
 @click.option("--max-tokens", type=int, default=1024, show_default=True, help="Per reply.")
 @click.option("--seed", type=int, default=0, show_default=True)
@@ -72,8 +74,8 @@ from visionthink.settings import YAML, apply_sets, checked, read_yaml
     help=f"What rules compare: {', '.join(COMPARISONS)}.",
 )
 @judge_model_options
-@click.option("--resume", is_flag=True, help="Go on with OUT where it stopped.")
-@click.option("--retry-failed", is_flag=True, help="With --resume: run rows that failed again.")
+@click.option("--resume", is_flag=True, help="Continue OUT where it stopped.")
+@click.option("--retry-failed", is_flag=True, help="With --resume: run failed rows again.")
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 def command(
     data: str,
@@ -99,8 +101,8 @@ def command(
     """Label the rows of DATA by rollouts: is the small image enough, or is the original needed?
 
     DATA is a data set (a .jsonl or .parquet file, a folder; mini is the embedded world) or a YAML
-    file with its options. Each row is answered n times at either look. OUT is itself a data set of
-    format jsonl, with the label of each row: low, high, undecided or failed.
+    file with its options. Each row is answered n times at each look. OUT is itself a data set of
+    format jsonl, with a label for each row: low, high, undecided or failed.
 
     \b
     Example:
@@ -109,13 +111,13 @@ def command(
     check_place(out, resume=resume, retry_failed=retry_failed)
     rule = Rule.of(n, enough, gap)
     rollouts = Rollouts(rule, profile, temperature, max_tokens=max_tokens, seed=seed)
-    rollouts.sampling("", "low", 0)  # raises what is wrong before the wait for a model
+    rollouts.sampling("", "low", 0)  # reports bad values before the wait for a model
     if concurrency < 1:
         raise UsageError(f"--concurrency must be at least 1; got {concurrency}")
     judging = {"kind": judge_kind, "metric": metric, "base_url": judge_url, "model": judge_model}
     if judge_engine is not None:
         judging["engine"] = judge_engine
-    judge = open_judge(checked(JudgeOptions, judging, "--judge"))
+    judge = open_judge(checked(JudgeOptions, judging, "judge"))
     names = ("format", "split", "limit", "skip_bad", "sets")
     options = _data_options(data, **{name: others.pop(name) for name in names})
     rows = load_rows(options)
@@ -142,17 +144,19 @@ def command(
             asyncio.run(_label(file, left, engine, judge, rollouts, concurrency))
         except KeyboardInterrupt:
             stopped = sum(file.counts().values())
-            click.echo(f"{stopped} of {len(rows)} rows are in {out}; --resume goes on", err=True)
+            click.echo(
+                f"{stopped} of {len(rows)} rows are in {out}; add --resume to continue", err=True
+            )
             raise
     counts = file.counts()
     summary = {"out": str(out), "rows": len(rows), **counts, "resumed": resumed}
     summary["skipped"] = len(rows.bad)
     click.echo(json.dumps(summary) if as_json else _text(summary))
     if counts["failed"]:
-        said = f"{counts['failed']} of {len(rows)} rows failed, the first: {file.first_failure()}"
+        failed = f"{counts['failed']} of {len(rows)} rows failed, the first: {file.first_failure()}"
         if counts["failed"] == len(rows):
-            raise DataError(f"{said}; run them again by --resume --retry-failed")
-        click.echo(said, err=True)
+            raise DataError(f"{failed}; run them again with --resume --retry-failed")
+        click.echo(failed, err=True)
 
 
 async def _label(
@@ -188,7 +192,7 @@ def _data_options(
     skip_bad: bool,
     sets: Sequence[str],
 ) -> DataOptions:
-    """The options in a YAML file, or of a path, with what the command line says on top."""
+    """The options in a YAML file, or of a path; those of the command line override them."""
     given = read_yaml(Path(data)) if data.endswith(YAML) else {"path": data}
     named = {"format": format, "split": split, "limit": limit, "skip_bad": skip_bad or None}
     given.update({name: value for name, value in named.items() if value is not None})

@@ -1,6 +1,6 @@
-"""The `visionthink` command: which verbs there are, and how errors leave.
+"""The `visionthink` command: its verbs, and how errors are reported.
 
-Exit codes: 0 done, 1 it failed (one line on stderr), 2 bad usage (one line), 130 interrupted.
+Exit codes: 0 done, 1 failed (one line on stderr), 2 bad usage (one line), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -18,17 +18,31 @@ VERBS = {
     "eval": "Compare policies on questions: accuracy, tokens, FLOPs, time; or estimate a saving.",
     "train": "Train a model: sft from labelled rows, grpo from rewards.",
     "label": "Find out by rollouts which rows of a data set need the original image.",
-    "judge": "Score predictions in a file, by rules or by asking a model.",
-    "plan": "Tell what a workload will cost in tokens and FLOPs, and when looking small pays.",
-    "report": "Compare training runs: a table, plots, and a page with sample episodes.",
-    "serve": "Serve a model by OpenAI's API, with as few visual tokens as each question needs.",
-    "demo": "Run the main job on the shipped sample images and leave a page of it.",
-    "doctor": "Show what is installed, what is missing, and how to get it.",
+    "judge": "Score predictions in a file, by rules or by a model.",
+    "plan": "Predict what a workload costs in tokens and FLOPs, and when a small first look pays.",
+    "report": "Make tables, plots and pages from runs of training and evaluation.",
+    "serve": "Serve a model over OpenAI's API, with as few visual tokens as each question needs.",
+    "demo": "Ask about the shipped sample images, and leave a page with the episodes.",
+    "doctor": "Show what is installed, what is missing, and how to install it.",
 }
 
 
-class _LazyGroup(click.Group):
-    """Imports a verb's module only when that verb runs, so that `--help` stays quick."""
+class Group(click.Group):
+    """Names the command that was probably meant."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.list_commands(ctx)
+        if args[0] not in known and not args[0].startswith("-"):
+            from visionthink.settings import did_you_mean
+
+            ctx.fail(f"there is no command {args[0]!r}{did_you_mean(args[0], known)}")
+        return super().resolve_command(ctx, args)
+
+
+class _LazyGroup(Group):
+    """Imports a verb's module only when that verb runs, so that `--help` stays fast."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(VERBS)
@@ -47,7 +61,7 @@ class _LazyGroup(click.Group):
 @click.version_option(package_name="visionthink")
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def cli(debug: bool) -> None:
-    """Vision language models that look at a small image first and ask for the original only when
+    """Vision language models that look at a small image first, and request the original only when
     they need it.
     """
 
@@ -78,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _line(message: str) -> str:
-    """The message on one line, whatever it holds."""
+    """The message on one line."""
     return " ".join(message.split())
 
 

@@ -31,14 +31,16 @@ _ENGINE_OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--grid",
         type=click.Choice(list(GRIDS)),
-        help="How the served model cuts images into tokens. [default: by its name]",
+        help="How the served model divides images into tokens. [default: by its name]",
     ),
-    click.option("--timeout", type=float, help="Seconds a server may be silent. [default: 120]"),
-    click.option("--retries", type=int, help="Tries after one that failed. [default: 3]"),
-    click.option("--device", help="cpu, cuda, cuda:1, mps. [default: the best there is]"),
+    click.option(
+        "--timeout", type=float, help="Seconds that the server may be silent. [default: 120]"
+    ),
+    click.option("--retries", type=int, help="Retries after a failure. [default: 3]"),
+    click.option("--device", help="cpu, cuda, cuda:1, mps. [default: the fastest available]"),
     click.option("--dtype", help="float32, bfloat16, float16. [default: by device]"),
-    click.option("--max-pixels", type=int, help="Shrink images to this many pixels at most."),
-    click.option("--trust-remote-code", is_flag=True, help="Run code that the checkpoint brings."),
+    click.option("--max-pixels", type=int, help="Shrink images to at most this many pixels."),
+    click.option("--trust-remote-code", is_flag=True, help="Run code from the checkpoint."),
 )
 
 _EPISODE_OPTIONS: tuple[Decorator, ...] = (
@@ -52,16 +54,18 @@ _EPISODE_OPTIONS: tuple[Decorator, ...] = (
     click.option(
         "--profile",
         type=click.Choice(list(PROFILES)),
-        help="Prompts to use. [default: what the checkpoint names, else agent]",
+        help="Prompts to use. [default: the checkpoint's, else agent]",
     ),
     click.option(
         "--max-turns",
         type=int,
-        help="Replies of one episode; default: as many as the profile says.",
+        help="Maximum number of replies per episode. [default: the profile's]",
     ),
-    click.option("--max-tokens", type=int, default=1024, show_default=True, help="Per reply."),
+    click.option(
+        "--max-tokens", type=int, default=1024, show_default=True, help="Maximum per reply."
+    ),
     click.option("--temperature", type=float, default=0.0, show_default=True, help="0 is greedy."),
-    click.option("--seed", type=int, default=0, show_default=True),
+    click.option("--seed", type=int, default=0, show_default=True, help="Seed of sampling."),
 )
 
 _JUDGE_MODEL_OPTIONS: tuple[Decorator, ...] = (

@@ -13,7 +13,6 @@ from typing import Any
 
 import click
 
-from visionthink.api import EMBEDDED
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Size, half_size, visual_tokens
 from visionthink.core.ledger import BYTES
@@ -30,6 +29,7 @@ from visionthink.evaluation.workload import (
     plan,
     prompt_tokens,
 )
+from visionthink.mini import EMBEDDED
 
 RATES = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
 NAMES = {"high": "vanilla", "low": "down-sample", "auto": "VisionThink"}

@@ -1,4 +1,4 @@
-"""How far a long verb has come, on standard error."""
+"""Progress of a long verb, on standard error."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ SECONDS_BETWEEN_LINES = 10.0
 
 @contextmanager
 def progress(doing: str, done: str, total: int) -> Iterator[Callable[[], None]]:
-    """Call what it yields after each of `total` rows: a bar on a terminal, else a line now and
-    then, both with the time that is left if it goes on like this. `doing` labels the bar
-    ("judging"), `done` begins the lines ("judged").
+    """Yields a function to call after each of `total` rows.
+
+    Shows a bar on a terminal, else a line every ten seconds, with the estimated time left. `doing`
+    labels the bar ("judging"), `done` begins the lines ("judged").
     """
     if sys.stderr.isatty():
         with click.progressbar(length=total, label=doing, file=sys.stderr) as bar:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from visionthink.cli.main import Group
+
 if TYPE_CHECKING:
     from visionthink.training.config import TrainConfig
 
@@ -84,7 +86,7 @@ def _train_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Train a model: sft learns from labelled rows, grpo from rewards.
 

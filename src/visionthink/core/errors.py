@@ -48,8 +48,8 @@ class MissingExtraError(VisionThinkError, ImportError):
 
     def __str__(self) -> str:
         return (
-            f"{self.what} needs packages that are not installed: "
-            f"pip install 'visionthink[{self.extra}]'"
+            f"{self.what} needs packages that are not installed: run pip install '.[{self.extra}]' "
+            "in a clone of the repository"
         )
 
 

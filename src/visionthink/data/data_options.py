@@ -1,4 +1,4 @@
-r"""What a data set is called in a YAML file: where it is, how it is laid out, what its columns are.
+r"""The options of a data set, as in a YAML file: place, layout, columns.
 
 ```yaml
 path: charts/train.jsonl
@@ -21,10 +21,10 @@ Kind = Literal["weak", "strong", "lucky"]
 
 
 class Columns(BaseModel, extra="forbid", frozen=True):
-    """Which columns hold what.
+    """The names of the columns.
 
-    `image` left out means `image` or `images`, in a folder `file_name` or `file_names`. Rows
-    without an id are called by their number.
+    `image` None: `image` or `images`, in a folder `file_name` or `file_names`. A row without an id
+    has its number as id.
     """
 
     image: str | None = None
@@ -37,17 +37,16 @@ class DataOptions(BaseModel, extra="forbid", frozen=True):
     """One data set.
 
     Attributes:
-        path: file, folder or hub id; `mini` (or none) is the embedded world.
-        format: how it is laid out; None: guessed from the path. A hub id is never guessed.
-        split: of a data set that has several; of the embedded world, train or test.
-        prompt_suffix: put behind every question as it is, with its line break if it needs one.
-        kind: of the rows that do not say it themselves.
+        path: file, folder or hub id; `mini` or None: the embedded world.
+        format: the layout; None: guessed from the path. A hub id is never guessed.
+        split: which one, of a data set with several; of the embedded world train or test.
+        prompt_suffix: added to every question as it is, with a line break if it needs one.
+        kind: of rows without a kind of their own.
         limit: how many usable rows to read.
         skip_bad: leave bad rows out instead of refusing the data set.
-        allow_outside: let image paths lead out of the folder of the file that names them.
-        where: keep only rows whose column has this value, or one of these; before anything else
-            of a row is checked.
-        families: of the embedded world: a list, or how often each one comes (weights).
+        allow_outside: accept image paths out of the folder of the file that names them.
+        where: keep only rows whose column has this value, or one of these; checked first.
+        families: of the embedded world: a list, or a weight for each family.
         size, seed: of the embedded world: how many rows, and which.
     """
 

@@ -1,4 +1,4 @@
-"""Handles of images: where an image is, and how to read it when it is wanted."""
+"""Handles of images: where an image is, and how to read it when it is needed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from visionthink.core.errors import ImageError
 from visionthink.core.images import Limits, Picture, open_picture
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
-"""What `open_picture` decodes; a header of another format is refused at load already."""
+"""What `open_picture` decodes; other formats are refused when their header is read."""
 
 DATA_URL = "data:"
 
@@ -37,10 +37,10 @@ class ImageRef(Protocol):
 
 
 def changed(file: str, error: Exception) -> ImageError:
-    """What to raise where a file no longer holds what was found in it at load."""
+    """The error for a file that no longer holds the image found in it at load."""
     return ImageError(
-        f"cannot read an image from {file!r}: it changed since it was loaded ({error}); load it "
-        "again"
+        f"cannot read an image from {file!r}: it has changed since the data was loaded ({error}); "
+        "load the data again"
     )
 
 
@@ -79,27 +79,27 @@ class LineImage:
 
 
 def data_url_bytes(url: str) -> bytes:
-    """What a base64 data URL holds. Raises ImageError."""
+    """The bytes in a base64 data URL. Raises ImageError."""
     head, comma, body = url.partition(",")
     if not (comma and head.endswith(";base64")):
         raise ImageError(
-            f"a data URL of an image starts data:image/png;base64, ; this one starts {url[:30]!r}"
+            f"an image's data URL must start as data:image/png;base64, does; got {url[:30]!r}"
         )
     try:
         return base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ImageError(f"a data URL of an image is not base64: {error}") from error
+        raise ImageError(f"an image's data URL is not valid base64: {error}") from error
 
 
 def file_problem(path: Path, limits: Limits) -> str | None:
-    """Why an image file cannot be used, as far as its header tells; None if it seems good."""
+    """What is wrong with an image file, judged by its header; None if nothing is."""
     try:
         if not path.is_file():
             return "there is no such file" if not path.exists() else "it is not a file"
         with path.open("rb") as file:
             return header_problem(file, path.stat().st_size, limits)
     except (OSError, ValueError) as error:
-        return getattr(error, "strerror", None) or "this cannot be a path"
+        return getattr(error, "strerror", None) or "it is not a valid path"
 
 
 def bytes_problem(data: bytes, limits: Limits) -> str | None:
@@ -108,7 +108,7 @@ def bytes_problem(data: bytes, limits: Limits) -> str | None:
 
 
 def header_problem(file: BinaryIO, size: int, limits: Limits) -> str | None:
-    """As `file_problem`, of an open binary file of `size` bytes. Decodes nothing."""
+    """As `file_problem`, of an open binary file of `size` bytes. No pixels are decoded."""
     if size == 0:
         return "it is empty (0 bytes)"
     if size > limits.max_bytes:
@@ -128,5 +128,5 @@ def header_problem(file: BinaryIO, size: int, limits: Limits) -> str | None:
     if short < 1 or width * height > limits.max_pixels:
         return f"it has {width:,} x {height:,} pixels; 1 to {limits.max_pixels:,} are allowed"
     if math.ceil(long / limits.max_aspect) > short:
-        return f"it has {width:,} x {height:,} pixels, a strip over {limits.max_aspect:g}:1"
+        return f"it has {width:,} x {height:,} pixels, longer than {limits.max_aspect:g}:1"
     return None

@@ -1,7 +1,7 @@
-"""The file that labelling leaves: one JSON line for each finished row, itself a JSONL data set.
+"""The file that labelling writes: one JSON line for each finished row, itself a JSONL data set.
 
-Beside `labels.jsonl` stand `labels.config.json` (what was asked for, so that going on with anything
-else is refused) and, where rows had images that are not files, the folder `labels-images`.
+Beside `labels.jsonl` stand `labels.config.json` (the options, because a resumed run must have the
+same) and, if rows had images that are not files, the folder `labels-images`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from visionthink.data.image_refs import ImageRef
 from visionthink.data.labelling import LABELS, Labelled, Rollouts, Score, label_rows
 from visionthink.data.rows import Row
 from visionthink.runs.files import Lock, append_line, mend_lines, replacing
+from visionthink.runs.folder import flatten
 
 VERSION = 1
 NEEDS_HIGH = {"low": False, "high": True}
@@ -31,7 +32,9 @@ NEEDS_HIGH = {"low": False, "high": True}
 def check_place(path: Path, *, resume: bool, retry_failed: bool) -> None:
     """Raise UsageError if `LabelFile` would; cheap, so it can come before loading a model."""
     if path.exists() and not resume:
-        raise UsageError(f"{str(path)!r} is there already; --resume goes on with it")
+        raise UsageError(
+            f"{str(path)!r} exists; add --resume to continue it, or choose another --out"
+        )
     if retry_failed and not resume:
         raise UsageError("--retry-failed goes with --resume only")
 
@@ -42,12 +45,12 @@ class LabelFile:
     Args:
         path: the JSONL file.
         config: what the labels depend on; plain JSON.
-        resume: go on with a file that is there, after a half-written last line is dropped.
-        retry_failed: forget the rows that failed, so that they are run again.
+        resume: continue an existing file; a half-written last line is dropped.
+        retry_failed: drop the rows that failed, so that they are run again.
 
     Raises:
         UsageError: see `check_place`.
-        RunError: the file is of another config, another process is writing to it, or it cannot be
+        RunError: the file has another config, another process is writing to it, or it cannot be
             read or written.
     """
 
@@ -95,36 +98,36 @@ class LabelFile:
         self._lock.release()
 
     def unfinished(self, rows: Iterable[Row]) -> list[Row]:
-        """The rows that are still to do.
+        """The rows that are not in the file yet.
 
         Raises:
-            RunError: a finished row is not among `rows`, or reads otherwise there.
+            RunError: a finished row is not among `rows`, or differs there.
         """
         left: list[Row] = []
-        strange = set(self._records)
+        unknown = set(self._records)
         for row in rows:
             record = self._records.get(row.id)
             if record is None:
                 left.append(row)
                 continue
-            strange.discard(row.id)
+            unknown.discard(row.id)
             if (record["question"], record["answer"]) != (row.question, _answer(row)):
                 raise RunError(
-                    f"row {row.id!r} of {str(self.path)!r} is another one in the data: the data "
-                    "changed; take another --out"
+                    f"row {row.id!r} of {str(self.path)!r} differs from that of the data; the "
+                    "data has changed: choose another --out"
                 )
-        if strange:
+        if unknown:
             raise RunError(
-                f"row {min(strange)!r} of {str(self.path)!r} is not in the data: the data changed; "
-                "take another --out"
+                f"row {min(unknown)!r} of {str(self.path)!r} is not in the data; the data has "
+                "changed: choose another --out"
             )
         return left
 
     def add(self, row: Row, labelled: Labelled) -> None:
-        """Append a finished row as one line, and save those of its images that are no files.
+        """Append a finished row as one line, and save those of its images that are not files.
 
         Raises:
-            RunError: the disk is full, or the file cannot be written any more.
+            RunError: the disk is full, or the file cannot be written.
         """
         try:
             record = self._record(row, labelled)
@@ -158,8 +161,8 @@ class LabelFile:
         }
 
     def _image_paths(self, row: Row) -> list[str]:
-        """Paths as `load_rows` reads them: relative in the file's folder, else absolute. Of a
-        failed row none if an image cannot be read.
+        """Paths as `load_rows` reads them: relative inside the file's folder, else absolute. Empty
+        for a failed row of which an image cannot be read.
         """
         try:
             return [self._image_path(row, i, image) for i, image in enumerate(row.images)]
@@ -185,16 +188,16 @@ class LabelFile:
             before = json.loads(self._config.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(
-                f"cannot go on with {str(self.path)!r}: {self._config.name} beside it cannot be "
-                "read; take another --out"
+                f"cannot resume {str(self.path)!r}: {self._config.name} beside it cannot be read; "
+                "choose another --out"
             ) from error
-        old, new = _flat(before), _flat(config)
+        old, new = flatten(before if isinstance(before, dict) else {}), flatten(config)
         differing = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
         if differing:
             shown = ", ".join(f"{key} ({old.get(key)!s:.40} before)" for key in differing)
             raise RunError(
-                f"cannot go on with {str(self.path)!r}: it was made with other options: {shown}; "
-                "give the same ones, or take another --out"
+                f"cannot resume {str(self.path)!r}: it was made with other options: {shown}; "
+                "give the same options, or choose another --out"
             )
 
 
@@ -208,7 +211,7 @@ async def label_into(
     concurrency: int = 32,
     done: Callable[[Labelled], None] = lambda labelled: None,
 ) -> None:
-    """Label `rows` (see `label_rows`) and append each to `file` once it is finished."""
+    """Label `rows` (see `label_rows`) and append each to `file` when it is finished."""
     finished = label_rows(rows, engine, score, rollouts, concurrency=concurrency)
     async with aclosing(finished):
         async for row, labelled in finished:
@@ -221,9 +224,7 @@ def _answer(row: Row) -> str | list[str]:
 
 
 def _read(path: Path, retry_failed: bool) -> list[dict[str, Any]]:
-    """The finished rows; what a crash left half-written and, if asked for, failed rows are taken
-    out.
-    """
+    """The finished rows; removes what a crash left half-written and, if asked to, failed rows."""
     mend_lines(path)
     records: list[dict[str, Any]] = []
     for number, line in enumerate(path.read_bytes().splitlines(), 1):
@@ -231,7 +232,9 @@ def _read(path: Path, retry_failed: bool) -> list[dict[str, Any]]:
             record = json.loads(line)
             _ = record["id"], record["label"], record["question"], record["answer"]
         except (ValueError, LookupError, TypeError) as error:
-            raise RunError(f"line {number} of {str(path)!r} is no finished row: {error}") from error
+            raise RunError(
+                f"line {number} of {str(path)!r} is not a finished row: {error}"
+            ) from error
         records.append(record)
     if retry_failed:
         records = [record for record in records if record["label"] != "failed"]
@@ -244,13 +247,3 @@ def _replace(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     with replacing(path) as file:
         file.write(text.encode())
-
-
-def _flat(value: object, name: str = "") -> dict[str, object]:
-    """Leaves of nested objects by their path, as `data.limit`."""
-    if not isinstance(value, Mapping):
-        return {name: value}
-    flat: dict[str, object] = {}
-    for key, inner in value.items():
-        flat.update(_flat(inner, f"{name}.{key}" if name else str(key)))
-    return flat

@@ -1,8 +1,8 @@
-"""Which rows need the original image: found by rollouts at both looks (§3.5 of the paper).
+"""Which rows need the original image, by rollouts at both looks (§3.5 of the paper).
 
 A base model answers each question n times from the half-size view and n times from the original,
-without a chance to request. Always right at both: the small image is enough. Right `gap` times more
-often from the original: it needs the original. Else undecided.
+and cannot request. Always right at both: the small image is enough. Right `gap` times more often
+from the original: the row needs the original. Otherwise it is undecided.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Scored(Protocol):
 
 
 Score = Callable[[str, str | Sequence[str], str], Awaitable[Scored]]
-"""A judge's `score`: question, accepted answer or answers, prediction. It raises JudgeError."""
+"""A judge's `score` of question, accepted answer or answers, and prediction; raises JudgeError."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Rule:
 
     Attributes:
         n: rollouts at each look.
-        enough: right answers at both looks from which the small image is enough.
-        gap: right answers that the original has ahead from which it is needed.
+        enough: with at least this many right answers at both looks the small image is enough.
+        gap: with at least this many more right answers from the original, it is needed.
     """
 
     n: int = 8
@@ -51,12 +51,12 @@ class Rule:
 
     @classmethod
     def of(cls, n: int = 8, enough: int | None = None, gap: int | None = None) -> Rule:
-        """The paper's rule at n rollouts: all of them right; three quarters of them ahead."""
+        """The paper's rule for n rollouts: enough is n, gap three quarters of n, rounded up."""
         return cls(n, n if enough is None else enough, math.ceil(0.75 * n) if gap is None else gap)
 
     def __post_init__(self) -> None:
         if not 1 <= self.n <= 1000:
-            raise UsageError(f"1 to 1000 rollouts a look are wanted; got {self.n}")
+            raise UsageError(f"n must be 1 to 1000 rollouts at each look; got {self.n}")
         if not 1 <= self.enough <= self.n:
             raise UsageError(f"enough must be 1 to n = {self.n}; got {self.enough}")
         if not self.n - self.enough < self.gap <= self.n:
@@ -70,7 +70,7 @@ PAPER_RULE = Rule()
 
 
 def label_of(correct_low: int, correct_high: int, rule: Rule = PAPER_RULE) -> Label:
-    """The label of a row that was answered rightly so many times at each look."""
+    """The label of a row from its right answers at each look."""
     if min(correct_low, correct_high) >= rule.enough:
         return "low"
     if correct_high - correct_low >= rule.gap:
@@ -90,7 +90,7 @@ class Rollouts:
     seed: int = 0
 
     def sampling(self, row_id: str, look: LookMode, rollout: int) -> Sampling:
-        """A seed of its own for each rollout; it does not depend on what else is labelled."""
+        """Each rollout has a seed of its own, which does not depend on what else is labelled."""
         return Sampling(
             temperature=self.temperature,
             top_p=self.top_p,
@@ -116,19 +116,19 @@ class _Failure(Exception):
 async def label_rows(
     rows: Iterable[Row], engine: Engine, score: Score, rollouts: Rollouts, *, concurrency: int = 32
 ) -> AsyncGenerator[tuple[Row, Labelled]]:
-    """Label each row; they come as they are finished, not in order.
+    """Label each row; yields them as they are finished, not in order.
 
     Args:
         rows: taken one by one, a few ahead.
-        engine: what answers.
-        score: what says whether an answer is right.
+        engine: answers.
+        score: says whether an answer is right.
         rollouts: how each row is rolled out.
         concurrency: episodes at once, over all rows.
     """
     if concurrency < 1:
         raise UsageError(f"concurrency must be at least 1; got {concurrency}")
     slots = asyncio.Semaphore(concurrency)
-    # One more row than fills the slots, so that they stay full while a row waits for its last.
+    # One more row than the slots need, so that they stay full while a row waits for its last.
     most = concurrency // (2 * rollouts.rule.n) + 2
     waiting = iter(rows)
     running: dict[asyncio.Task[Labelled], Row] = {}
@@ -149,7 +149,7 @@ async def label_rows(
 async def label_row(
     row: Row, engine: Engine, score: Score, rollouts: Rollouts, slots: asyncio.Semaphore
 ) -> Labelled:
-    """Label one row. The first rollout that fails ends it: counts of the others decide nothing."""
+    """Label one row. The first failed rollout ends it: the others could not decide anything."""
     rule = rollouts.rule
     try:
         example = await asyncio.to_thread(row.open)
@@ -192,25 +192,25 @@ async def _is_right(
         example, engine, look=look, profile=rollouts.profile, max_turns=1, sampling=sampling
     )
     if not episode.answer:
-        return False  # no judge is needed to know
+        return False  # wrong without a judge
     answers = row.answers
     verdict = await score(row.question, answers if len(answers) > 1 else row.answer, episode.answer)
     return verdict.score == 1
 
 
 def _reason(low: int, high: int, rule: Rule) -> str:
-    came = f"{low}/{rule.n} right at low, {high}/{rule.n} at high"
+    counts = f"{low}/{rule.n} right at low, {high}/{rule.n} at high"
     match label_of(low, high, rule):
         case "low":
-            return f"{came}: at least {rule.enough} at both"
+            return f"{counts}: at least {rule.enough} at both"
         case "high":
-            return f"{came}: at least {rule.gap} more at high"
+            return f"{counts}: at least {rule.gap} more at high"
         case _:
-            return f"{came}: neither {rule.enough} at both nor {rule.gap} more at high"
+            return f"{counts}: neither {rule.enough} at both nor {rule.gap} more at high"
 
 
 async def _end(tasks: Iterable[asyncio.Task[object]]) -> None:
-    """Cancel what still runs, and wait for it."""
+    """Cancel the tasks that still run, and wait for them."""
     tasks = list(tasks)
     for task in tasks:
         task.cancel()

@@ -1,4 +1,4 @@
-"""Rows of the embedded world: drawn when they are looked at, so that any number weighs nothing."""
+"""Rows of the embedded world, drawn on access, so that any number of them takes no memory."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from visionthink.mini.world import FAMILIES, Split, draw, make_example
 
 SPLITS: tuple[Split, ...] = ("train", "test")
 STRIDE = 1_000_000_000
-"""Drawings of two seeds never meet below this many rows."""
+"""Two data sets of different seeds share no drawing below this many rows."""
 
 
 @dataclass(frozen=True, slots=True)
 class DrawnImage:
-    """The image of this family, seed and split; drawn each time."""
+    """The image of this family, seed and split; drawn each time it is opened."""
 
     family: str
     seed: int
@@ -37,7 +37,7 @@ class DrawnImage:
 class DrawnRows(Sequence[Row]):
     """Row i is of family `families[i]` and seed `first + i`; its question is drawn on demand.
 
-    `places` are the i that it shows; default: all.
+    `places` are the i in it; default: all.
     """
 
     def __init__(
@@ -72,8 +72,8 @@ class DrawnRows(Sequence[Row]):
 
 
 def draw_rows(options: DataOptions) -> Rows:
-    """The rows that `families`, `size`, `seed` and `split` stand for; of any length the same first
-    ones. Raises UsageError.
+    """The rows that `families`, `size`, `seed` and `split` describe; a larger size begins with the
+    same rows. Raises UsageError.
     """
     split = options.split or "train"
     if split not in SPLITS:
@@ -93,8 +93,8 @@ def draw_rows(options: DataOptions) -> Rows:
 
 
 def spread_families(weights: Mapping[str, float], size: int) -> list[str]:
-    """`size` families, kinds first: any few rows in a row are as weak and strong as the whole, and
-    inside each kind its families take turns.
+    """`size` families, spread by kind first: any few consecutive rows are as weak and strong as all
+    rows. Within a kind its families alternate.
     """
     kinds: dict[str, dict[str, float]] = {}
     for name, weight in weights.items():
@@ -105,8 +105,8 @@ def spread_families(weights: Mapping[str, float], size: int) -> list[str]:
 
 
 def spread(weights: Mapping[str, float], size: int) -> list[str]:
-    """`size` names in the proportions of `weights`, evenly: each next name is the one that lags
-    most behind its share, so that every beginning is balanced too.
+    """`size` names in the proportions of `weights`, spread evenly: the next name is always the one
+    furthest below its share, so that every beginning is balanced, too.
     """
     total = sum(weights.values())
     counts = dict.fromkeys(weights, 0)

@@ -1,7 +1,7 @@
 """Rows: questions about images that are not opened yet.
 
-A row weighs a few hundred bytes whatever its images weigh, and pickles, so that data loaders and
-other processes can share it.
+A row takes a few hundred bytes, however large its images, and can be pickled, so that data loaders
+and other processes can share it.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ class Row:
 
     Attributes:
         id: unique in its data set.
-        images: handles; at least one.
+        images: handles, at least one.
         question: with the data set's prompt suffix, if it has one.
-        answer: ground truth; several accepted ones are in `metadata["answers"]`.
-        metadata: "family" and "kind" ("weak", "strong", "lucky") where known, and the source's
-            other columns as far as they are small.
+        answer: the ground truth; if several are accepted, the first.
+        metadata: "answers" if several are accepted, "family" and "kind" ("weak", "strong", "lucky")
+            where known, and the source's other columns if they are small.
     """
 
     id: str
@@ -59,8 +59,9 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that cannot be used. `number` counts as its source does: lines of a text file from 1,
-    rows of a table from 0.
+    """A row that cannot be used.
+
+    `number` is that of the line in a text file, from 1, or of the row in a table, from 0.
     """
 
     number: int
@@ -68,10 +69,10 @@ class BadRow:
 
 
 class Rows(Sequence[Row]):
-    """The usable rows of one data set.
+    """The usable rows of one data set; a sequence, of which slices are `Rows` again.
 
     Attributes:
-        source: what they were read from, for people.
+        source: what they were read from, for messages.
         bad: the rows that were skipped, in order.
     """
 

@@ -1,7 +1,7 @@
-"""Where rows come from: one function for every layout.
+"""Reading data sets: one function for every layout.
 
-JSONL, image folders and the embedded world need nothing more; Parquet, saved and hub data sets
-need the extra "data".
+Parquet, saved and hub data sets need the extra "data"; JSONL, image folders and the embedded world
+need no extra.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ NOT_MINI = ("columns", "kind", "where", "prompt_suffix")
 
 
 def load_rows(options: DataOptions, limits: Limits = DEFAULT_LIMITS) -> Rows:
-    """Read the data set that `options` describe; of each image no more than its header.
+    """Read the data set that `options` describe. Of each image only the header is read.
+
+    Args:
+        options: where the data set is, and how it is laid out.
+        limits: what an image may be.
 
     Raises:
         UsageError: options contradict each other.
-        DataError: there is no such data set, it is laid out otherwise, or it has bad rows and
-            `skip_bad` is not set; or no row is left.
+        DataError: there is no such data set, it has another layout, it has bad rows and `skip_bad`
+            is not set, or no row is left.
         MissingExtraError: its format needs the extra "data".
     """
     layout = options.format or guess_format(options.path)
@@ -54,7 +58,7 @@ def load_rows(options: DataOptions, limits: Limits = DEFAULT_LIMITS) -> Rows:
 
 
 def guess_format(path: str | None) -> Format:
-    """The layout of what is at `path`. Raises DataError if nothing is, or nothing known."""
+    """The layout of the data set at `path`. Raises DataError: there is none, or it is unknown."""
     if path is None or path == MINI:
         return "mini"
     place = Path(path)
@@ -66,12 +70,12 @@ def guess_format(path: str | None) -> Format:
         if any(place.glob("metadata.*")) or any(place.glob("*/metadata.*")):
             return "folder"
         raise DataError(
-            f"cannot tell what the folder {path!r} holds: neither {' nor '.join(SAVED)}, Parquet "
-            f"files, nor {' or '.join(METADATA)}; say which format it is"
+            f"unknown layout of folder {path!r}: it holds neither {' nor '.join(SAVED)}, Parquet "
+            f"files, nor {' or '.join(METADATA)}; set format"
         )
     if not place.exists():
         raise DataError(
-            f"there is no data set {path!r}; check the path, or say format: hub if it is on the hub"
+            f"there is no data set {path!r}; check the path, or set format: hub for one of the hub"
         )
     match place.suffix.lower():
         case ".jsonl" | ".ndjson" | ".json":
@@ -80,8 +84,7 @@ def guess_format(path: str | None) -> Format:
             return "parquet"
         case _:
             raise DataError(
-                f"cannot tell the format of {path!r} by its name; give a .jsonl or .parquet file, "
-                "or say which format it is"
+                f"unknown format of {path!r}; give a .jsonl or .parquet file, or set format"
             )
 
 
@@ -106,5 +109,5 @@ def _refuse(options: DataOptions, layout: Format) -> None:
         raise UsageError(
             f"{', '.join(wrong)} {'does' if len(wrong) == 1 else 'do'} not go with data of format "
             f"{layout!r}; leave {'it' if len(wrong) == 1 else 'them'} out (if a preset says so: "
-            "--set 'data={path: PATH}' replaces all that it says of data)"
+            "--set 'data={path: PATH}' replaces all its options of data)"
         )

@@ -1,7 +1,7 @@
-"""Tables with images in them: Parquet files, data sets saved to disk, the hub, and the layout of
-the authors' released data.
+"""Tables with images in them: Parquet files, data sets saved to disk or on the hub, and the layout
+of the authors' released data.
 
-`datasets` finds, downloads and converts; afterwards a data set is a list of Arrow files, and an
+`datasets` finds, downloads and converts them. Then a data set is a list of Arrow files, and an
 image is a cell of one of them, read through a memory map.
 """
 
@@ -34,7 +34,7 @@ _SPLIT_NAME = re.compile(r"(train|val|validation|dev|test)\b")
 
 @dataclass(frozen=True, slots=True)
 class CellImage:
-    """Encoded bytes in an Arrow file: in a list, image `item` of the cell."""
+    """Encoded bytes in an Arrow file: image `item` of a cell."""
 
     file: str
     row: int
@@ -56,7 +56,7 @@ class CellImage:
 
 @lru_cache(maxsize=256)
 def open_table(file: str) -> Any:
-    """The `pyarrow.Table` in an Arrow stream file, memory-mapped: its pages come when read."""
+    """The `pyarrow.Table` in an Arrow stream file, memory-mapped: only pages that are read load."""
     import pyarrow as pa
 
     return pa.ipc.open_stream(pa.memory_map(file)).read_all()
@@ -65,8 +65,8 @@ def open_table(file: str) -> Any:
 def read_parquet(path: Path, options: DataOptions, limits: Limits) -> Rows:
     """A Parquet file, or a folder of them; `datasets` keeps an Arrow copy in its cache.
 
-    Files of a folder whose names all start with a split's (`train-00000-of-00002.parquet`) are its
-    splits; otherwise they are one.
+    Files of a folder are its splits if the names of all start with a split's, as in
+    `train-00000-of-00002.parquet`; otherwise they are one split.
     """
     datasets = _datasets("reading Parquet")
     folder = path if path.is_dir() else path.parent
@@ -95,7 +95,7 @@ def read_hub(options: DataOptions, limits: Limits) -> Rows:
     try:
         with _quiet():
             found = datasets.load_dataset(name, split=options.split)
-    except Exception as error:  # its many layers raise errors of many kinds
+    except Exception as error:  # its layers raise errors of many kinds
         raise DataError(
             f"cannot get the data set {name!r} from the Hugging Face hub: {_first_line(error)}; "
             "check its name and the network, or download it and give its folder"
@@ -136,7 +136,7 @@ def _read(found: Any, folder: Path, options: DataOptions, limits: Limits, source
         number += table.num_rows
     if number != len(found):
         raise DataError(
-            f"{source!r} is a selection of rows; save it with save_to_disk and load that"
+            f"{source!r} is a selection of rows; save it with save_to_disk and load the copy"
         )
     return gather.rows()
 
@@ -156,7 +156,7 @@ def _row(
     row = make_row(record, images, number, options, (image,))
     marks = problem.count(IMAGE_MARK) if isinstance(problem, str) else 0
     if marks not in (0, len(row.images)):
-        raise Refusal(f"the problem marks {marks} images, but there are {len(row.images)}")
+        raise Refusal(f"the problem marks {marks} images, but the row has {len(row.images)}")
     return row
 
 
@@ -192,7 +192,7 @@ def _images(
 
 
 def _items(cell: Any) -> Sequence[Any]:
-    """The scalars of a list cell; of another cell itself; of an empty cell nothing."""
+    """The scalars in a list cell, any other cell itself, nothing of an empty cell."""
     if not cell.is_valid:
         return []
     import pyarrow as pa
@@ -201,7 +201,7 @@ def _items(cell: Any) -> Sequence[Any]:
 
 
 def _buffer(item: Any) -> Any:
-    """The encoded bytes in a scalar, not copied; None if it holds none."""
+    """The encoded bytes in a scalar, not copied; None if it holds no bytes."""
     import pyarrow as pa
 
     if isinstance(item, pa.StructScalar):
@@ -214,7 +214,7 @@ def _buffer(item: Any) -> Any:
 
 
 def _is_plain(kind: Any) -> bool:
-    """Whether a column of this type holds no binary anywhere, so that its values stay small."""
+    """Whether a column of this type holds no binary values, so that its values stay small."""
     import pyarrow as pa
 
     if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
@@ -223,16 +223,16 @@ def _is_plain(kind: Any) -> bool:
 
 
 def _split(found: Any, options: DataOptions, source: str) -> Any:
-    """The split that is asked for; without one asked for, the only one, or train."""
+    """The split that `options` name; by default the only one, or train."""
     if not isinstance(found, dict):
         if options.split is not None:
             raise DataError(f"{source!r} has no splits; leave split: {options.split} out")
         return found
     names = list(found)
-    wanted = options.split or (names[0] if len(names) == 1 else "train")
-    if wanted not in found:
-        raise DataError(f"{source!r} has no split {wanted!r}; it has {', '.join(names)}")
-    return found[wanted]
+    name = options.split or (names[0] if len(names) == 1 else "train")
+    if name not in found:
+        raise DataError(f"{source!r} has no split {name!r}; it has {', '.join(names)}")
+    return found[name]
 
 
 def _files(found: Any) -> list[str]:
@@ -256,7 +256,7 @@ def _loaded(load: Callable[[], Any], path: Path) -> Any:
 
 
 def _first_line(error: BaseException) -> str:
-    """What went wrong at the bottom of it: the errors above only say that something did."""
+    """The innermost error's message: the outer ones only say that something failed."""
     while isinstance(error.__cause__, Exception):
         error = error.__cause__
     return next(iter(str(error).splitlines()), "") or type(error).__name__
@@ -264,9 +264,9 @@ def _first_line(error: BaseException) -> str:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the libraries' log (of retries, of what failed) back: the error that follows says it.
+    """Silence the libraries' logs of retries and failures: the error that follows reports them.
 
-    Their progress bars show on a terminal only.
+    Their progress bars appear on a terminal only.
     """
     from datasets.utils import are_progress_bars_disabled as are_off
     from datasets.utils import disable_progress_bars, enable_progress_bars

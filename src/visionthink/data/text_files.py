@@ -34,7 +34,7 @@ def read_jsonl(
 ) -> Rows:
     """One JSON object a line. An image is a path relative to the file or a base64 data URL.
 
-    Rows are numbered by the lines of the file, from 1; blank lines are passed over.
+    Rows are numbered by the lines of the file, from 1; blank lines are skipped.
     """
     gather = Gatherer(options, repr(str(path)), "line")
     try:
@@ -53,10 +53,10 @@ def read_jsonl(
 
 
 def read_folder(path: Path, options: DataOptions, limits: Limits) -> Rows:
-    """Images with a `metadata.jsonl` or `metadata.csv` whose `file_name` says which is meant.
+    """Images with a `metadata.jsonl` or `metadata.csv`, whose `file_name` names the image of a row.
 
-    The layout of `datasets`' image folders; a split is a folder of its name. Rows of a CSV file are
-    numbered by the line on which they start.
+    The layout of `datasets`' image folders; a split is a subfolder. Rows of a CSV file are numbered
+    by the line on which they start.
     """
     folder = path / options.split if options.split is not None else path
     found = [folder / name for name in METADATA if (folder / name).is_file()]
@@ -64,7 +64,7 @@ def read_folder(path: Path, options: DataOptions, limits: Limits) -> Rows:
         splits = sorted(
             {place.parent.name for name in METADATA for place in path.glob(f"*/{name}")}
         )
-        advice = f"give split: {' or '.join(splits)}" if splits else "write one"
+        advice = f"give split: {' or '.join(splits)}" if splits else "write such a file"
         raise DataError(f"there is no {' or '.join(METADATA)} in {str(folder)!r}; {advice}")
     if found[0].suffix == ".jsonl":
         return read_jsonl(found[0], options, limits, IN_A_FOLDER)
@@ -107,7 +107,7 @@ def _line(
     except (ValueError, RecursionError) as error:  # numbers too long, lists too deep
         raise Refusal(f"this JSON cannot be read ({error})") from error
     if not isinstance(record, dict):
-        raise Refusal('this is not a JSON object; write {"image": …, "question": …, "answer": …}')
+        raise Refusal('expected a JSON object, as {"image": …, "question": …, "answer": …}')
     return _row(record, path, offset, number, options, limits, names)
 
 
@@ -120,7 +120,7 @@ def _row(
     limits: Limits,
     names: tuple[str, ...],
 ) -> Row:
-    """A row of a record that starts at byte `offset` of `path`."""
+    """The row of a record that starts at byte `offset` of `path`."""
     column = options.columns.image or next((n for n in names if n in record), names[0])
 
     def images() -> list[ImageRef]:

@@ -1,4 +1,4 @@
-"""What makes a row good, whatever it was read from."""
+"""Checking rows, from any source."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from visionthink.data.image_refs import ImageRef
 from visionthink.data.rows import BadRow, Row, Rows
 
 MOST_KEPT = 20_000
-"""Characters of JSON that a further column may have to be kept in the metadata."""
+"""Characters of JSON up to which another column is kept in the metadata."""
 SHOWN = 3
 
 
 class Refusal(Exception):
-    """Why a row cannot be used; becomes a `BadRow`."""
+    """A row cannot be used; the message, which says why, goes into a `BadRow`."""
 
 
-class Unwanted(Exception):
-    """The row is not one that `where` asks for."""
+class Filtered(Exception):
+    """`where` leaves the row out."""
 
 
 class Gatherer:
     """Collects rows, and what is wrong with the others.
 
     Args:
-        source: what is read, for people.
-        unit: what rows are numbered by: "line" or "row".
+        source: what is read, for messages.
+        unit: what the numbers of rows count: "line" or "row".
     """
 
     def __init__(self, options: DataOptions, source: str, unit: str) -> None:
@@ -47,12 +47,12 @@ class Gatherer:
         return self._options.limit is not None and len(self._rows) >= self._options.limit
 
     def add(self, number: int, make: Callable[[], Row]) -> None:
-        """Take the row that `make` returns; it raises Refusal or Unwanted if it is none."""
+        """Add the row that `make` returns, unless it raises Refusal or Filtered."""
         try:
             row = make()
         except Refusal as refusal:
             self._bad.append(BadRow(number, str(refusal)))
-        except Unwanted:
+        except Filtered:
             pass
         else:
             if row.id in self._ids:
@@ -62,7 +62,7 @@ class Gatherer:
             self._rows.append(row)
 
     def rows(self) -> Rows:
-        """Everything gathered. Raises DataError if rows are bad and may not be skipped."""
+        """All rows. Raises DataError: rows are bad and may not be skipped, or there are no rows."""
         seen = len(self._rows) + len(self._bad)
         if self._bad and not (self._options.skip_bad and self._rows):
             shown = "; ".join(f"{self._unit} {b.number}: {b.reason}" for b in self._bad[:SHOWN])
@@ -73,12 +73,12 @@ class Gatherer:
                 f"{shown}{more}; {advice}"
             )
         if not self._rows:
-            raise DataError(f"{self._source} holds no rows{self._sought()}")
+            raise DataError(f"{self._source} holds no rows{self._where()}")
         return Rows(tuple(self._rows), self._source, self._bad)
 
-    def _sought(self) -> str:
-        wanted = ", ".join(f"{name}: {value}" for name, value in self._options.where.items())
-        return f" with {wanted}" if wanted else "; check that it is the right one"
+    def _where(self) -> str:
+        where = ", ".join(f"{name}: {value}" for name, value in self._options.where.items())
+        return f" with {where}" if where else "; check that it is the right one"
 
 
 def make_row(
@@ -88,21 +88,21 @@ def make_row(
     options: DataOptions,
     used: Sequence[str],
 ) -> Row:
-    """A row of a record: checked, its further columns kept as metadata.
+    """The row of a record: checked, with its other columns as metadata.
 
     Args:
         record: column → value; plain Python values.
         images: gives the handles; called after the cheaper checks.
-        number: the row's id if it has none.
-        used: the columns that `images` reads, which are no metadata.
+        number: the row's id if the record has no id.
+        used: the columns that `images` reads; they are not metadata.
 
     Raises:
         Refusal: a column is missing, empty or of a wrong type, or an image is bad.
-        Unwanted: `where` asks for other rows.
+        Filtered: `where` leaves the row out.
     """
-    for name, wanted in options.where.items():
-        if record.get(name) not in (wanted if isinstance(wanted, list) else [wanted]):
-            raise Unwanted
+    for name, kept in options.where.items():
+        if record.get(name) not in (kept if isinstance(kept, list) else [kept]):
+            raise Filtered
     columns = options.columns
     question = _question(_column(record, columns.question))
     answers = accepted_answers(_column(record, columns.answer))
@@ -124,7 +124,7 @@ def make_row(
 
 
 def accepted_answers(value: object) -> tuple[str, ...]:
-    """The ground truths: text or a whole number, or a list of them. Raises Refusal."""
+    """The accepted answers in a cell: text, a whole number, or a list of these. Raises Refusal."""
     values = value if isinstance(value, list) else [value]
     if not values:
         raise Refusal("the answer is an empty list")
@@ -141,18 +141,18 @@ def accepted_answers(value: object) -> tuple[str, ...]:
 
 
 def image_path(text: str, folder: Path, *, outside: bool) -> Path:
-    """The file that a data file in `folder` means by `text`.
+    """The path of the image that a data file in `folder` calls `text`.
 
     Raises:
-        Refusal: it is no path, or leads out of the folder and `outside` is false.
+        Refusal: it is not a path, or leads out of the folder and `outside` is false.
     """
     if text.startswith(("http://", "https://")):
-        raise Refusal(f"image {_short(text)} is a URL; download it, URLs are not fetched")
+        raise Refusal(f"image {_short(text)} is a URL; URLs are not fetched, download it")
     try:
         path = folder / text
         inside = path.resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError, RuntimeError) as error:
-        raise Refusal(f"image {_short(text)}: this cannot be a path") from error
+        raise Refusal(f"image {_short(text)}: it is not a valid path") from error
     if not inside and not outside:
         raise Refusal(
             f"image {_short(text)} lies outside the folder of the data file; move it there, or set "
@@ -191,7 +191,7 @@ def _id(value: object, number: int) -> str:
 
 def _encodable(text: str, what: str) -> str:
     if any("\ud800" <= char <= "\udfff" for char in text):
-        raise Refusal(f"the {what} holds half a character (a lone surrogate), which is no text")
+        raise Refusal(f"the {what} holds half a character (a lone surrogate)")
     return text
 
 

@@ -66,7 +66,7 @@ class OpenAIEngine(Engine):
     Args:
         base_url: http or https.
         model: the name it is served under.
-        api_key: default: environment variable OPENAI_API_KEY, else "none".
+        api_key: default: that in the environment variable `api_key_env`, else "none".
         grid: how the model cuts images.
         profile: the prompt profile the model was trained with.
         timeout: seconds without a byte before a try is given up and repeated, and seconds that the
@@ -87,6 +87,7 @@ class OpenAIEngine(Engine):
         model: str | None = None,
         *,
         api_key: str | None = None,
+        api_key_env: str = "OPENAI_API_KEY",
         grid: Grid | None = None,
         profile: str | None = None,
         timeout: float = 120.0,
@@ -104,7 +105,8 @@ class OpenAIEngine(Engine):
                 "timeout must be above 0, max_retries at least 0 and max_concurrency at least 1; "
                 f"got {timeout}, {max_retries}, {max_concurrency}"
             )
-        self._server = Server(checked_url(base_url), *checked_key(api_key))
+        key, key_from = checked_key(api_key, api_key_env)
+        self._server = Server(checked_url(base_url), key, key_from, api_key_env)
         self._model = printable(model) if model else None
         self._grid = grid
         self._profile = profile

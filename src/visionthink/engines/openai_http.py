@@ -34,11 +34,11 @@ def checked_url(url: str) -> str:
     return url
 
 
-def checked_key(given: str | None) -> tuple[str, str]:
-    """The key, and a sentence on where it is from."""
+def checked_key(given: str | None, variable: str) -> tuple[str, str]:
+    """The key, and a sentence on where it is from: given, or from the environment."""
     origin = "the key was given"
     if given is None:
-        given, origin = os.environ.get("OPENAI_API_KEY", ""), "the key is that of OPENAI_API_KEY"
+        given, origin = os.environ.get(variable, ""), f"the key is that of {variable}"
     key = given.strip()
     if not all("!" <= char <= "~" for char in key):
         raise UsageError(f"{origin}, but it has characters that no key has; paste it again")

@@ -30,11 +30,12 @@ MAX_EXCERPT = 160
 
 @dataclass(frozen=True)
 class Server:
-    """A server as errors speak of it. `key_from` says where `key` was taken from."""
+    """A server as errors name it. `key_from` says where `key` is from; `key_env` may hold it."""
 
     url: str
     key: str = field(repr=False)
     key_from: str
+    key_env: str = "OPENAI_API_KEY"
 
     def __str__(self) -> str:
         return _cut(self.url, 80)
@@ -59,7 +60,7 @@ class Server:
             what, hint = f"{self} redirects to {target} ({status})", "use that as the base URL"
         elif status in (401, 403):
             what = f"{self} refused the API key ({status})"
-            hint = f"{self.key_from}; set OPENAI_API_KEY or pass another"
+            hint = f"{self.key_from}; set {self.key_env} or pass another"
         elif status == 404 and served is None:
             what, hint = f"{self} has nothing under this path (404)", "correct the base URL"
             if not self.url.endswith("/v1"):
@@ -72,7 +73,9 @@ class Server:
             hint = "wait, or ask less at once"
         elif status >= 500:
             what, hint = f"{self} failed ({status}{_tries(error)})", "see the server's log"
-        return self._error("refused", what, _message(error.response.content), hint, status)
+        # A refusal of a key may repeat most of it.
+        said = "" if status in (401, 403) else _message(error.response.content)
+        return self._error("refused", what, said, hint, status)
 
     def timed_out(self, error: APIConnectionError) -> ServerError:
         seconds = error.request.extensions["timeout"]["read"]
@@ -87,7 +90,7 @@ class Server:
             if isinstance(cause, socket.gaierror):
                 what, hint = f"{self}: there is no such host", "correct the base URL"
             elif isinstance(cause, ConnectionRefusedError):
-                what = f"{self}: the connection was refused"
+                what, cause = f"{self}: the connection was refused", ""
                 hint = "start the server or correct the base URL"
             elif isinstance(cause, ssl.SSLError):
                 what, hint = f"{self}: TLS failed", "is it http, or its certificate not trusted?"
@@ -95,7 +98,8 @@ class Server:
                 continue
             said = cause
             break
-        return self._error("unreachable", what + _tries(error, " (", ")"), str(said), hint)
+        plain = re.sub(r"\[Errno -?\d+\] ", "", str(said))
+        return self._error("unreachable", what + _tries(error, " (", ")"), plain, hint)
 
     def no_reply(self, came: str, said: bytes = b"") -> ServerError:
         """The error for a success that does not hold what it should."""

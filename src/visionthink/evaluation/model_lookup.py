@@ -9,12 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from visionthink.api import EMBEDDED
 from visionthink.core.errors import CheckpointError, UsageError
 from visionthink.core.families import family_of, published_models
 from visionthink.core.images import Grid
 from visionthink.core.ledger import ModelShape
-from visionthink.mini import CHECKPOINTS
+from visionthink.mini import CHECKPOINTS, EMBEDDED
 
 
 @dataclass(frozen=True)

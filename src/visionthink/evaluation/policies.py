@@ -15,6 +15,7 @@ and `high`, see `derived`.
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -99,9 +100,11 @@ def parse_policy(name: str) -> Policy | Derived:
 
 
 def _unknown(name: str) -> UsageError:
-    known = [*LOOK_MODES, *(f"{look}:PROFILE" for look in LOOK_MODES), "random:0.3"]
-    known += [f"{head}:…" if head.endswith(PRUNINGS) else head for head in POLICIES]
-    return UsageError(f"there is no policy {name!r}; there are {', '.join(dict.fromkeys(known))}")
+    shown = {"random": "random:0.3", **{look: f"{look}, {look}:PROFILE" for look in LOOK_MODES}}
+    known = [shown.get(head, f"{head}:…" if head.endswith(PRUNINGS) else head) for head in POLICIES]
+    near = difflib.get_close_matches(name, POLICIES, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    return UsageError(f"there is no policy {name!r}; {hint}")
 
 
 def _looking(look: LookMode, name: str, profile: str | None) -> Policy:

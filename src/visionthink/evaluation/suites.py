@@ -141,9 +141,7 @@ def load_suites(
             options["limit"] = limit
         suite = _load(spec, checked(SuiteOptions, apply_sets(options, sets), spec))
         if suite.name in [other.name for other in suites]:
-            raise UsageError(
-                f"two suites are called {suite.name!r}; name one in a YAML file with name and path"
-            )
+            raise UsageError(f"two suites are called {suite.name!r}; rename one in a YAML file")
         suites.append(suite)
     return suites
 

@@ -208,8 +208,8 @@ def _open_engine(options: JudgeOptions) -> Engine:
     if not options.model or (options.engine == "openai" and not options.base_url):
         missing = "model" if options.base_url or options.engine == "hf" else "base_url"
         raise UsageError(
-            f"the judge {options.kind!r} needs {missing}: a server and its model, or with engine "
-            "hf a folder or hub id"
+            f"the judge {options.kind!r} needs {missing}: base_url and model of a server, or with "
+            "engine hf a folder or hub id as model"
         )
     if options.engine == "hf":
         from visionthink.engines.hf import HFEngine
@@ -220,7 +220,7 @@ def _open_engine(options: JudgeOptions) -> Engine:
     return OpenAIEngine(
         options.base_url or "",
         options.model,
-        api_key=os.environ.get(options.api_key_env, ""),
+        api_key_env=options.api_key_env,
         timeout=options.timeout,
         max_retries=options.retries,
         max_concurrency=options.concurrency,

@@ -7,10 +7,25 @@ original half of the time, whatever the question; `mini-sft` learnt from labels 
 
 from __future__ import annotations
 
+import difflib
+import os
 from pathlib import Path
+
+from visionthink.core.errors import UsageError
 
 CHECKPOINTS = Path(__file__).parent / "checkpoints"
 SAMPLES = Path(__file__).parent / "samples"
 EMBEDDED = ("mini", "mini-base", "mini-sft")
 """Names of the shipped checkpoints; `--model` takes them."""
 DEFAULT_CHECKPOINT = "mini"
+
+
+def check_model_name(name: str) -> None:
+    """Raise UsageError if `name` is a misspelt name of a shipped checkpoint, such as `minni`.
+
+    Anything that can be a hub id, or is a file or folder, passes.
+    """
+    if name in EMBEDDED or "/" in name or os.path.exists(name):
+        return
+    if meant := difflib.get_close_matches(name, EMBEDDED, n=1, cutoff=0.7):
+        raise UsageError(f"there is no model {name!r}; did you mean {meant[0]}?")

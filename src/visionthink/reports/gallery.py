@@ -1,4 +1,4 @@
-"""Episodes of run folders as cards: what was seen, said and decided; of training with rewards.
+"""Episodes of run folders as cards: what was shown, said and decided, and how it was scored.
 
 A record keeps no prompts, so the conversation shown is what the model was shown and what it said.
 Records and their images are hostile: what cannot be read becomes a note in place of the card.
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +20,52 @@ from visionthink.core.errors import VisionThinkError
 from visionthink.core.images import Limits, Picture, open_picture
 from visionthink.core.ledger import Ledger, TurnCost
 from visionthink.core.profiles import PROFILES
-from visionthink.core.types import LOOK_MODES, Episode, Example, Message, StopReason, Turn, Usage
+from visionthink.core.types import (
+    LOOK_MODES,
+    Episode,
+    Example,
+    Look,
+    Message,
+    StopReason,
+    Turn,
+    Usage,
+)
+from visionthink.reports.evaluation_runs import KINDS as POLICY_KINDS
+from visionthink.reports.evaluation_runs import EvaluationRun, kind_of
+from visionthink.reports.formatting import one_line, pixels, shortened
 from visionthink.reports.page import card
-from visionthink.reports.story import count, html_text, one_line, shortened
-from visionthink.reports.training import KINDS, TrainingRun
+from visionthink.reports.report import Gallery
+from visionthink.reports.run_groups import is_number
+from visionthink.reports.training_runs import KINDS, TrainingRun
 from visionthink.runs.records import EPISODE_VERSION
 
 LIMITS = Limits(max_bytes=4 * 2**20, max_pixels=4_000_000)
 PARTS = ("accuracy", "format", "control", "total", "advantage")
+WAYS = ("direct", "requested", "unanswered")
+VERDICTS = ("right", "wrong", "failed")
 _DATA_URL = "data:image/"
 _BLANK = (0xC8, 0xC6, 0xC0)
 _UNKNOWN_PROFILE = "agent"
-_MAX_QUESTION = 90
+_KEPT = ("policy", "answer", "requested", "score")
+
+Record = Mapping[str, Any]
+
+
+# Which episodes are shown
 
 
 @dataclass(frozen=True)
 class Sample:
-    """A line of `episodes.jsonl` and the run that it is of."""
+    """A line of `episodes.jsonl` and the run that it is of; `others` are lines of the same sample
+    under other policies.
+    """
 
-    run: TrainingRun
-    record: Mapping[str, Any]
+    run: TrainingRun | EvaluationRun
+    record: Record
+    others: tuple[Record, ...] = ()
 
 
-def samples(run: TrainingRun, most: int) -> list[Sample]:
+def spread(run: TrainingRun, most: int) -> list[Sample]:
     """At most `most` of the run's episodes, evenly spread, the last one among them.
 
     Raises:
@@ -49,141 +73,162 @@ def samples(run: TrainingRun, most: int) -> list[Sample]:
     """
     count = sum(1 for _ in run.folder.episodes())
     few = min(most, count)
-    wanted = {count - 1 - at * count // few for at in range(few)}
+    chosen = {count - 1 - at * count // few for at in range(few)}
     records = enumerate(run.folder.episodes())
-    return [Sample(run, record) for at, record in records if at in wanted]
+    return [Sample(run, record) for at, record in records if at in chosen]
 
 
-def gallery(found: Sequence[Sample]) -> str:
-    """The HTML of the samples, each folded under one line, with buttons that choose among them.
+def choose(runs: Sequence[EvaluationRun], most: int) -> list[Sample]:
+    """At most `most` episodes of all runs together, those with images first: one of each policy,
+    outcome, suite and run, then another, so that what is rare is there as well.
 
-    Empty if there are none.
+    Raises:
+        RunError: a line of `episodes.jsonl` is broken.
     """
-    many = len({sample.run.name for sample in found}) > 1
-    cards = [_folded(sample, at, many) for at, sample in enumerate(found, start=1)]
-    words = {name: {of: of.replace("-", " ") for of in every} for name, every in CHOICES.items()}
-    return choosable(cards, words)
+    seen: Counter[tuple[Any, ...]] = Counter()
+    places: list[tuple[Any, ...]] = []
+    for of, run in enumerate(runs):
+        for at, record in enumerate(run.folder.episodes()):
+            outcome = (_verdict(record), bool(record.get("requested")))
+            heap = (_rank(record), _word(record, "policy"), *outcome, _word(record, "suite"), of)
+            places.append((not record.get("images"), seen[heap], *heap, at))
+            seen[heap] += 1
+    return list(_read(runs, {(of, at) for *_, of, at in sorted(places)[:most]}))
 
 
-def _folded(sample: Sample, number: int, named: bool) -> str:
-    record = sample.record
-    step, family, kind = record.get("step"), record.get("family"), record.get("kind")
-    facts = [
-        sample.run.name if named else "",
-        f"step {step}" if isinstance(step, int) else "",
-        family if isinstance(family, str) else "",
-    ]
-    marks = [verdict(_reward(record).get("accuracy")), kind if kind in CHOICES["kind"] else ""]
-    folder = sample.run.folder.path
-    return folded(record, folder, number, facts=facts, marks=marks, aside=_asides(record))
+def _read(runs: Sequence[EvaluationRun], chosen: set[tuple[int, int]]) -> Iterator[Sample]:
+    for of, run in enumerate(runs):
+        records = [record for at, record in enumerate(run.folder.episodes()) if (of, at) in chosen]
+        same: dict[tuple[str, str], list[Record]] = {_name(record): [] for record in records}
+        for record in run.folder.episodes():
+            if (name := _name(record)) in same:
+                same[name].append({key: record.get(key) for key in _KEPT})
+        for record in sorted(records, key=_rank):
+            policy = record.get("policy")
+            others = [other for other in same[_name(record)] if other["policy"] != policy]
+            yield Sample(run, record, tuple(others))
 
 
-Choices = Mapping[str, Mapping[str, str]]
-"""What episodes can be chosen by: for each, the marks of cards and their names on the page. The
-first is that of all.
-"""
+def _name(record: Record) -> tuple[str, str]:
+    return _word(record, "suite"), str(record.get("id"))
 
 
-def choosable(cards: Sequence[str], choices: Choices, stem: str = "only") -> str:
-    """The HTML of cards with buttons that choose among them; empty if there are no cards.
+def _rank(record: Record) -> int:
+    """Policies that decide come first, then others in the order of the tables."""
+    kind = kind_of(_word(record, "policy"))
+    return -1 if kind == "auto" else [*POLICY_KINDS, ""].index(kind)
 
-    `stem` begins the ids of the buttons: two galleries of one page need two.
-    """
-    if not cards:
-        return ""
-    chosen = "".join(
-        f'<span class="choice">{_radio(stem, name, marks)}</span>'
+
+# Galleries
+
+
+def training_gallery(samples: Sequence[Sample]) -> Gallery:
+    """Episodes of trainings, with their rewards."""
+    many = len({sample.run.name for sample in samples}) > 1
+    cards: list[Record] = []
+    for number, sample in enumerate(samples, start=1):
+        step, kind = sample.record.get("step"), sample.record.get("kind")
+        at = f"step {step}" if isinstance(step, int) else ""
+        facts = [sample.run.name if many else "", at, _word(sample.record, "family")]
+        right = _judged(_reward(sample.record).get("accuracy"))
+        cards.append(_folded(sample, number, facts, [right, kind if kind in KINDS else ""]))
+    names = {"way": WAYS, "verdict": VERDICTS, "kind": KINDS}
+    return _gallery("only", cards, {name: {m: m for m in marks} for name, marks in names.items()})
+
+
+def evaluation_gallery(samples: Sequence[Sample]) -> Gallery:
+    """Episodes of evaluations, with their scores and the answers of other policies."""
+    names = {
+        "policy": [_word(sample.record, "policy") for sample in samples],
+        "family": [_family(sample.record) for sample in samples],
+        "run": [sample.run.name for sample in samples],
+    }
+    # Class names for texts: those of others cannot be class names.
+    marks = {
+        what: {text: f"{what}-{at}" for at, text in enumerate(dict.fromkeys(texts))}
+        for what, texts in names.items()
+    }
+    cards: list[Record] = []
+    for number, (sample, *texts) in enumerate(zip(samples, *names.values(), strict=True), start=1):
+        hidden = [of[text] for of, text in zip(marks.values(), texts, strict=True)]
+        facts = [texts[2] if len(marks["run"]) > 1 else "", *texts[:2]]
+        cards.append(_folded(sample, number, facts, [_verdict(sample.record)], hidden))
+    choices = {
+        what: {mark: one_line(text) or "none" for text, mark in of.items()}
+        for what, of in marks.items()
+    }
+    choices |= {"way": {m: m for m in WAYS}, "verdict": {m: m for m in VERDICTS}}
+    return _gallery("show", cards, choices)
+
+
+def _gallery(
+    stem: str, cards: Sequence[Record], choices: Mapping[str, Mapping[str, str]]
+) -> Gallery:
+    """Choices are offered only between marks that some cards have."""
+    there = {mark for each in cards for mark in each["classes"].split()}
+    offered = {
+        name: {f"any-{name}": f"any {name}"} | {m: text for m, text in marks.items() if m in there}
         for name, marks in choices.items()
-    )
-    below = f'<p class="shown"> of {count(len(cards), "episode")}</p>'
-    return "\n".join(
-        [
-            '<section class="gallery">',
-            f'<p class="choices">{chosen}</p>',
-            *cards,
-            below,
-            "</section>",
-        ]
-    )
+    }
+    return Gallery(stem, cards, {name: marks for name, marks in offered.items() if len(marks) > 2})
 
 
-def _radio(stem: str, name: str, marks: Mapping[str, str]) -> str:
-    return "".join(
-        f'<span><input type="radio" name="{stem}-{name}" id="{stem}-{mark}"'
-        f"{' checked' if not at else ''}>"
-        f'<label for="{stem}-{mark}">{html_text(told)}</label></span>'
-        for at, (mark, told) in enumerate(marks.items())
-    )
+def _word(record: Record, key: str) -> str:
+    value = record.get(key)
+    return value if isinstance(value, str) else ""
 
 
-def choosing(choices: Mapping[str, Iterable[str]], stem: str = "only") -> str:
-    """The style sheet that does the choosing: no script runs on our pages."""
-    return "\n".join(
-        f".gallery:has(#{stem}-{mark}:checked) .sample:not(.{mark}) {{ display: none; }}"
-        for marks in choices.values()
-        for mark in list(marks)[1:]
-    )
+def _family(record: Record) -> str:
+    return _word(record, "family") or _word(record, "suite")
 
 
-CHOICES = {
-    "way": ("any-way", "direct", "requested", "unanswered"),
-    "verdict": ("any-verdict", "right", "wrong"),
-    "kind": ("any-kind", *KINDS),
-}
-"""What episodes of training can be chosen by."""
-FILTERS = choosing(CHOICES)
+def _reward(record: Record) -> dict[str, float]:
+    reward = record.get("reward")
+    held = reward if isinstance(reward, Mapping) else {}
+    return {part: float(held[part]) for part in PARTS if is_number(held.get(part))}
 
 
-def folded(
-    record: Mapping[str, Any],
-    folder: Path,
+def _judged(score: object) -> str:
+    return ("right" if score >= 0.5 else "wrong") if is_number(score) else ""
+
+
+def _verdict(record: Record) -> str:
+    return _judged(record.get("score")) or "failed"
+
+
+def _folded(
+    sample: Sample,
     number: int,
-    *,
     facts: Sequence[str],
     marks: Sequence[str],
-    aside: str,
     hidden: Sequence[str] = (),
-) -> str:
-    """The HTML of one record, folded under one line: `facts`, how it went, `marks`, the question.
+) -> Record:
+    """One record, folded under one line: `facts`, how it went, `marks`, the question, the answer.
 
-    Args:
-        record: a line of `episodes.jsonl`.
-        folder: of its run, for images that are files.
-        number: among those of the page.
-        facts: what the line begins with.
-        marks: words of ours that it can be chosen by, which are told as well.
-        aside: HTML under the question.
-        hidden: marks that are not told.
+    `marks` and `hidden` are words of ours that it can be chosen by; `hidden` ones are not shown.
     """
-    question = one_line(str(record.get("question", "")))
-    if record.get("turns") is None and record.get("error") is not None:
-        shown = f"<article><header>{aside}</header></article>"
-        return _line_of(facts, marks, hidden, question, shown)
-    try:
-        episode, note = episode_of(record, folder)
-        shown = card(episode, number, f"{aside}{note}")
-        marks = [_way(episode), *marks]
-    except (VisionThinkError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-        why = f"{type(error).__name__}: {error}"
-        shown = f'<p class="none">This record cannot be shown: {html_text(one_line(why)[:200])}</p>'
-        marks = []
-    return _line_of(facts, marks, hidden, question, shown)
-
-
-def _line_of(
-    facts: Sequence[str],
-    marks: Sequence[str],
-    hidden: Sequence[str],
-    question: str,
-    shown: str,
-) -> str:
-    told = ", ".join(fact for fact in (*facts, *marks) if fact)
-    short = shortened(question, _MAX_QUESTION)
-    classes = " ".join(mark for mark in ("sample", *marks, *hidden) if mark)
-    return (
-        f'<details class="{classes}"><summary><span class="facts">{html_text(told)}</span> '
-        f'<span dir="auto">{html_text(short)}</span></summary>\n{shown}\n</details>'
-    )
+    record = sample.record
+    shown: dict[str, Any] = {"card": None, "problem": "", "note": ""}
+    if record.get("turns") is not None or record.get("error") is None:
+        try:
+            episode, note = episode_of(record, sample.run.folder.path)
+            shown |= {"card": card(episode, number), "note": note}
+            marks = [_way(episode), *marks]
+        except (VisionThinkError, ArithmeticError, LookupError, TypeError, ValueError) as error:
+            why = one_line(f"{type(error).__name__}: {error}")
+            shown["problem"] = f"This record cannot be shown: {why[:200]}"
+            marks = []
+    expected = record.get("answer_expected")
+    return shown | {
+        "record": record,
+        "expected": None if expected is None else one_line(str(expected)),
+        "reward": _reward(record),
+        "others": [(other, _verdict(other)) for other in sample.others],
+        "classes": " ".join(mark for mark in ("sample", *marks, *hidden) if mark),
+        "facts": ", ".join(one_line(fact) for fact in (*facts, *marks) if fact),
+        "question": shortened(one_line(str(record.get("question", ""))), 90),
+        "answer": shortened(one_line(_word(record, "answer")), 60),
+    }
 
 
 def _way(episode: Episode) -> str:
@@ -191,153 +236,129 @@ def _way(episode: Episode) -> str:
     return "requested" if episode.requested else "unanswered" if unanswered else "direct"
 
 
-def verdict(score: float | None) -> str:
-    return "" if score is None else "right" if score >= 0.5 else "wrong"
-
-
-def _asides(record: Mapping[str, Any]) -> str:
-    """The right answer and the parts of the reward."""
-    expected = record.get("answer_expected")
-    right = f"<b>{html_text(str(expected))}</b>" if expected is not None else "not known"
-    reward = _reward(record)
-    parts = [f"{part} {reward[part]:+.3f}" for part in PARTS if part in reward]
-    told = ", ".join(parts) if parts else "unscored"
-    return (
-        f'<p dir="auto"><span class="label">Right answer</span> {right}</p>'
-        f'<p><span class="label">Reward</span> {told}</p>'
-    )
-
-
-def _reward(record: Mapping[str, Any]) -> dict[str, float]:
-    reward = record.get("reward")
-    if not isinstance(reward, Mapping):
-        return {}
-    return {
-        part: float(reward[part])
-        for part in PARTS
-        if isinstance(reward.get(part), int | float) and not isinstance(reward[part], bool)
-    }
-
-
 # From a record back to an episode
 
 
-def episode_of(record: Mapping[str, Any], folder: Path) -> tuple[Episode, str]:
-    """The episode that a record tells of, and HTML that says what of it was not kept.
+def episode_of(record: Record, folder: Path) -> tuple[Episode, str]:
+    """The episode of a record, and a note on what was not kept of it.
+
+    Original images are not in records, so the episode's example has none.
 
     Raises:
         VisionThinkError, KeyError, TypeError, ValueError: the record is broken.
     """
     if record["version"] > EPISODE_VERSION:
         raise ValueError(f"it is of version {record['version']}: update visionthink")
-    turns = [_turn(turn) for turn in record["turns"]]
-    costs = [TurnCost(**turn["cost"]) for turn in record["turns"]]
-    looks, note = _looks(record, turns, folder)
-    first = looks[0] if looks else ()
-    delivered = next((look for look in looks[1:] if look), ())
-    look = record["look"]
+    look, profile = record["look"], str(record["profile"])
     if look not in LOOK_MODES:
         raise ValueError(f"there is no look {str(look)[:40]!r}")
-    tokens = record["ledger"]["visual_tokens"]
-    smaller = look != "high" and tokens["first"] < tokens["vanilla"]
-    originals = delivered or (tuple(map(_doubled, first)) if smaller else first)
-    profile = str(record["profile"])
-    question = str(record["question"])
+    turns = [_turn(turn) for turn in record["turns"]]
+    ledger = Ledger(
+        vanilla=int(record["ledger"]["visual_tokens"]["vanilla"]),
+        turns=tuple(TurnCost(**turn["cost"]) for turn in record["turns"]),
+        vanilla_prefill_flops=record["ledger"]["vanilla_prefill_flops"],
+        vanilla_paper_prefill_flops=record["ledger"]["vanilla_paper_prefill_flops"],
+    )
+    looks, note = _looks(record, folder)
     messages: list[Message] = []
     for at, turn in enumerate(turns):
-        parts = (*looks[at], question) if at == 0 else looks[at]
-        if parts:
-            messages.append(Message("user", parts))
+        pictures = tuple(look.picture for look in looks if look.turn == at)
+        if at == 0:
+            messages.append(Message("user", (*pictures, str(record["question"]))))
+        elif pictures:
+            messages.append(Message("user", pictures))
         messages.append(Message("assistant", (turn.text,)))
     if profile not in PROFILES:
-        note += f'<p class="muted">Its profile, {html_text(profile[:40])}, is not known here.</p>'
+        note += f"{'; ' if note else ''}its profile, {profile[:40]}, is not known here"
         profile = _UNKNOWN_PROFILE
     episode = Episode(
-        example=Example(originals, question),
+        example=Example((), str(record["question"])),
         look=look,
         profile=profile,
         model=str(record["model"]),
         answer=str(record["answer"]),
-        requested=bool(record["requested"]),
         stop_reason=StopReason(record["stop_reason"]),
         format_valid=bool(record["format_valid"]),
         messages=tuple(messages),
         turns=tuple(turns),
-        ledger=_ledger(record["ledger"], costs),
+        looks=looks,
+        ledger=ledger,
     )
     return episode, note
 
 
-def _turn(turn: Mapping[str, Any]) -> Turn:
+def _turn(turn: Record) -> Turn:
     outcome = turn["outcome"]
     if outcome not in ("answer", "request", "malformed"):
         raise ValueError(f"there is no outcome {str(outcome)[:40]!r}")
-    saw = tuple((int(width), int(height)) for width, height in turn["saw"])
-    return Turn(str(turn["text"]), outcome, saw, Usage(0, 0), str(turn["note"]))
+    return Turn(str(turn["text"]), outcome, Usage(0, 0), str(turn["note"]))
 
 
-def _ledger(ledger: Mapping[str, Any], costs: Sequence[TurnCost]) -> Ledger:
-    tokens = ledger["visual_tokens"]
-    return Ledger(
-        first=int(tokens["first"]),
-        requested=int(tokens["requested"]),
-        vanilla=int(tokens["vanilla"]),
-        turns=tuple(costs),
-        vanilla_prefill_flops=ledger["vanilla_prefill_flops"],
-        vanilla_paper_prefill_flops=ledger["vanilla_paper_prefill_flops"],
-    )
-
-
-def _looks(
-    record: Mapping[str, Any], turns: Sequence[Turn], folder: Path
-) -> tuple[list[tuple[Picture, ...]], str]:
-    """The images that came before each turn, and what is to be said about them.
-
-    Grey areas stand in for images that were not kept.
-    """
-    sizes = [size for turn in turns for size in turn.saw]
+def _looks(record: Record, folder: Path) -> tuple[tuple[Look, ...], str]:
+    """The looks of a record, and a note about their images; grey areas stand in for lost ones."""
+    facts = record["looks"] if record["version"] >= 2 else list(_first_version(record))
+    looks = [_look(each) for each in facts]
+    sizes = [look.size for look in looks]
     kept = record.get("images")
-    pictures: list[Picture] = []
-    note = ""
-    if isinstance(kept, list) and len(kept) == len(sizes):
-        try:
-            pictures = [_open(source, folder) for source in kept]
-        except ValueError as error:
-            note = one_line(str(error))[:200]
-    else:
-        note = "what the model saw was not kept"
-    if not pictures:
-        pictures = [_blank(size) for size in sizes]
-    elif [picture.size for picture in pictures] != sizes:
-        real = ", ".join(f"{width} x {height}" for width, height in sizes)
-        note = f"images are kept shrunk; the model saw {real} px"
-    rest = iter(pictures)
-    looks = [tuple(next(rest) for _ in turn.saw) for turn in turns]
-    return looks, f'<p class="muted">{html_text(note)}</p>' if note else ""
+    if not isinstance(kept, list) or len(kept) != len(looks):
+        return tuple(looks), "the images that the model saw were not kept"
+    try:
+        pictures = [_open(source, folder) for source in kept]
+    except ValueError as error:
+        return tuple(looks), one_line(str(error))[:200]
+    found = tuple(replace(look, picture=p) for look, p in zip(looks, pictures, strict=True))
+    if any(look.picture.size[0] < look.size[0] for look in found):
+        return found, f"images are kept smaller than the model saw them: {pixels(sizes)}"
+    return found, ""
+
+
+def _first_version(record: Record) -> Iterator[Record]:
+    """The looks of a record of version 1: those of the first turn, then originals. Tokens of
+    several images are divided by their areas.
+    """
+    for at, turn in enumerate(record["turns"]):
+        areas = [width * height for width, height in turn["saw"]]
+        left = turn["cost"]["visual_tokens"]
+        for image, size in enumerate(turn["saw"]):
+            tokens = round(left * areas[image] / sum(areas[image:]))
+            left -= tokens
+            action = "original" if at else None
+            yield {"turn": at, "image": image, "action": action, "box": None, "size": size,
+                   "visual_tokens": tokens}  # fmt: skip
+
+
+def _look(fact: Record) -> Look:
+    width, height = map(int, fact["size"])
+    if min(width, height) < 1:
+        raise ValueError(f"a look has the size {width} x {height}")
+    action, box = fact["action"], fact["box"]
+    if box is not None:
+        x0, y0, x1, y1 = map(int, box)
+        box = (x0, y0, x1, y1)
+    scale = min(1.0, 448 / max(width, height))
+    blank = Image.new("RGB", (max(1, round(width * scale)), max(1, round(height * scale))), _BLANK)
+    return Look(
+        int(fact["turn"]),
+        int(fact["image"]),
+        None if action is None else one_line(str(action))[:40],
+        box,
+        (width, height),
+        int(fact["visual_tokens"]),
+        Picture(blank),
+    )
 
 
 def _open(source: object, folder: Path) -> Picture:
     """An image of a record: a data URL, or a file inside the run folder."""
     if not isinstance(source, str):
-        raise ValueError("an image of the record is no text")
+        raise ValueError("an image of the record is not text")
     if source.startswith(_DATA_URL):
         try:
             data = base64.b64decode(source.partition(",")[2], validate=True)
         except binascii.Error as error:
-            raise ValueError("an image of the record is no base64") from error
+            raise ValueError("an image of the record is not valid base64") from error
         return open_picture(data, LIMITS)
     path = (folder / source).resolve()
     if not path.is_relative_to(folder.resolve()):
         raise ValueError("an image of the record is outside its run folder")
     return open_picture(path, LIMITS)
-
-
-def _blank(size: tuple[int, int]) -> Picture:
-    scale = min(1.0, 448 / max(1, *size))
-    width, height = (max(1, round(side * scale)) for side in size)
-    return Picture(Image.new("RGB", (width, height), _BLANK))
-
-
-def _doubled(picture: Picture) -> Picture:
-    """Stands in for the original that was not requested: only its size is used."""
-    return Picture(picture.image.resize((picture.size[0] * 2, picture.size[1] * 2)))

@@ -1,4 +1,4 @@
-"""Where a run ran: versions, commit, machine kind, seeds. No names of hosts, users or places."""
+"""The environment of a run: versions, commit, machine, seeds; no names of hosts, users or paths."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ PACKAGES = (
     *("openai", "vllm", "numpy", "pillow"),
 )
 _ROOT = Path(__file__).parents[3]
-"""The checkout, if this file is in one: it then lies in src/visionthink/core of it."""
+"""Root of the checkout, if this file is in one."""
 
 
 def describe_environment(
     *, seeds: Mapping[str, int] | None = None, gpu: str | None = None, **more: Any
 ) -> dict[str, Any]:
-    """What a run folder keeps about where it ran; imports none of the packages that it names.
+    """The contents of `environment.json`; imports none of the packages that it names.
 
     Args:
-        seeds: each seed of the run by its name.
+        seeds: the seeds of the run, by name.
         gpu: name and number of the accelerators, from a caller that has loaded torch.
-        more: further facts, kept as they are.
+        more: further facts, kept unchanged.
     """
     return {
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -57,7 +57,7 @@ def _versions() -> dict[str, str]:
 
 
 def _commit() -> str | None:
-    """The commit of our own code, with `-dirty` where files differ from it; None if not known."""
+    """The commit of our own code, with `-dirty` if files differ from it; None if unknown."""
     if not (_ROOT / ".git").exists():
         return None
     command = ["git", "-C", str(_ROOT), "describe", "--always", "--dirty", "--abbrev=40"]
@@ -68,7 +68,7 @@ def _commit() -> str | None:
             text=True,
             timeout=10,
             check=True,
-            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},  # somebody may be at work there
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},  # another git may be at work there
         )
     except (OSError, subprocess.SubprocessError):
         return None

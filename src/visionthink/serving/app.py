@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from visionthink.mini import SAMPLES
 from visionthink.serving.api_error import ApiError
 from visionthink.serving.chat_endpoint import ChatEndpoint
 from visionthink.serving.gateway import Gateway
-from visionthink.serving.guards import HostGuard, KeyGuard, SecurityHeaders
+from visionthink.serving.guards import Guards
 
 PAGE = Path(__file__).parent / "page"
 
@@ -113,9 +113,8 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
     async def failed(_request: Request, _error: Exception) -> JSONResponse:
         return ApiError(500, "the server failed", code="internal_error").response
 
-    app.add_middleware(KeyGuard, keys=tuple(keys))
-    app.add_middleware(HostGuard, host=gateway.options.host, names=gateway.options.hosts)
-    app.add_middleware(SecurityHeaders)
+    options = gateway.options
+    app.add_middleware(Guards, keys=tuple(keys), host=options.host, names=options.hosts)
     return app
 
 
@@ -136,11 +135,7 @@ def page_routes(*, embedded: bool) -> list[Route]:
 
 
 def _route(path: str, body: bytes, kind: str) -> Route:
-    return Route(path, _sends(body, kind), methods=["GET"])
-
-
-def _sends(body: bytes, kind: str) -> Callable[[Request], Awaitable[Response]]:
     async def send(_: Request) -> Response:
         return Response(body, headers=PAGE_HEADERS, media_type=kind)
 
-    return send
+    return Route(path, send, methods=["GET"])

@@ -16,7 +16,6 @@ from starlette.types import Message, Receive, Scope, Send
 from visionthink.core.types import Episode, Look
 from visionthink.serving.api_error import ApiError, api_error, send_error
 from visionthink.serving.chat_response import (
-    ResponseHead,
     answer_of,
     chunk,
     completion,
@@ -110,8 +109,8 @@ class _Exchange:
             "seconds": round(seconds, 4),
         }
         if (request := self._request) is not None:
-            facts |= {"id": request.head.id, "model": request.head.model, "look": request.look}
-            facts["stream"] = request.stream
+            facts |= {"id": request.head["id"], "model": request.head["model"]}
+            facts |= {"look": request.look, "stream": request.stream}
         self._gateway.log.write(facts, episode)
 
     async def _answer(self) -> Episode:
@@ -121,9 +120,9 @@ class _Exchange:
             asyncio.timeout(self._limits.request_seconds),
         ):
             body = await self._body()
-            async with self._gateway.pixel_budget.share(self._limits.pixels) as share:
+            async with self._gateway.pixel_budget.share(self._limits.pixels) as shrink:
                 request = self._request = await self._gateway.parse(body)
-                share.shrink(request.pixels)
+                shrink(request.pixels)
                 del body  # the decoded images are enough
                 work = self._stream(request) if request.stream else self._whole(request)
                 return await self._unless_gone(work)
@@ -187,14 +186,13 @@ class _Exchange:
         profile = gateway.profile(request.look)
         reply = completion(request.head, episode, profile, request.stop, request.trace)
         if request.views:
-            reply["visionthink"]["looks"] = await self._pictured(request, episode.looks)
+            reply["visionthink"]["looks"] = await _pictured(request, episode.looks)
         await JSONResponse(reply)(self._scope, self._receive, self._send)
         return episode
 
     async def _stream(self, request: ParsedRequest) -> Episode:
         """Send thoughts as they come, then the answer, which no later turn can change."""
-        gateway, head = self._gateway, request.head
-        profile = gateway.profile(request.look)
+        gateway, profile = self._gateway, self._gateway.profile(request.look)
         turns: list[str] = []
         looks: list[Sequence[Look]] = []
         news = asyncio.Event()
@@ -212,15 +210,14 @@ class _Exchange:
                 await news.wait()
                 news.clear()
                 if turns:
-                    await self._begin_events(head, request)  # the first words may take long
+                    await self._begin_events(request)  # the first words may take long
                 while request.views and begun < len(turns):
-                    pictured = await self._pictured(request, looks[begun])
-                    facts = {"turn": begun, "looks": pictured}
-                    await self._send_delta(head, {}, request, visionthink=facts)
+                    facts = {"turn": begun, "looks": await _pictured(request, looks[begun])}
+                    await self._send_chunk(request, {}, visionthink=facts)
                     begun += 1
                 for name, text in so_far(turns, profile, request.stop).items():
                     if len(text) > sent[name]:
-                        await self._send_delta(head, {name: text[sent[name] :]}, request)
+                        await self._send_chunk(request, {name: text[sent[name] :]})
                         sent[name] = len(text)
             episode = await task
         finally:
@@ -229,48 +226,34 @@ class _Exchange:
         gateway.metrics.episode_finished(episode)
         answer, finish = answer_of(episode, request.stop)
         if rest := answer[sent["content"] :]:
-            await self._send_delta(head, {"content": rest}, request)
+            await self._send_chunk(request, {"content": rest})
         facts = details(episode, request.trace)
-        await self._send_delta(head, {}, request, finish, visionthink=facts)
+        await self._send_chunk(request, {}, finish, visionthink=facts)
         if request.usage:
-            await self._send_event(usage_chunk(head, episode))
+            await self._send_event(usage_chunk(request.head, episode))
         await self._end_events()
         return episode
 
-    async def _pictured(
-        self, request: ParsedRequest, looks: Sequence[Look]
-    ) -> list[dict[str, Any]]:
-        return await asyncio.to_thread(looks_with_pictures, looks, request.example.images)
+    async def _begin_events(self, request: ParsedRequest) -> None:
+        if not self._streaming:
+            self._streaming = True
+            await self._send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
+            role = {"role": "assistant", "content": "", "refusal": None}
+            await self._send_chunk(request, role)
 
-    async def _send_delta(
-        self,
-        head: ResponseHead,
-        delta: dict[str, Any],
-        request: ParsedRequest,
-        finish: str | None = None,
-        **more: Any,
+    async def _send_chunk(
+        self, request: ParsedRequest, delta: dict[str, Any], finish: str | None = None, **more: Any
     ) -> None:
-        await self._begin_events(head, request)
+        await self._begin_events(request)
         usage = {"usage": None} if request.usage else {}
-        await self._send_event(chunk(head, delta, finish, **usage, **more))
-
-    async def _begin_events(self, head: ResponseHead, request: ParsedRequest) -> None:
-        if self._streaming:
-            return
-        self._streaming = True
-        await self._send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
-        role = {"role": "assistant", "content": "", "refusal": None}
-        await self._send_event(chunk(head, role, **({"usage": None} if request.usage else {})))
+        await self._send_event(chunk(request.head, delta, finish, **usage, **more))
 
     async def _send_event(self, value: dict[str, Any]) -> None:
-        data = json.dumps(value, separators=(",", ":"))
-        await self._send_part(f"data: {data}\n\n".encode())
+        body = f"data: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
+        await self._send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def _end_events(self) -> None:
-        await self._send_part(b"data: [DONE]\n\n", more=False)
-
-    async def _send_part(self, body: bytes, *, more: bool = True) -> None:
-        await self._send({"type": "http.response.body", "body": body, "more_body": more})
+        await self._send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
     async def _refuse(self, error: ApiError) -> None:
         if self._streaming:  # the status is out already
@@ -279,6 +262,10 @@ class _Exchange:
             return
         unread = not self._read and error.code != "shutting_down"  # then there is no time for it
         await send_error(error, self._scope, self._receive, self._send, unread=unread)
+
+
+async def _pictured(request: ParsedRequest, looks: Sequence[Look]) -> list[dict[str, Any]]:
+    return await asyncio.to_thread(looks_with_pictures, looks, request.example.images)
 
 
 _EVENTS = [

@@ -4,35 +4,23 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from visionthink.core.images import Picture
 from visionthink.core.partial import answer_so_far, thought_so_far
 from visionthink.core.profiles import Profile
 from visionthink.core.types import Episode, Look, StopReason
-from visionthink.runs.records import look_record
+from visionthink.runs.records import episode_record, look_record
 
 
-@dataclass(frozen=True)
-class ResponseHead:
-    """What all chunks of one response share. `model` is the name in the request."""
-
-    id: str
-    created: int
-    model: str
-
-    @classmethod
-    def new(cls, model: str) -> ResponseHead:
-        return cls(f"chatcmpl-{uuid.uuid4().hex}", int(time.time()), model)
-
-    def json(self, kind: str) -> dict[str, Any]:
-        return {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+def response_head(model: str) -> dict[str, Any]:
+    """What all chunks of one response share; `model` is the name in the request."""
+    return {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
 
 
 def completion(
-    head: ResponseHead, episode: Episode, profile: Profile, stop: Sequence[str], trace: bool
+    head: Mapping[str, Any], episode: Episode, profile: Profile, stop: Sequence[str], trace: bool
 ) -> dict[str, Any]:
     """The response to a request that does not stream."""
     answer, finish = answer_of(episode, stop)
@@ -44,7 +32,8 @@ def completion(
     }
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
     return {
-        **head.json("chat.completion"),
+        **head,
+        "object": "chat.completion",
         "choices": [choice],
         "usage": usage(episode),
         "visionthink": details(episode, trace),
@@ -52,16 +41,16 @@ def completion(
 
 
 def chunk(
-    head: ResponseHead, delta: dict[str, Any], finish: str | None = None, **more: Any
+    head: Mapping[str, Any], delta: dict[str, Any], finish: str | None = None, **more: Any
 ) -> dict[str, Any]:
     """A piece of a streamed response."""
     choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-    return {**head.json("chat.completion.chunk"), "choices": [choice], **more}
+    return {**head, "object": "chat.completion.chunk", "choices": [choice], **more}
 
 
-def usage_chunk(head: ResponseHead, episode: Episode) -> dict[str, Any]:
+def usage_chunk(head: Mapping[str, Any], episode: Episode) -> dict[str, Any]:
     """The last chunk where the client asked for the usage; it has no choice."""
-    return {**head.json("chat.completion.chunk"), "choices": [], "usage": usage(episode)}
+    return {**head, "object": "chat.completion.chunk", "choices": [], "usage": usage(episode)}
 
 
 def answer_of(episode: Episode, stop: Sequence[str]) -> tuple[str, str]:
@@ -127,27 +116,7 @@ def usage(episode: Episode) -> dict[str, Any]:
 
 def details(episode: Episode, trace: bool) -> dict[str, Any]:
     """The field `visionthink`: looks and how it ended; with `trace`, all turns word for word."""
-    facts: dict[str, Any] = {
-        "look": episode.look,
-        "stop_reason": episode.stop_reason.value,
-        "format_valid": episode.format_valid,
-        "looks": [look_record(look) for look in episode.looks],
-    }
-    if trace:
-        facts |= {
-            "profile": episode.profile,
-            "upstream_model": episode.model,
-            "turns": [
-                {
-                    "text": turn.text,
-                    "outcome": turn.outcome,
-                    "note": turn.note,
-                    "saw": [list(look.size) for look in episode.looks_of(number)],
-                    "cost": asdict(cost),
-                }
-                for number, (turn, cost) in enumerate(
-                    zip(episode.turns, episode.ledger.turns, strict=True)
-                )
-            ],
-        }
-    return facts
+    record = episode_record(episode)
+    names = ("look", "stop_reason", "format_valid", "looks", *(("profile", "turns") * trace))
+    facts = {name: record[name] for name in names}
+    return facts | ({"upstream_model": episode.model} if trace else {})

@@ -8,14 +8,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from visionthink.api import EMBEDDED
 from visionthink.core import protocol
 from visionthink.core.episode import DEFAULT_PROFILE, Shown, Watch, check_question, run_episode
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture, half_view
 from visionthink.core.profiles import Profile
 from visionthink.core.types import Episode, Example, LookMode, Sampling
+from visionthink.mini import EMBEDDED
 from visionthink.serving.api_error import ApiError
 from visionthink.serving.chat_request import (
     ChatRequest,
@@ -27,11 +28,11 @@ from visionthink.serving.chat_request import (
     read_request,
     to_example,
 )
-from visionthink.serving.chat_response import ResponseHead
+from visionthink.serving.chat_response import response_head
 from visionthink.serving.limits import Admission, PixelBudget
 from visionthink.serving.pool import Pool
 from visionthink.serving.remote_images import Fetcher
-from visionthink.serving.serve_options import ServeLimits, ServeOptions
+from visionthink.serving.serve_options import ServeOptions
 from visionthink.serving.telemetry import Metrics, RequestLog
 
 SUFFIXES = ("low", "high", "trace")
@@ -54,7 +55,7 @@ class ParsedRequest:
         stream, usage: send the answer in chunks; and its usage as the last of them.
     """
 
-    head: ResponseHead
+    head: dict[str, Any]
     example: Example
     look: LookMode
     sampling: Sampling
@@ -146,7 +147,7 @@ class Gateway:
         if look != "high" and self.pool.ready:
             self._make_views(example.images)
         return ParsedRequest(
-            head=ResponseHead.new(request.model),
+            head=response_head(request.model),
             example=example,
             look=look,
             sampling=sampling_of(request, self.options),
@@ -232,23 +233,17 @@ def sampling_of(request: ChatRequest, options: ServeOptions) -> Sampling:
     `max_completion_tokens` bounds all that is generated, as in OpenAI's API. `max_tokens` is what
     clients of models that do not think send, for the answer: thoughts get a share on top.
     """
-    limits, temperature = options.limits, request.temperature
-    temperature = options.temperature if temperature is None else temperature
-    seed = secrets.randbits(31) if request.seed is None else request.seed % 2**62
-    tokens = _tokens(request, limits)
-    return Sampling(
-        temperature=temperature,
-        top_p=request.top_p,
-        max_tokens=tokens,
-        max_episode_tokens=tokens,
-        seed=seed,
-    )
-
-
-def _tokens(request: ChatRequest, limits: ServeLimits) -> int:
+    limits = options.limits
     tokens = limits.default_tokens
     if request.max_completion_tokens is not None:
         tokens = request.max_completion_tokens
     elif request.max_tokens is not None:
         tokens = request.max_tokens + limits.reasoning_tokens
-    return min(tokens, limits.tokens)
+    tokens = min(tokens, limits.tokens)
+    return Sampling(
+        temperature=options.temperature if request.temperature is None else request.temperature,
+        top_p=request.top_p,
+        max_tokens=tokens,
+        max_episode_tokens=tokens,
+        seed=secrets.randbits(31) if request.seed is None else request.seed % 2**62,
+    )

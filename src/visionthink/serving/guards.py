@@ -6,7 +6,7 @@ import hashlib
 import hmac
 import ipaddress
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -43,62 +43,27 @@ def keys_in(variable: str | None) -> tuple[str, ...]:
     return keys
 
 
-class KeyGuard:
-    """Requires one of the keys as a bearer token; no keys: open to all. Constant-time comparison
-    with every key.
+class Guards:
+    """Checks each request before the application sees it, and adds `HEADERS` to each response.
+
+    Keys: with any, paths below `GUARDED` need one of them as a bearer token. The comparison takes
+    the same time for every key.
+
+    Host header: a server on loopback answers only to an address, localhost, or one of `names`. It
+    stops DNS rebinding: a web page can make its own name resolve to 127.0.0.1 and then talk to
+    whatever listens there as if it were its own server, but its requests still carry its name.
     """
 
-    def __init__(self, app: ASGIApp, keys: Sequence[str]) -> None:
+    def __init__(
+        self, app: ASGIApp, *, keys: Sequence[str], host: str, names: Sequence[str]
+    ) -> None:
         self._app = app
         self._digests = [hashlib.sha256(key.encode()).digest() for key in keys]
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        guarded = scope["type"] == "http" and scope["path"].startswith(GUARDED)
-        if guarded and self._digests and not self._has_key(scope):
-            error = ApiError(401, "Missing or invalid API key", code="invalid_api_key")
-            await send_error(error, scope, receive, send)
-            return
-        await self._app(scope, receive, send)
-
-    def _has_key(self, scope: Scope) -> bool:
-        given = dict(scope["headers"]).get(b"authorization", b"")
-        scheme, _, token = given.partition(b" ")
-        digest = hashlib.sha256(token.strip()).digest()
-        equal = [hmac.compare_digest(digest, each) for each in self._digests]
-        return scheme.lower() == b"bearer" and any(equal)
-
-
-class HostGuard:
-    """Host-header check for servers on loopback: an address, localhost, or one of `names`.
-
-    It stops DNS rebinding: a web page can make its own name resolve to 127.0.0.1 and then talk to
-    whatever listens there as if it were its own server, but its requests still carry its name.
-    A server that listens on another address may be known by any name.
-    """
-
-    def __init__(self, app: ASGIApp, host: str, names: Sequence[str]) -> None:
-        self._app = app
-        self._open = not is_loopback(host)
+        self._any_name = not is_loopback(host)
         self._names = {"localhost", host.lower(), *(name.lower() for name in names)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and not self._open:
-            name = _host_name(dict(scope["headers"]).get(b"host", b"").decode("latin-1"))
-            if name not in self._names and _address(name) is None:
-                message = "unknown host name; add it to the option hosts"
-                await send_error(ApiError(403, message, code="unknown_host"), scope, receive, send)
-                return
-        await self._app(scope, receive, send)
-
-
-class SecurityHeaders:
-    """Adds `HEADERS` to responses."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def with_headers(message: Message) -> None:
+        async def send_guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
                 given = [*message.get("headers", ())]
                 names = {name.lower() for name, _ in given}
@@ -106,7 +71,27 @@ class SecurityHeaders:
                 message = {**message, "headers": [*given, *more]}
             await send(message)
 
-        await self._app(scope, receive, with_headers)
+        error = self._error(scope) if scope["type"] == "http" else None
+        if error is None:
+            await self._app(scope, receive, send_guarded)
+        else:
+            await send_error(error, scope, receive, send_guarded)
+
+    def _error(self, scope: Scope) -> ApiError | None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        name = _host_name(headers.get(b"host", b"").decode("latin-1"))
+        if not self._any_name and name not in self._names and _address(name) is None:
+            message = "unknown host name; add it to the option hosts"
+            return ApiError(403, message, code="unknown_host")
+        if self._digests and scope["path"].startswith(GUARDED) and not self._has_key(headers):
+            return ApiError(401, "Missing or invalid API key", code="invalid_api_key")
+        return None
+
+    def _has_key(self, headers: Mapping[bytes, bytes]) -> bool:
+        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
+        digest = hashlib.sha256(token.strip()).digest()
+        equal = [hmac.compare_digest(digest, each) for each in self._digests]
+        return scheme.lower() == b"bearer" and any(equal)
 
 
 def is_loopback(host: str) -> bool:

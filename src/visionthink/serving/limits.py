@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from math import ceil
 
@@ -73,14 +73,23 @@ class PixelBudget:
         self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     @asynccontextmanager
-    async def share(self, pixels: int) -> AsyncGenerator[PixelShare]:
-        """Wait for `pixels`, at most the whole budget, and hold them."""
+    async def share(self, pixels: int) -> AsyncGenerator[Callable[[int], None]]:
+        """Wait for `pixels`, at most the whole budget, and hold them.
+
+        It yields a function that keeps fewer of them and gives the rest back.
+        """
         await self._take(pixels)
-        share = PixelShare(self, pixels)
+        held = pixels
+
+        def shrink(kept: int) -> None:
+            nonlocal held
+            rest, held = held - kept, kept
+            self._give_back(rest)
+
         try:
-            yield share
+            yield shrink
         finally:
-            self.give_back(share.pixels)
+            self._give_back(held)
 
     async def _take(self, pixels: int) -> None:
         if not self._queue and pixels <= self.free:
@@ -92,13 +101,13 @@ class PixelBudget:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():  # its turn came in the same moment
-                self.give_back(pixels)
+                self._give_back(pixels)
             else:
                 self._queue.remove((pixels, turn))
                 self._wake()
             raise
 
-    def give_back(self, pixels: int) -> None:
+    def _give_back(self, pixels: int) -> None:
         self.free += pixels
         self._wake()
 
@@ -107,16 +116,3 @@ class PixelBudget:
             pixels, turn = self._queue.popleft()
             self.free -= pixels
             turn.set_result(None)
-
-
-class PixelShare:
-    """The pixels that one request holds."""
-
-    def __init__(self, budget: PixelBudget, pixels: int) -> None:
-        self._budget = budget
-        self.pixels = pixels
-
-    def shrink(self, pixels: int) -> None:
-        """Keep `pixels`, and give the rest back."""
-        rest, self.pixels = self.pixels - pixels, pixels
-        self._budget.give_back(rest)

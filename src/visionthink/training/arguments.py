@@ -1,7 +1,7 @@
-"""The engine's own settings: which may be given, which we set, and the batch arithmetic.
+"""Settings of TRL and transformers: which a config may give, which we set, and the batch.
 
-TRL's `GRPOConfig` and transformers' `TrainingArguments` are not declared again: what a config gives
-under `trainer` is checked against their fields.
+The fields of TRL's `GRPOConfig` and transformers' `TrainingArguments` are not declared again here:
+the `trainer` section of a config is checked against theirs.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from visionthink.settings import did_you_mean
 Kind = Literal["grpo", "sft"]
 
 OURS: dict[str, str] = {
-    "output_dir": "--out says where the run goes",
+    "output_dir": "use --out",
     "resume_from_checkpoint": "use --resume",
     "seed": "set seed beside trainer",
     "use_cpu": "set model.device",
     "model_init_kwargs": "set model.*",
     "trust_remote_code": "set model.trust_remote_code",
-    "remove_unused_columns": "the columns of a row are what its episode needs",
-    "label_names": "the collator names its labels",
-    "auto_find_batch_size": "a smaller batch would tear groups apart",
+    "remove_unused_columns": "an episode needs all columns of its row",
+    "label_names": "the collator names the labels",
+    "auto_find_batch_size": "a smaller batch would split groups",
     "eval_strategy": "set eval.every",
     "eval_steps": "set eval.every",
     "log_completions": "it fails on image messages; samples_per_step keeps episodes",
@@ -41,7 +41,7 @@ OURS: dict[str, str] = {
     "use_transformers_continuous_batching": "it takes no images",
     "use_transformers_paged": "it takes no images",
 }
-"""Fields that a config may not give, and what to do instead."""
+"""Fields that a config may not give → why, or what to set instead."""
 
 BATCH_FIELDS = ("gradient_accumulation_steps", "steps_per_generation", "generation_batch_size")
 """Fields of `GRPOConfig` that `batch` replaces."""
@@ -49,7 +49,7 @@ BATCH_FIELDS = ("gradient_accumulation_steps", "steps_per_generation", "generati
 GRPO_DEFAULTS: dict[str, Any] = {
     "loss_type": "grpo",  # mean over a sample's own tokens, then over samples (Eq. 3)
     "beta": 0.001,
-    "use_bias_correction_kl": False,  # the KL of Eq. 2 as it stands
+    "use_bias_correction_kl": False,  # the KL as in Eq. 2
     "scale_rewards": "group",
     "epsilon": 0.2,
     "temperature": 1.0,
@@ -63,9 +63,9 @@ GRPO_DEFAULTS: dict[str, Any] = {
     "report_to": "none",
     "gradient_checkpointing": False,
     "gradient_checkpointing_kwargs": {"use_reentrant": False},  # frozen embeddings need it
-    "ddp_find_unused_parameters": False,  # every batch has images, so every part is used
+    "ddp_find_unused_parameters": False,  # every batch has images, so every parameter is used
 }
-"""What the protocol and the paper say where TRL's own default says otherwise, or may come to."""
+"""Values of the paper and of our protocol where TRL's defaults differ, or may in the future."""
 
 GRPO_FORCED: dict[str, Any] = {
     "remove_unused_columns": False,
@@ -87,11 +87,11 @@ SFT_FORCED: dict[str, Any] = {"remove_unused_columns": False}
 
 @cache
 def engine_fields(kind: Kind) -> dict[str, Any]:
-    """Name → type of what `trainer` may hold, as the engine's own dataclass has it."""
+    """Name → type of the fields that `trainer` may hold, from the engine's own dataclass."""
     arguments = _arguments_class(kind)
     try:
         hints = typing.get_type_hints(arguments)
-    except NameError:  # a type that the engine imports for checkers only
+    except NameError:  # a type that the engine imports for type checkers only
         hints = {}
     return {
         field.name: hints.get(field.name, Any)
@@ -113,10 +113,10 @@ def _arguments_class(kind: Kind) -> Any:
 
 
 def check_trainer(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
-    """`given` with its values as the engine wants them.
+    """`given`, with its values converted to the types of the engine's fields.
 
     Raises:
-        ValueError: a key is unknown, ours to set, or has a value of another type.
+        ValueError: a key is unknown or set by us, or its value is of another type.
     """
     from pydantic import ConfigDict, TypeAdapter, ValidationError
     from pydantic.errors import PydanticSchemaGenerationError
@@ -127,13 +127,12 @@ def check_trainer(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if name not in fields:
             hint = did_you_mean(name, fields.keys() - OURS.keys())
-            raise ValueError(f"{name} is no field of {engine}{hint}")
+            raise ValueError(f"{name} is not a field of {engine}{hint}")
         if name in OURS:
-            raise ValueError(f"{name} is not set here: {OURS[name]}")
+            raise ValueError(f"{name} cannot be set here: {OURS[name]}")
         try:
             loose = ConfigDict(arbitrary_types_allowed=True)
-            kind_of = fields[name]
-            adapter: TypeAdapter[Any] = TypeAdapter(kind_of, config=loose)
+            adapter: TypeAdapter[Any] = TypeAdapter(fields[name], config=loose)
             result[name] = adapter.validate_python(value)
         except PydanticSchemaGenerationError:
             result[name] = value
@@ -146,10 +145,11 @@ def check_trainer(kind: Kind, given: Mapping[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """How the samples of one generation are spread over processes, micro-steps and updates.
+    """How the samples of one generation are divided among processes, micro-steps and updates.
 
-    A *generation* is the answers to `prompts` distinct prompts; it is cut into `updates` optimizer
-    steps. A *micro-step* is one forward and backward pass of `per_device` samples on every process.
+    A *generation* is `group` answers to each of `prompts` distinct prompts, learnt from in
+    `updates` optimizer steps. A *micro-step* is one forward and backward pass of `per_device`
+    samples on every process.
     """
 
     prompts: int
@@ -171,68 +171,71 @@ class BatchPlan:
 
 
 def processes_here() -> int:
-    """How many processes train together, as torchrun and accelerate tell each of them."""
+    """How many processes train together, from the WORLD_SIZE of torchrun and accelerate."""
     return int(os.environ.get("WORLD_SIZE", "1") or 1)
 
 
 def plan_batch(
     trainer: Mapping[str, Any], prompts: int | None, update_prompts: int | None, processes: int
 ) -> BatchPlan:
-    """The batch plan of GRPO arguments; with `prompts` and `update_prompts`, made from those.
+    """The batch plan of GRPO arguments; `prompts` and `update_prompts`, if given, determine it.
 
     Raises:
-        UsageError: the numbers do not fit; names them.
+        UsageError: the numbers do not fit together.
     """
     group = trainer.get("num_generations") or GRPO_DEFAULTS["num_generations"]
     per_device = trainer.get("per_device_train_batch_size") or 8
     if group < 2:
         raise UsageError(f"trainer.num_generations must be at least 2; got {group}")
-    at_once = per_device * processes
-    lanes = f"{per_device} per_device_train_batch_size x {processes} processes"
+    per_step = per_device * processes
+    factors = f"{per_device} per_device_train_batch_size x {processes} processes"
     if prompts is None or update_prompts is None:
         accumulation = trainer.get("gradient_accumulation_steps") or 1
         steps = trainer.get("steps_per_generation")
         samples = trainer.get("generation_batch_size")
         if steps is not None and samples is not None:
             raise UsageError(
-                "trainer.generation_batch_size and trainer.steps_per_generation say the same thing "
-                "twice; give one"
+                "trainer.generation_batch_size and trainer.steps_per_generation set the same "
+                "thing; give one of them"
             )
         if samples is not None:
-            if samples % at_once:
+            if samples % per_step:
                 raise UsageError(
-                    f"trainer.generation_batch_size {samples} is no multiple of {at_once} ({lanes})"
+                    f"trainer.generation_batch_size {samples} is not a multiple of {per_step} "
+                    f"({factors})"
                 )
-            steps = samples // at_once
+            steps = samples // per_step
         steps = steps or accumulation
     else:
         if prompts % update_prompts:
             raise UsageError(
-                f"batch.prompts {prompts} is no multiple of batch.update_prompts {update_prompts}"
+                f"batch.prompts {prompts} is not a multiple of batch.update_prompts "
+                f"{update_prompts}"
             )
-        if update_prompts * group % at_once:
+        if update_prompts * group % per_step:
             raise UsageError(
                 f"an update of {update_prompts * group} samples (batch.update_prompts "
-                f"{update_prompts} x {group} generations) is no multiple of {at_once} ({lanes})"
+                f"{update_prompts} x {group} generations) is not a multiple of {per_step} "
+                f"({factors})"
             )
-        accumulation = update_prompts * group // at_once
+        accumulation = update_prompts * group // per_step
         steps = accumulation * (prompts // update_prompts)
-    samples = at_once * steps
+    samples = per_step * steps
     if samples % group:
         raise UsageError(
-            f"a generation of {samples} samples ({lanes} x {steps} steps_per_generation) holds no "
-            f"whole number of groups of {group} num_generations"
+            f"a generation of {samples} samples ({factors} x {steps} steps_per_generation) is not "
+            f"a whole number of groups of {group} num_generations"
         )
     if steps % accumulation:
         raise UsageError(
-            f"trainer.steps_per_generation {steps} is no multiple of "
+            f"trainer.steps_per_generation {steps} is not a multiple of "
             f"trainer.gradient_accumulation_steps {accumulation}: an update would mix generations"
         )
     return BatchPlan(samples // group, group, processes, per_device, accumulation, steps)
 
 
 def under_new_names(kind: Kind, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """`arguments` without names that this version of transformers warns of."""
+    """`arguments`, with names that this version of transformers deprecates replaced."""
     fields = engine_fields(kind)
     result = dict(arguments)
     for old in ("gradient_checkpointing", "gradient_checkpointing_kwargs"):
@@ -244,7 +247,7 @@ def under_new_names(kind: Kind, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def precision(trainer: Mapping[str, Any], on_cpu: bool) -> dict[str, Any]:
-    """`bf16` where the hardware has it and nothing else was asked for."""
+    """`bf16` where the hardware supports it and the config names no precision."""
     if trainer.get("fp16") or trainer.get("bf16") is not None:
         return {}
     if on_cpu:

@@ -36,14 +36,14 @@ def metrics_line(step: int, logs: Mapping[str, Any]) -> dict[str, Any]:
     return line
 
 
-def _told(line: Mapping[str, Any], room: str) -> str:
+def _summary(line: Mapping[str, Any], prefix: str) -> str:
     """Accuracy, requests by kind of question, and visual tokens over vanilla, for a line of log."""
-    rate = f"{room}/request_rate"
+    rate = f"{prefix}/request_rate"
     kinds = sorted((key for key in line if key.startswith(f"{rate}/kind/")), reverse=True)
     keys = {
-        "accuracy": f"{room}/accuracy",
+        "accuracy": f"{prefix}/accuracy",
         **({f"requests {key.rpartition('/')[2]}": key for key in kinds} or {"requests": rate}),
-        "visual tokens": f"eval/{COST}" if room == "eval" else COST,
+        "visual tokens": f"eval/{COST}" if prefix == "eval" else COST,
     }
     return "  ".join(f"{name} {line[key]:.0%}" for name, key in keys.items() if key in line)
 
@@ -87,9 +87,9 @@ class Watchdog:
 
 
 class RunLog(TrainerCallback):
-    """Writes metrics and sample episodes, shows progress, and asks the watchdog.
+    """Writes metrics and sample episodes, shows progress, and feeds the watchdog.
 
-    Only the main process gets a run folder and a voice; the others pass None.
+    Only the main process has a run folder; the others pass None, and write and say nothing.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class RunLog(TrainerCallback):
         self._watchdog = watchdog
         self._stop = stop_on_collapse
         self._bar: tqdm[Any] | None = None
-        self._told_broken = 0
+        self._reported = 0
         self.trainer: VisionThinkTrainer | None = None
         self.collapse: str | None = None
 
@@ -126,7 +126,7 @@ class RunLog(TrainerCallback):
             )
             if problem is not None:
                 self.collapse = problem
-                self._tell(f"watchdog: {problem}")
+                self._write(f"watchdog: {problem}")
         self._stop_if_collapsed(state, control)
         if self._run is None or self.trainer is None or "train_runtime" in logs:
             return
@@ -138,11 +138,13 @@ class RunLog(TrainerCallback):
             if "time/step_s" in line:
                 line["time/update_s"] = max(0.0, line["time/step_s"] - busy)
             self._keep_samples(state.global_step)
-            self._tell_broken(self.trainer)
+            self._report_broken(self.trainer)
         self._run.append_metrics(line)
         self._show(state, line, generated)
         if "eval/accuracy" in line:
-            self._tell(f"held out, greedy, after step {state.global_step}:  {_told(line, 'eval')}")
+            self._write(
+                f"held out, greedy, after step {state.global_step}:  {_summary(line, 'eval')}"
+            )
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self._stop_if_collapsed(state, control)
@@ -153,7 +155,7 @@ class RunLog(TrainerCallback):
             self._bar = None
 
     def _stop_if_collapsed(self, state: Any, control: Any) -> None:
-        """At the end of a generation, where a checkpoint is exact."""
+        """Stop at the end of a generation, where a checkpoint is exact."""
         if self._stop and self.collapse is not None and state.global_step % self._updates == 0:
             control.should_training_stop = True
             control.should_save = True
@@ -162,23 +164,23 @@ class RunLog(TrainerCallback):
         if not generated:
             return
         reward = line.get("reward/total")
-        told = "" if reward is None else f"reward {reward:.2f}  "
-        told += _told(line, "episode")
+        figures = "" if reward is None else f"reward {reward:.2f}  "
+        figures += _summary(line, "episode")
         if self._bar is not None:
             self._bar.n = state.global_step
-            self._bar.set_postfix_str(told)
+            self._bar.set_postfix_str(figures)
         else:
             seconds = line.get("time/step_s")
             pace = "" if seconds is None else f"  {seconds:.1f} s"
-            self._tell(f"step {state.global_step}/{state.max_steps}  {told}{pace}")
+            self._write(f"step {state.global_step}/{state.max_steps}  {figures}{pace}")
 
-    def _tell_broken(self, trainer: VisionThinkTrainer) -> None:
-        """Each row once."""
-        for row in [*trainer.broken][self._told_broken :]:
-            self._tell(f"row {row!r} cannot be opened: others are drawn in its place")
-        self._told_broken = len(trainer.broken)
+    def _report_broken(self, trainer: VisionThinkTrainer) -> None:
+        """Name each row that could not be opened, once."""
+        for row in [*trainer.broken][self._reported :]:
+            self._write(f"row {row!r} cannot be opened; others are drawn in its place")
+        self._reported = len(trainer.broken)
 
-    def _tell(self, text: str) -> None:
+    def _write(self, text: str) -> None:
         if self._run is None:
             return
         if self._bar is not None:
@@ -187,7 +189,7 @@ class RunLog(TrainerCallback):
             self._say(text)
 
     def _keep_samples(self, step: int) -> None:
-        """Some episodes, drawn by lot: prompts may come in a fixed order of kinds."""
+        """Keep some episodes, drawn at random: prompts may come in a fixed order of kinds."""
         assert self._run is not None  # noqa: S101
         assert self.trainer is not None  # noqa: S101
         rollouts = self.trainer.rollouts
@@ -234,15 +236,21 @@ class Evaluation(TrainerCallback):
 
 
 class Interrupt(TrainerCallback):
-    """Ctrl-C and SIGTERM end training after the running generation, with a checkpoint.
+    """Ctrl-C and SIGTERM end training after the current generation, with a checkpoint.
 
-    A second one ends it at once. A checkpoint inside a generation would answer its prompts anew
-    when resumed, so it waits for the last update of the generation.
+    A second one ends it at once. A run resumed from a checkpoint inside a generation would answer
+    its prompts a second time, so the checkpoint waits for the last update of the generation.
+
+    Args:
+        updates: optimizer steps of a generation.
+        say: receives the line that answers the signal.
+        unit: what the line calls a generation.
     """
 
-    def __init__(self, updates: int, say: Say) -> None:
+    def __init__(self, updates: int, say: Say, unit: str = "generation") -> None:
         self._updates = updates
         self._say = say
+        self._unit = unit
         self._handlers: dict[int, Any] = {}
         self.wanted = False
         self.stopped = False
@@ -265,7 +273,7 @@ class Interrupt(TrainerCallback):
         if self.wanted:
             raise KeyboardInterrupt
         self.wanted = True
-        self._say("stopping after this generation, with a checkpoint; once more to stop at once")
+        self._say(f"stopping after this {self._unit}, with a checkpoint; again to stop at once")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         assert self.trainer is not None  # noqa: S101

@@ -1,8 +1,7 @@
-"""What a training run is told: our options, and the engine's own under `trainer`.
+"""The config of a training run: our options, and the engine's own under `trainer`.
 
-A config is YAML, or the name of a preset that ships in `presets/`; `--set a.b=value` changes it.
-Unknown keys are refused. Every option is described where it stands; `docs/training.md` has the
-same texts as a table.
+A config is a YAML file, or the name of a preset in `presets/`; `--set a.b=value` changes it.
+Unknown keys are refused. `docs/training.md` has the descriptions of all options as a table.
 """
 
 from __future__ import annotations
@@ -13,14 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from visionthink.api import EMBEDDED
 from visionthink.core.errors import UsageError
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import profile_for
 from visionthink.core.rewards import FORMER_NAMES, RULES, RewardSettings
 from visionthink.data.source import DataOptions
 from visionthink.judges import JudgeOptions
-from visionthink.mini import CHECKPOINTS
+from visionthink.mini import CHECKPOINTS, EMBEDDED, check_model_name
 from visionthink.runs.folder import CONFIG, RunFolder
 from visionthink.settings import apply_sets, checked, did_you_mean, read_yaml
 from visionthink.training.arguments import (
@@ -50,7 +48,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class Options(BaseModel):
-    """Base of all options: unknown keys are refused, and nothing changes after the checks."""
+    """Base of all options: unknown keys are refused, and values are frozen."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -59,11 +57,11 @@ class LoraOptions(Options):
     """Low-rank adapters instead of all weights."""
 
     r: Positive = Field(default=16, description="Rank of the adapters.")
-    alpha: float = Field(default=32.0, gt=0, description="Scale; the adapter counts alpha / r.")
+    alpha: float = Field(default=32.0, gt=0, description="The adapter is scaled by alpha / r.")
     dropout: Share = Field(default=0.0, description="Dropout before the adapter.")
     target_modules: str | list[str] = Field(
         default=r".*language_model.*\.(q|k|v|o|gate|up|down)_proj",
-        description="Modules that get one: names, or a regular expression over full names.",
+        description="Modules with an adapter: names, or a regular expression over full names.",
     )
 
     def build(self) -> LoraConfig:
@@ -71,7 +69,7 @@ class LoraOptions(Options):
 
         return LoraConfig(
             r=self.r,
-            lora_alpha=self.alpha,  # pyright: ignore[reportArgumentType] -- any number will do
+            lora_alpha=self.alpha,  # pyright: ignore[reportArgumentType] -- any number works
             lora_dropout=self.dropout,
             target_modules=self.target_modules,
             task_type="CAUSAL_LM",
@@ -79,31 +77,35 @@ class LoraOptions(Options):
 
 
 class ModelOptions(Options):
-    """The model that is trained."""
+    """The model to train."""
 
     name: str = Field(default="mini-base", description="Embedded name, folder, or hub id.")
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = Field(
         default="auto",
-        description="Of the weights. auto: bfloat16 under adapters on a GPU, else float32.",
+        description="Type of the weights. auto: bfloat16 with adapters on a GPU, else float32.",
     )
     device: Literal["auto", "cpu", "cuda"] = Field(
-        default="auto", description="auto, cpu, cuda; each process takes its own GPU."
+        default="auto", description="auto, cpu or cuda; each process uses its own GPU."
     )
     max_pixels: Positive | None = Field(
         default=None,
-        description="Shrink images to this many pixels; default: as the checkpoint says.",
+        description="Shrink images to at most this many pixels; default: the checkpoint's bound.",
     )
-    trust_remote_code: bool = Field(
-        default=False, description="Run code that the checkpoint brings."
-    )
+    trust_remote_code: bool = Field(default=False, description="Run code from the checkpoint.")
     lora: LoraOptions | None = Field(
         default=None, description="Train adapters; default: all weights."
     )
     attention: str | None = Field(
         default=None,
-        description="eager, sdpa, flash_attention_2, …; default: what transformers chooses.",
+        description="eager, sdpa, flash_attention_2, …; default: chosen by transformers.",
     )
-    freeze_vision: bool = Field(default=False, description="Leave the vision tower as it is.")
+    freeze_vision: bool = Field(default=False, description="Do not train the vision tower.")
+
+    @field_validator("name")
+    @classmethod
+    def _not_misspelt(cls, value: str) -> str:
+        check_model_name(value)
+        return value
 
     @property
     def source(self) -> str:
@@ -112,7 +114,7 @@ class ModelOptions(Options):
 
     @property
     def on_cpu(self) -> bool:
-        """Whether training runs on the CPU, because it was asked to or there is nothing else."""
+        """Whether training runs on the CPU: by choice, or because there is no accelerator."""
         if self.device != "auto":
             return self.device == "cpu"
         import torch
@@ -121,7 +123,7 @@ class ModelOptions(Options):
 
     @property
     def weights_dtype(self) -> str:
-        """What `auto` is here."""
+        """`dtype`, with `auto` resolved."""
         if self.dtype != "auto":
             return self.dtype
         return "bfloat16" if self.lora is not None and not self.on_cpu else "float32"
@@ -137,11 +139,11 @@ class RewardOptions(Options):
     )
     theta: Share | None = Field(
         default=None,
-        description="Below this r direct answers count as lucky (Eq. 5); default: 0.2, rates 0.4.",
+        description="Direct answers count as lucky below this r (Eq. 5); default: 0.2, rates 0.4.",
     )
     penalty: float = Field(default=0.1, ge=0, description="Size of the control term.")
     format_weight: float = Field(default=0.5, ge=0, description="Reward of a valid format.")
-    accuracy_weight: float = Field(default=1.0, ge=0, description="Reward of a right answer.")
+    accuracy_weight: float = Field(default=1.0, ge=0, description="Reward of a correct answer.")
     advantage_floor: float = Field(
         default=1e-4, ge=0, description="Added to a group's standard deviation; see `advantages`."
     )
@@ -165,38 +167,38 @@ class RewardOptions(Options):
 
 
 class BatchOptions(Options):
-    """The batch in prompts; the engine's step counts follow from it and the processes there are."""
+    """The batch in prompts; the engine's step counts follow from it and the number of processes."""
 
-    prompts: Positive = Field(description="Distinct prompts of one generation.")
-    update_prompts: Positive = Field(description="Of those, how many each optimizer step takes.")
+    prompts: Positive = Field(description="Distinct prompts per generation.")
+    update_prompts: Positive = Field(description="Prompts per optimizer step.")
 
 
 class ResampleOptions(Options):
-    """Prompts whose samples all have the same reward teach nothing; others can be drawn."""
+    """Replaces prompts whose samples all have the same reward, since they teach nothing."""
 
     max_rounds: Count = Field(
-        default=0, description="Rounds of drawing others; 0 keeps such prompts."
+        default=0, description="Rounds of drawing other prompts; 0 keeps all."
     )
 
 
 class WatchdogOptions(Options):
-    """Notices when the policy always or never requests."""
+    """Detects a policy that always or never requests."""
 
     steps: Positive = Field(default=20, description="Generations in a row before it acts.")
     margin: float = Field(
         default=0.02,
         ge=0,
         lt=0.5,
-        description="Request rate within this of 0 or 1 counts as collapsed.",
+        description="Request rates within this of 0 or 1 count as collapsed.",
     )
-    action: Literal["warn", "stop", "off"] = Field(default="warn", description="What it does then.")
+    action: Literal["warn", "stop", "off"] = Field(default="warn", description="What to do then.")
 
 
 class JudgeLimits(Options):
-    """What a judge may fail on before training stops."""
+    """How much a judge may fail before training stops."""
 
     max_unscored_rate: Share = Field(
-        default=0.2, description="Share of unscored samples of a generation."
+        default=0.2, description="Largest share of unscored samples in a generation."
     )
     patience_s: float = Field(
         default=60.0, ge=0, description="Seconds to wait for a judge that is down."
@@ -204,24 +206,25 @@ class JudgeLimits(Options):
 
 
 class EvalOptions(Options):
-    """Examples that are asked now and then, and never learnt from."""
+    """Held-out examples, asked at intervals and never learnt from."""
 
-    data: DataOptions = Field(description="Where they come from.")
-    every: Positive = Field(default=50, description="Optimizer steps between two evaluations.")
-    limit: Positive | None = Field(default=200, description="At most so many of them; null: all.")
+    data: DataOptions = Field(description="The held-out data.")
+    every: Positive = Field(default=50, description="Optimizer steps between evaluations.")
+    limit: Positive | None = Field(default=200, description="At most this many; null: all.")
 
 
 class TrainOptions(Options):
-    """What GRPO and SFT share."""
+    """Options that GRPO and SFT share."""
 
-    model: ModelOptions = Field(default_factory=ModelOptions, description="What is trained.")
+    model: ModelOptions = Field(default_factory=ModelOptions, description="The model to train.")
     profile: str | None = Field(
-        default=None, description="Prompt profile; default: what the checkpoint names, else agent."
+        default=None, description="Prompt profile; default: the checkpoint's, else agent."
     )
-    data: DataOptions = Field(description="What it learns from.")
-    seed: Count = Field(default=0, description="Of everything random.")
+    data: DataOptions = Field(description="The training data.")
+    seed: Count = Field(default=0, description="Seed of everything random.")
     trainer: dict[str, Any] = Field(
-        default_factory=dict[str, Any], description="The engine's own fields, by their names."
+        default_factory=dict[str, Any],
+        description="Fields of TRL's or transformers' own arguments, by their names.",
     )
 
     @field_validator("profile")
@@ -240,34 +243,35 @@ class TrainGrpo(TrainOptions):
 
     kind: Literal["grpo"] = Field(default="grpo", description="grpo.")
     look: Literal["auto", "high"] = Field(
-        default="auto", description="auto: may request. high: full size, accuracy and format only."
+        default="auto",
+        description="auto: may request. high: full size; rewards accuracy and format only.",
     )
     batch: BatchOptions | None = Field(
-        default=None, description="Batch in prompts; default: as the engine's own fields say."
+        default=None, description="Batch in prompts; default: from the engine's own fields."
     )
     eval: EvalOptions | None = Field(
-        default=None, description="Examples to test on; default: none."
+        default=None, description="Held-out evaluation; default: none."
     )
-    reward: RewardOptions = Field(default_factory=RewardOptions, description="What is rewarded.")
-    judge: JudgeOptions = Field(default_factory=JudgeOptions, description="Who says what is right.")
+    reward: RewardOptions = Field(default_factory=RewardOptions, description="The reward.")
+    judge: JudgeOptions = Field(
+        default_factory=JudgeOptions, description="Decides which answers are correct."
+    )
     judge_limits: JudgeLimits = Field(
         default_factory=JudgeLimits, description="When a failing judge stops training."
     )
     resample: ResampleOptions = Field(
-        default_factory=ResampleOptions, description="Other prompts for those that teach nothing."
+        default_factory=ResampleOptions, description="Replaces prompts that teach nothing."
     )
     watchdog: WatchdogOptions = Field(
-        default_factory=WatchdogOptions, description="Notices a collapse."
+        default_factory=WatchdogOptions, description="Detects a collapsed policy."
     )
     max_turns: Positive | None = Field(
-        default=None, description="Replies of one episode; default: as many as the profile says."
+        default=None, description="Maximum number of replies per episode; default: the profile's."
     )
     rollout_batch: Positive | None = Field(
-        default=None, description="Replies generated at once on a process; default: all of them."
+        default=None, description="Replies generated together on a process; default: all."
     )
-    samples_per_step: Count = Field(
-        default=4, description="Episodes of each generation that are kept."
-    )
+    samples_per_step: Count = Field(default=4, description="Episodes kept of each generation.")
 
     @field_validator("trainer")
     @classmethod
@@ -278,12 +282,12 @@ class TrainGrpo(TrainOptions):
     def _fits(self) -> TrainGrpo:
         for name in BATCH_FIELDS:
             if self.batch is not None and name in self.trainer:
-                raise ValueError(f"trainer.{name} is not set here: batch says it in prompts")
+                raise ValueError(f"trainer.{name} cannot be set here: batch sets it in prompts")
         if self.profile is not None:
             profile_for(self.look, self.profile)
         if self.look == "high" and self.reward.rule != "none":
             raise ValueError(
-                "look high offers no request, so there is nothing to control: set reward.rule none"
+                "with look high there are no requests to control; set reward.rule to none"
             )
         if self.trainer.get("vllm_mode", "colocate") != "colocate":
             raise ValueError("trainer.vllm_mode must be colocate: server mode loses turns")
@@ -291,21 +295,21 @@ class TrainGrpo(TrainOptions):
 
 
 class MixtureOptions(Options):
-    """How many conversations of each kind are learnt from."""
+    """How many conversations of each kind to learn from."""
 
     direct: Count | None = Field(
-        default=None, description="Direct answers; default: all there are."
+        default=None, description="Number of direct answers; default: all."
     )
-    request: Count | None = Field(default=None, description="Requests; default: all there are.")
+    request: Count | None = Field(default=None, description="Number of requests; default: all.")
 
 
 class ThoughtOptions(Options):
-    """What a reply thinks where its row brings no replies of its own."""
+    """The thoughts in replies to rows without replies of their own."""
 
-    direct: str = Field(default="Clear enough.", description="Before a direct answer.")
-    request: str = Field(default="Too small to see.", description="Before a request.")
+    direct: str = Field(default="Clear enough.", description="Thought before a direct answer.")
+    request: str = Field(default="Too small to see.", description="Thought before a request.")
     after: str = Field(
-        default="Clear now.", description="Before the answer to a delivered original."
+        default="Clear now.", description="Thought before the answer to the original."
     )
 
 
@@ -314,13 +318,13 @@ class TrainSft(TrainOptions):
 
     kind: Literal["sft"] = Field(default="sft", description="sft.")
     mixture: MixtureOptions = Field(
-        default_factory=MixtureOptions, description="How many of each kind."
+        default_factory=MixtureOptions, description="How many conversations of each kind."
     )
     thoughts: ThoughtOptions = Field(
-        default_factory=ThoughtOptions, description="What replies think."
+        default_factory=ThoughtOptions, description="Thoughts in the replies."
     )
     tool_turn_loss_weight: float = Field(
-        default=1.0, ge=0, description="Factor on the loss of the requesting turn's tokens."
+        default=1.0, ge=0, description="Factor on the loss of tokens in the requesting turn."
     )
 
     @field_validator("trainer")
@@ -345,13 +349,13 @@ MAY_CHANGE = (
     *("trainer.logging_steps", "trainer.report_to", "trainer.run_name"),
     *("samples_per_step", "eval.every", "watchdog", "judge_limits", "judge.base_url"),
 )
-"""Options that may differ when a run is resumed: how long it takes, and what is kept and said of it
-on the way.
+"""Options that may differ in a resumed run: how long it takes, what it saves and logs, when it
+stops. Nothing else may, so that a resumed run learns what an uninterrupted one would have.
 """
 
 
 def presets() -> list[str]:
-    """Names of the presets that ship."""
+    """Names of the presets."""
     return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
@@ -359,11 +363,11 @@ def load_config(source: str | Path, sets: Sequence[str] = ()) -> TrainConfig:
     """Read a config.
 
     Args:
-        source: name of a preset, or a YAML file; a file `mini` is given as `./mini`.
+        source: name of a preset, or a YAML file; write `./mini` for a file called `mini`.
         sets: `a.b.c=value`, in order; the values are YAML.
 
     Raises:
-        UsageError: what is wrong, with the file and the path of keys.
+        UsageError: the config is wrong; names the file and the path of keys.
     """
     return _checked(apply_sets(read_yaml(_config_file(source)), sets), str(source))
 
@@ -418,11 +422,11 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 
 def resolved(config: TrainConfig) -> dict[str, Any]:
-    """The whole config as plain data, with what `trainer` leaves to our defaults; loads again."""
+    """The whole config as plain data, with our defaults in `trainer`; it can be loaded again."""
     options = config.model_dump(mode="json")
     defaults = GRPO_DEFAULTS if isinstance(config, TrainGrpo) else SFT_DEFAULTS
     options["trainer"] = {**defaults, **options["trainer"]}
-    # Data options that other layouts do not know must stay unset.
+    # Data options at their defaults must stay unset: other layouts do not know them.
     options["data"] = config.data.model_dump(mode="json", exclude_unset=True)
     if isinstance(config, TrainGrpo):
         options["reward"]["theta"] = config.reward.build().threshold
@@ -432,7 +436,7 @@ def resolved(config: TrainConfig) -> dict[str, Any]:
 
 
 def batch_plan(config: TrainGrpo, processes: int | None = None) -> BatchPlan:
-    """How the samples of a generation are spread; default: over the processes there are.
+    """How the samples of a generation are divided; default: among the current processes.
 
     Raises:
         UsageError: the numbers do not fit.
@@ -447,7 +451,7 @@ def batch_plan(config: TrainGrpo, processes: int | None = None) -> BatchPlan:
 
 
 def grpo_arguments(config: TrainGrpo, out: Path) -> GRPOConfig:
-    """TRL's arguments for this run: ours, then the config's, then what must be.
+    """TRL's arguments for this run: our defaults, then the config's, then those we force.
 
     Raises:
         UsageError: numbers do not fit, or TRL refuses them.
@@ -471,8 +475,8 @@ def grpo_arguments(config: TrainGrpo, out: Path) -> GRPOConfig:
     every = arguments["save_steps"]
     if arguments.get("save_strategy", "steps") == "steps" and every >= 1 and every % plan.updates:
         raise UsageError(
-            f"trainer.save_steps {every:g} is no multiple of the {plan.updates} updates of a "
-            "generation; a resumed run would answer its prompts anew"
+            f"trainer.save_steps {every:g} is not a multiple of the {plan.updates} updates of a "
+            "generation; a resumed run would answer its prompts a second time"
         )
     return _made(GRPOConfig, under_new_names("grpo", arguments))
 
@@ -502,4 +506,4 @@ def _made(kind: type[Any], arguments: dict[str, Any]) -> Any:
         return kind(**arguments)
     except (ValueError, TypeError, ImportError) as error:
         text = " ".join(str(error).split())
-        raise UsageError(f"{kind.__name__} refuses what trainer says: {text}") from error
+        raise UsageError(f"{kind.__name__} refuses the trainer options: {text}") from error

@@ -1,8 +1,9 @@
-"""Leaving a checkpoint that `load_checkpoint`, plain transformers and vLLM load."""
+"""Writes the trained checkpoint, in a form that transformers, vLLM and we load."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,26 +12,27 @@ import huggingface_hub
 
 from visionthink.core.errors import TrainingError
 from visionthink.engines.hf_checkpoint import Checkpoint
+from visionthink.runs.files import part_of
 
 ADAPTER = "adapter"
-"""Folder of the adapter inside the checkpoint that it was merged into."""
+"""Subfolder with the adapter alone, in the checkpoint that it is merged into."""
 
 PREPROCESSOR = "preprocessor_config.json"
 INPUT_FILES = (PREPROCESSOR, "video_preprocessor_config.json", "processor_config.json")
-"""How images are prepared: taken over from the checkpoint that was trained, as they stand."""
+"""How images are prepared: copied from the source checkpoint."""
 
 
 def export_checkpoint(trainer: Any, source: Checkpoint, profile: str, out: Path) -> None:
-    """Write the weights that `trainer` holds, with everything to talk to them, to folder `out`.
+    """Write the weights of `trainer`, and all that is needed to use them, to folder `out`.
 
-    Every process calls this (sharded weights are gathered), the main one writes. Of adapters both
-    are written: merged into the weights, and by themselves in `out`/adapter. A crash leaves what
-    was in `out` before.
+    Every process must call this (sharded weights are gathered); the main one writes. Adapters are
+    written twice: merged into the weights, and alone in `out`/adapter. After a crash, `out` still
+    holds what it held before.
 
     Args:
         trainer: a `Trainer` at the end of training.
         source: the checkpoint that training started from.
-        profile: what `visionthink.json` will name.
+        profile: prompt profile that `visionthink.json` names.
         out: replaced if it exists.
 
     Raises:
@@ -41,9 +43,10 @@ def export_checkpoint(trainer: Any, source: Checkpoint, profile: str, out: Path)
     network = accelerator.unwrap_model(trainer.model, keep_torch_compile=False)
     if accelerator.is_main_process:
         network.config.use_cache = True  # trainers switch it off
-        partial = out.with_name(f".{out.name}.partial")
+        partial, before = part_of(out), part_of(out)
         try:
-            shutil.rmtree(partial, ignore_errors=True)
+            for left in out.parent.glob(f".{out.name}.*.part"):  # of runs that were killed here
+                shutil.rmtree(left, ignore_errors=True)
             partial.mkdir(parents=True)
             if hasattr(network, "peft_config"):
                 network.save_pretrained(partial / ADAPTER, state_dict=state)
@@ -54,25 +57,29 @@ def export_checkpoint(trainer: Any, source: Checkpoint, profile: str, out: Path)
             _save_input_files(source, partial)
             _write_json(partial / "visionthink.json", {"profile": profile})
             _share(partial)
-            if out.exists():
-                shutil.rmtree(out)
+            if os.path.lexists(out):
+                out.rename(before)
             partial.rename(out)
         except OSError as error:
-            raise TrainingError(f"cannot write the checkpoint {out}: {error}") from error
+            why = error.strerror or error
+            raise TrainingError(f"cannot write the checkpoint {out}: {why}") from error
+        if before.is_symlink():
+            before.unlink()
+        shutil.rmtree(before, ignore_errors=True)
     accelerator.wait_for_everyone()
 
 
 def _share(folder: Path) -> None:
-    """Give weights, which safetensors keeps to their owner, the permissions of the other files."""
+    """Give the weights the permissions of the other files: safetensors makes them private."""
     mode = (folder / "visionthink.json").stat().st_mode & 0o777
     for file in folder.rglob("*.safetensors"):
         file.chmod(mode)
 
 
 def _merge(network: Any, source: Checkpoint, out: Path) -> None:
-    """Write the weights with the adapter of `out`/adapter added in.
+    """Write the base weights with the adapter in `out`/adapter merged into them.
 
-    The base is read again: what is being trained may be sharded, and stays as it is.
+    The base is loaded again: the model in training may be sharded, and must stay as it is.
     """
     from peft import PeftModel
 
@@ -96,7 +103,7 @@ def _save_input_files(source: Checkpoint, out: Path) -> None:
 
 
 def source_file(model: str, name: str) -> Path | None:
-    """A file of a checkpoint, in its folder or in the hub's cache; None if it has none."""
+    """A file of a checkpoint, in its folder or in the hub's cache; None if there is none."""
     folder = Path(model)
     if folder.is_dir():
         return folder / name if (folder / name).is_file() else None

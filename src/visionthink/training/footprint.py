@@ -1,7 +1,7 @@
-"""What a run will take: memory, tokens and FLOPs, from sizes alone; no weights are loaded.
+"""An estimate of a training run: memory, tokens and FLOPs, from sizes alone; loads no weights.
 
-Every figure comes with the formula it was made by. Memory is that of one process without sharding;
-FSDP and ZeRO-3 divide weights, gradients, optimizer and reference by their processes.
+Every figure comes with its formula. Memory is that of one process without sharding; FSDP and ZeRO-3
+divide weights, gradients, optimizer and reference by the number of processes.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def _short(value: float, unit: str) -> str:
 
 @dataclass(frozen=True)
 class Look:
-    """Tokens of one sample: of its images at half and full size, and of its text."""
+    """Tokens of one sample: its images at half and full size, and its text."""
 
     low: int
     high: int
@@ -62,12 +62,12 @@ def estimate(
 
     Args:
         config: the run.
-        processes: how many train together; default: as torchrun says, else one.
-        image: (width, height) of a typical image; default: the mean area of the data's first rows
-            where the data is here, else 1024 x 1024.
+        processes: how many train together; default: torchrun's WORLD_SIZE, else one.
+        image: (width, height) of a typical image; default: a square with the mean area of the first
+            images of the data if it is available, else 1024 x 1024.
 
     Raises:
-        UsageError: the batch numbers do not fit, or the model's sizes are not known.
+        UsageError: the batch numbers do not fit together, or the model's sizes are unknown.
     """
     world = processes_here() if processes is None else processes
     sizes = model_sizes(config.model)
@@ -100,7 +100,7 @@ def estimate(
 
 
 def typical_size(data: DataOptions) -> tuple[Size, str]:
-    """The size of a square with the mean area of the first images, and where it is from."""
+    """The size of a square with the mean area of the first images, and its origin."""
     try:
         if data.format == "hub":
             raise ValueError
@@ -108,12 +108,12 @@ def typical_size(data: DataOptions) -> tuple[Size, str]:
         images = [row.images[0].open(DEFAULT_LIMITS) for row in rows[:PROBED_ROWS]]
         side = math.sqrt(sum(math.prod(image.size) for image in images) / len(images))
     except (VisionThinkError, ValueError):
-        return ASSUMED_SIZE, "assumed: the data is not here"
+        return ASSUMED_SIZE, "assumed: the data is not available"
     return (round(side), round(side)), f"of the mean area of the first {len(images)}"
 
 
 def _profile(config: TrainConfig, mode: str) -> Profile:
-    """The prompts; a checkpoint that is not loaded may name others, of about the same length."""
+    """The prompts; the checkpoint may name others, of about the same length."""
     name = config.profile or ("mini" if config.model.name.startswith("mini-") else "agent")
     return profile_for("high", name) if mode == "high" else PROFILES[name]
 
@@ -123,7 +123,7 @@ def _memory(config: TrainConfig, sizes: Sizes) -> list[Figure]:
     each = BYTES[dtype]
     held = sizes.parameters + sizes.adapters
     lora = config.model.lora is not None
-    trained = 4 if lora else each  # adapters are kept in float32
+    trained = 4 if lora else each  # adapters are float32
     beta = config.trainer.get("beta", GRPO_DEFAULTS["beta"])
     figures = [
         Figure("weights", held * each, "B", f"{held:,} parameters x {each} ({dtype})"),
@@ -137,9 +137,9 @@ def _memory(config: TrainConfig, sizes: Sizes) -> list[Figure]:
     ]
     if isinstance(config, TrainGrpo):
         copied = bool(beta) and not lora
-        formula = f"{sizes.parameters:,} x {each}" if copied else "none: "
+        formula = f"{sizes.parameters:,} x {each}"
         if not copied:
-            formula += "adapters are switched off for it" if beta else "beta is 0"
+            formula = f"none: {'the policy without its adapters' if beta else 'beta is 0'}"
         figures.append(
             Figure("reference model", copied * sizes.parameters * each, "B", formula),
         )
@@ -147,7 +147,7 @@ def _memory(config: TrainConfig, sizes: Sizes) -> list[Figure]:
 
 
 def _activations(config: TrainConfig, sizes: Sizes, tokens: int, learnt: int) -> list[Figure]:
-    """Of one micro-step of `tokens`, `learnt` of which need logits."""
+    """Activations and logits of one micro-step: `tokens`, of which `learnt` need logits."""
     shape = sizes.shape
     half = config.trainer.get("fp16") or config.trainer.get("bf16", not config.model.on_cpu)
     each = 2 if half else 4
@@ -159,7 +159,7 @@ def _activations(config: TrainConfig, sizes: Sizes, tokens: int, learnt: int) ->
         value = tokens * shape.layers * layer * each
         formula = f"{tokens:,} tokens x {shape.layers} layers x {layer:,} x {each}"
     return [
-        Figure("activations, rough", value, "B", f"{formula} (10 hidden + 4 mlp a layer)"),
+        Figure("activations, rough", value, "B", f"{formula} (10 hidden + 4 mlp per layer)"),
         Figure(
             "logits",
             3 * learnt * shape.vocabulary * 4,
@@ -170,7 +170,7 @@ def _activations(config: TrainConfig, sizes: Sizes, tokens: int, learnt: int) ->
 
 
 def _forward(sizes: Sizes, tokens: int, learnt: int, visual: Sequence[int]) -> int:
-    """FLOPs of one forward pass with logits of `learnt` tokens; images are taken as squares."""
+    """FLOPs of one forward pass with logits of `learnt` tokens; images count as squares."""
     shape = sizes.shape
     head = 2 * shape.hidden * shape.vocabulary
     squares = [(math.isqrt(count), math.isqrt(count)) for count in visual]
@@ -179,20 +179,20 @@ def _forward(sizes: Sizes, tokens: int, learnt: int, visual: Sequence[int]) -> i
 
 
 def _passes(config: TrainConfig, world: int) -> tuple[int, str]:
-    """How many forward passes learning costs, and why."""
+    """The cost of learning in forward passes, and its parts."""
     lora = config.model.lora is not None
     backward = 1 if lora else 2
     total = 1 + backward
-    told = f"1 forward + {backward} backward"
+    parts = f"1 forward + {backward} backward"
     if config.trainer.get("gradient_checkpointing"):
-        total, told = total + 1, f"{told} + 1 recomputed"
+        total, parts = total + 1, f"{parts} + 1 recomputed"
     if isinstance(config, TrainGrpo):
         if config.trainer.get("beta", GRPO_DEFAULTS["beta"]):
-            total, told = total + 1, f"{told} + 1 reference"
+            total, parts = total + 1, f"{parts} + 1 reference"
         # Updates after the first of a generation compare with the policy that generated.
         if batch_plan(config, world).updates * (config.trainer.get("num_iterations") or 1) > 1:
-            total, told = total + 1, f"{told} + 1 old"
-    return total, told
+            total, parts = total + 1, f"{parts} + 1 old"
+    return total, parts
 
 
 def _grpo(config: TrainGrpo, sizes: Sizes, look: Look, world: int) -> list[Figure]:
@@ -209,25 +209,25 @@ def _grpo(config: TrainGrpo, sizes: Sizes, look: Look, world: int) -> list[Figur
     here = math.ceil(plan.samples / world)
     visual = [look.low] + ([look.high] if requests else [])
     forward = _forward(sizes, tokens, round(spoken), visual)
-    passes, told = _passes(config, world)
+    passes, parts = _passes(config, world)
     rollout = plan.samples * (
         _forward(sizes, round(prompt), 1, visual)
         + round(spoken) * text_flops(1, tokens, sizes.shape)
     )
     update = plan.samples // plan.updates
     counts = f"{plan.prompts} prompts x {plan.group} generations"
-    at_once = f"{plan.per_device} a process x {world} x {plan.accumulation} accumulated"
+    division = f"{plan.per_device} per process x {world} x {plan.accumulation} accumulated"
     return [
         *_activations(config, sizes, plan.per_device * longest, plan.per_device * 2 * reply),
         Figure(
             "pixel values on the host",
             here * images * values * 4,
             "B",
-            f"{here:,} samples a process x {images:,.0f} visual tokens x {values:,} values x 4",
+            f"{here:,} samples per process x {images:,.0f} visual tokens x {values:,} values x 4",
         ),
         Figure("samples of a generation", plan.samples, "", counts),
         Figure("optimizer steps of a generation", plan.updates, "", f"{update:,} samples each"),
-        Figure("samples of an optimizer step", update, "", at_once),
+        Figure("samples of an optimizer step", update, "", division),
         Figure(
             "prompt tokens of a generation",
             plan.samples * prompt,
@@ -246,7 +246,7 @@ def _grpo(config: TrainGrpo, sizes: Sizes, look: Look, world: int) -> list[Figur
             "learning of an optimizer step",
             update * forward * passes,
             "FLOP",
-            f"{update:,} samples x forward x ({told})",
+            f"{update:,} samples x forward x ({parts})",
         ),
     ]
 
@@ -254,16 +254,16 @@ def _grpo(config: TrainGrpo, sizes: Sizes, look: Look, world: int) -> list[Figur
 def _sft(config: TrainConfig, sizes: Sizes, look: Look, world: int) -> list[Figure]:
     per_device = config.trainer.get("per_device_train_batch_size") or 8
     accumulation = config.trainer.get("gradient_accumulation_steps") or 1
-    reply = 64  # short thoughts; rows that bring their own replies may say more
+    reply = 64  # for short thoughts; rows with replies of their own may have longer ones
     update = per_device * accumulation * world
     longest = look.text + look.low + look.high + 2 * reply
     tokens = round(look.text + look.low + ASSUMED_REQUESTS * look.high + 1.5 * reply)
     forward = _forward(sizes, tokens, reply, [look.low, look.high])
-    passes, told = _passes(config, world)
-    at_once = f"{per_device} a process x {world} x {accumulation} accumulated"
+    passes, parts = _passes(config, world)
+    division = f"{per_device} per process x {world} x {accumulation} accumulated"
     return [
         *_activations(config, sizes, per_device * longest, per_device * 2 * reply),
-        Figure("conversations of an optimizer step", update, "", at_once),
+        Figure("conversations of an optimizer step", update, "", division),
         Figure(
             "tokens of an optimizer step",
             update * tokens,
@@ -275,6 +275,6 @@ def _sft(config: TrainConfig, sizes: Sizes, look: Look, world: int) -> list[Figu
             "learning of an optimizer step",
             update * forward * passes,
             "FLOP",
-            f"{update:,} conversations x forward x ({told})",
+            f"{update:,} conversations x forward x ({parts})",
         ),
     ]

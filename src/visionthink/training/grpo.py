@@ -1,4 +1,4 @@
-"""`train grpo`: from a config to a run folder with a trained checkpoint in it."""
+"""`train grpo`: reinforcement learning, from a config to a run folder with a trained model."""
 
 from __future__ import annotations
 
@@ -47,24 +47,24 @@ def train_grpo(config: TrainGrpo, out: Path, resume: bool = False, say: Say = pr
     held_out = read_data(config.eval.data, voice) if config.eval else None
     if len(rows) < plan.prompts:  # not one generation: `Trainer` would end without a step
         raise UsageError(
-            f"a generation takes {plan.prompts} prompts, and {rows.source} has {len(rows)} rows; "
-            "give more, or set batch.prompts and batch.update_prompts lower"
+            f"a generation takes {plan.prompts} prompts, but {rows.source} has {len(rows)} rows; "
+            "give more rows, or lower batch.prompts and batch.update_prompts"
         )
     judge = open_judge(config.judge)
     checkpoint = load_model(config.model)
     profile = config.profile or checkpoint.profile or DEFAULT_PROFILE
-    profile_for(config.look, profile)  # refuses what cannot request
+    profile_for(config.look, profile)  # refuses profiles that cannot request
     run, last = begin(config, out, resume, args.process_index == 0, voice)
 
     updates = plan.updates
-    dog = config.watchdog
+    watchdog = config.watchdog
     log = RunLog(
         run,
         voice,
         samples=config.samples_per_step,
         updates=updates,
-        watchdog=None if dog.action == "off" else Watchdog(dog.steps, dog.margin),
-        stop_on_collapse=dog.action == "stop",
+        watchdog=None if watchdog.action == "off" else Watchdog(watchdog.steps, watchdog.margin),
+        stop_on_collapse=watchdog.action == "stop",
     )
     interrupt = Interrupt(updates, voice)
     callbacks: list[Any] = [log, interrupt]
@@ -83,7 +83,7 @@ def train_grpo(config: TrainGrpo, out: Path, resume: bool = False, say: Say = pr
         callback.trainer = trainer
     voice(
         f"training {config.model.name} on {len(rows)} questions, "
-        f"{plan.prompts} prompts of {plan.group} episodes a generation"
+        f"{plan.prompts} prompts of {plan.group} episodes per generation"
     )
     report_into(trainer, out)
     try:
@@ -92,13 +92,15 @@ def train_grpo(config: TrainGrpo, out: Path, resume: bool = False, say: Say = pr
         interrupt.restore()
     if interrupt.stopped:
         raise KeyboardInterrupt
-    if log.collapse is not None and dog.action == "stop":
+    if log.collapse is not None and watchdog.action == "stop":
         raise TrainingError(
             f"stopped by the watchdog: {log.collapse}; the last checkpoint is in "
-            f"{out / CHECKPOINTS}, watchdog.action=warn goes on in spite of it"
+            f"{out / CHECKPOINTS}; resume with --set watchdog.action=warn to continue all the same"
         )
     folder = out / MODEL
     export_checkpoint(trainer, checkpoint, profile, folder)
+    if run is not None:
+        run.close()
     voice(f"the trained checkpoint is {folder}")
     return folder
 

@@ -1,7 +1,7 @@
-"""Resuming: put a checkpoint's weights back into a model that is being trained.
+"""Resuming: the last whole checkpoint, its weights, and the order of rows after it.
 
-`Trainer` reads the file's tensors by the names of the running module, and checkpoints of the
-Qwen-VL families are written under the hub's names: nothing matches, and it goes on with a warning.
+`Trainer` looks up tensors by the names in the running module, but checkpoints of the Qwen-VL
+families are written with the hub's names: nothing matches, and it continues with a warning.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ CHECKPOINT_PREFIX = "checkpoint-"
 
 
 class ResumesVisionModels:
-    """Goes before `Trainer` among the bases of a trainer.
+    """A mixin, before `Trainer` among the bases of a trainer.
 
-    Sharded models (FSDP, DeepSpeed) and adapters resume by `Trainer`'s own ways, which work.
+    Sharded models (FSDP, DeepSpeed) and adapters are left to `Trainer`, which loads them correctly.
     """
 
     model: Any
@@ -34,9 +34,10 @@ class ResumesVisionModels:
     is_deepspeed_enabled: bool
 
     def train_from(self, last: Path | None) -> None:
-        """Train, from `last` if there is one. Of a finished run only the weights are taken.
+        """Train, starting from checkpoint `last` if there is one.
 
-        `Trainer` would make one step more; of sharded weights it still does.
+        Only the weights of a finished run are loaded: `Trainer` would make one more step, as it
+        still does with sharded weights.
         """
         sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
         if last is not None and is_finished(last, self.args) and not sharded:
@@ -65,10 +66,10 @@ class ResumesVisionModels:
 
 
 def load_weights(network: Any, folder: str | Path) -> None:
-    """Set every parameter of `network` to what `folder` holds, in the network's own dtype.
+    """Set every parameter of `network` to its value in `folder`, in the network's own dtype.
 
     Raises:
-        TrainingError: the folder cannot be read, or is of another model.
+        TrainingError: the folder cannot be read, or holds another model.
     """
     try:
         saved = type(network).from_pretrained(folder, dtype=network.dtype, use_safetensors=True)
@@ -76,13 +77,13 @@ def load_weights(network: Any, folder: str | Path) -> None:
     except (OSError, RuntimeError, ValueError) as error:
         line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise TrainingError(
-            f"cannot resume from {str(folder)!r}: {line}; resume from an earlier checkpoint, or "
-            "start anew"
+            f"cannot resume from {str(folder)!r}: {line}; remove that checkpoint to resume from an "
+            "earlier one"
         ) from error
 
 
 def last_checkpoint(folder: Path) -> Path | None:
-    """The newest checkpoint in a folder that was written to its end; None if there is none.
+    """The newest complete checkpoint in a folder; None if there is none.
 
     `Trainer` writes `trainer_state.json` after weights and optimizer, so a crash while saving
     leaves a folder without it, or with half of it.
@@ -117,13 +118,13 @@ def _state(checkpoint: Path) -> dict[str, Any] | None:
 
 
 class EpochOrder(RepeatSampler):
-    """TRL's order of rows, found again in any epoch.
+    """TRL's order of rows, reproduced in any epoch.
 
-    TRL's own sampler takes each epoch's permutation from where the last one left its generator: a
-    run resumed in the second epoch would go through the first one's order again.
+    TRL's own sampler draws each epoch's permutation from the generator's state after the last one:
+    a run resumed in the second epoch would repeat the order of the first.
 
     Args:
-        epoch: tells which epoch begins, from 0.
+        epoch: returns the number of the epoch that begins, from 0.
         options: of `RepeatSampler`.
     """
 

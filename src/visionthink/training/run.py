@@ -1,4 +1,4 @@
-"""What every training run begins with: its model, its folder, and what it goes on from."""
+"""What GRPO and SFT share: data, model, run folder, and the checkpoint to resume from."""
 
 from __future__ import annotations
 
@@ -31,15 +31,16 @@ TENSORBOARD = "tensorboard"
 
 
 def quiet() -> None:
-    """Silence what users can do nothing about: TRL calls transformers by old names."""
+    """Silence a warning that users can do nothing about: TRL uses old names of transformers."""
     warnings.filterwarnings(
         "ignore", r"`(is_)?gradient_checkpointing\w*` is deprecated", FutureWarning
     )
 
 
 def voice_of(args: TrainingArguments, say: Say) -> Say:
-    """`say` on the main process, silence on the others; the engine's own bars are switched off, for
-    the run log shows progress.
+    """`say` on the main process, silence on the others.
+
+    Also switches the engine's own progress bars off: the run log shows progress.
     """
     args.disable_tqdm = True
     transformers.utils.logging.disable_progress_bar()
@@ -68,8 +69,8 @@ def load_model(options: ModelOptions) -> Checkpoint:
     """
     if options.device == "cuda" and not torch.cuda.is_available():
         raise UsageError(
-            "model.device is cuda, and torch finds no GPU here; set it to auto or cpu, or install "
-            "torch with CUDA"
+            "model.device is cuda, but torch finds no GPU; set it to auto or cpu, or install torch "
+            "with CUDA"
         )
     checkpoint = load_checkpoint(
         options.source,
@@ -92,26 +93,26 @@ def load_model(options: ModelOptions) -> Checkpoint:
 
 
 def _check_targets(lora: LoraOptions, model: torch.nn.Module) -> None:
-    """Raise UsageError where PEFT would find nothing to put adapters on."""
-    wanted = lora.target_modules
-    if wanted == "all-linear":  # PEFT's own word
+    """Raise UsageError where PEFT would find no module for its adapters."""
+    targets = lora.target_modules
+    if targets == "all-linear":  # PEFT's own name for all linear layers
         return
     names = [name for name, _ in model.named_modules()]
     try:
         found = any(
-            re.fullmatch(wanted, name)
-            if isinstance(wanted, str)
-            else any(name == end or name.endswith(f".{end}") for end in wanted)
+            re.fullmatch(targets, name)
+            if isinstance(targets, str)
+            else any(name == end or name.endswith(f".{end}") for end in targets)
             for name in names
         )
     except re.error as error:
         raise UsageError(
-            f"model.lora.target_modules {wanted!r} is no regular expression: {error}"
+            f"model.lora.target_modules {targets!r} is not a regular expression: {error}"
         ) from error
     if not found:
         ends = {name.rpartition(".")[2] for name in names if name.endswith("_proj")}
         raise UsageError(
-            f"model.lora.target_modules {wanted!r} fits no module of the model; it has "
+            f"model.lora.target_modules {targets!r} matches no module of the model; it has "
             f"{', '.join(sorted(ends)) or 'none that ends in _proj'}"
         )
 

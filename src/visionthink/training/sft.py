@@ -1,6 +1,6 @@
 """`train sft`: supervised learning of when to request, from labelled rows.
 
-`transformers.Trainer` is the engine; TRL's `SFTTrainer` would tokenise by itself, and the tokens
+The engine is `transformers.Trainer`: TRL's `SFTTrainer` would tokenise by itself, but the tokens
 must be exactly those of an episode.
 """
 
@@ -69,7 +69,7 @@ def train_sft(config: TrainSft, out: Path, resume: bool = False, say: Say = prin
         f"training {config.model.name} on {len(lessons)} conversations, "
         f"{len(lessons) - requests} direct and {requests} with a request"
     )
-    interrupt = Interrupt(1, voice)
+    interrupt = Interrupt(1, voice, "step")
     trainer = SftTrainer(
         model=trainable(checkpoint, config.model.lora),
         args=args,
@@ -88,12 +88,14 @@ def train_sft(config: TrainSft, out: Path, resume: bool = False, say: Say = prin
         raise KeyboardInterrupt
     folder = out / MODEL
     export_checkpoint(trainer, checkpoint, profile.name, folder)
+    if run is not None:
+        run.close()
     voice(f"the trained checkpoint is {folder}")
     return folder
 
 
 def trainable(checkpoint: Checkpoint, lora: LoraOptions | None) -> Any:
-    """The checkpoint's model, with adapters put in if asked."""
+    """The checkpoint's model, with adapters if there are options for them."""
     if lora is None:
         return checkpoint.model
     from peft import get_peft_model
@@ -108,9 +110,9 @@ def weighted_loss(
 
     Args:
         logits: (B, T, V); position t predicts label t.
-        labels: (B, T), `IGNORED` where there is none.
+        labels: (B, T), `IGNORED` where nothing is learnt.
         weights: (B, T).
-        tokens: how many labels there are, in this batch or in all that share an update.
+        tokens: number of labels, in this batch or in all that share an update.
     """
     each = F.cross_entropy(
         logits.float().flatten(0, 1), labels.flatten(), ignore_index=IGNORED, reduction="none"
@@ -119,16 +121,16 @@ def weighted_loss(
 
 
 class SftTrainer(ResumesVisionModels, Trainer):
-    """`Trainer` with weights on tokens, and logits of the tokens that are learnt only."""
+    """`Trainer` with token weights, and with logits of the learnt tokens only."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.model_accepts_loss_kwargs = True  # have it count the labels of a whole update
+        self.model_accepts_loss_kwargs = True  # `Trainer` then counts the labels of a whole update
 
-    def any_process(self, wanted: bool) -> bool:
-        """Whether any process wants it; every process asks at the same time."""
-        flag = torch.tensor(int(wanted), device=self.accelerator.device)
-        total: Any = self.accelerator.reduce(flag, reduction="sum")
+    def any_process(self, flag: bool) -> bool:
+        """Whether `flag` is set on any process; every process must call this at the same time."""
+        count = torch.tensor(int(flag), device=self.accelerator.device)
+        total: Any = self.accelerator.reduce(count, reduction="sum")
         return bool(total.item())
 
     def compute_loss(
@@ -141,8 +143,8 @@ class SftTrainer(ResumesVisionModels, Trainer):
         """The weighted mean over the reply tokens of all micro-batches of an update."""
         inputs = dict(inputs)
         labels, weights = inputs.pop("labels"), inputs.pop("loss_weights")
-        # Position t predicts token t + 1. Most are prompt and image, so their logits, the largest
-        # tensor by far, are not made.
+        # Position t predicts token t + 1. Most tokens are prompt and image: their logits, by far
+        # the largest tensor, are not computed.
         learnt = (labels[:, 1:] != IGNORED).any(dim=0).nonzero().squeeze(1)
         outputs = model(**inputs, logits_to_keep=learnt, use_cache=False)
         labels, weights = labels[:, learnt + 1], weights[:, learnt + 1]
@@ -157,7 +159,7 @@ class SftTrainer(ResumesVisionModels, Trainer):
 
 
 class SftLog(TrainerCallback):
-    """Metrics into the run folder, lines to the user; on the main process only."""
+    """Writes metrics to the run folder and lines to the user, on the main process only."""
 
     def __init__(self, run: RunFolder | None, say: Say) -> None:
         self.run = run
