@@ -221,7 +221,7 @@ def test_two_training_steps_learn_from_three_turns(tmp_path: Path):
     roll_out = trainer.roll_out
 
     def replayed(examples: Any) -> Any:
-        trainer.generate = next(generations)
+        trainer.generate = next(generations)  # pyright: ignore[reportAttributeAccessIssue] -- replays
         return roll_out([replace(example, answer="right") for example in examples])
 
     trainer.roll_out = replayed
