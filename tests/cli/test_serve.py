@@ -93,7 +93,8 @@ def test_the_embedded_model_in_one_command():
         assert server.end() == 0
     assert server.url.startswith("http://127.0.0.1:")
     assert (
-        "knows only its own drawn world; name a real model with --model or --upstream" in server.told
+        "knows only its own drawn world; name a real model with --model or --upstream"
+        in server.told
     )
     assert re.search(r"200 auto, \d+ of \d+ visual tokens", server.told)
     assert row["question"] not in server.told
