@@ -68,9 +68,9 @@ def flops(done: Episode, engine: Engine) -> int:
     assert about.shape is not None
     assert done.ledger.prefill_flops is not None
     total, dropped = done.ledger.prefill_flops, 0
-    for turn, cost in zip(done.turns, done.ledger.turns, strict=True):
+    for number, cost in enumerate(done.ledger.turns):
         if cost.kept_visual_tokens is not None:
-            seen = sum(columns * rows for columns, rows in map(about.grid.cells, turn.saw))
+            seen = sum(look.visual_tokens for look in done.looks_of(number))
             dropped += seen - cost.kept_visual_tokens
         for step in range(cost.completion_tokens - 1):
             total += text_flops(1, cost.prompt_tokens - dropped + step, about.shape)

@@ -29,7 +29,8 @@ import gateway_upstream
 from gateway_clients import Answered, BareClient, ServerClient, halve
 from ratio import Ratio, save, show
 from visionthink.core.concurrency import run_bounded
-from visionthink.core.images import QWEN2_5_VL, half_view, open_picture
+from visionthink.core.families import QWEN2_5_VL
+from visionthink.core.images import half_view, open_picture
 from visionthink.mini import CHECKPOINTS
 from visionthink.mini.world import make_example
 

@@ -26,7 +26,7 @@ from visionthink.core import protocol
 from visionthink.core.types import Episode, Example
 from visionthink.engines.hf import HFEngine
 from visionthink.engines.hf_checkpoint import Checkpoint
-from visionthink.engines.hf_prompt import build_prompt, pixels
+from visionthink.engines.hf_prompt import build_prompt
 
 SIDE = 1120  # 40 x 40 = 1,600 visual tokens
 
@@ -39,13 +39,12 @@ def bare_generate(checkpoint: Checkpoint, example: Example) -> None:
     checkpoint.model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
-        mm_token_type_ids=(ids == checkpoint.image_id).int(),
-        pixel_values=pixels(prompt.pictures, prompt.grids, checkpoint),
-        image_grid_thw=torch.tensor(prompt.grids),
+        **checkpoint.markers(ids),
+        **checkpoint.inputs(prompt.pictures),
         max_new_tokens=TOKENS_PER_TURN,
         do_sample=False,
         eos_token_id=None,
-        suppress_tokens=list(checkpoint.banned_ids),
+        suppress_tokens=list(checkpoint.tokens.banned),
     )
 
 

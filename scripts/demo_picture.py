@@ -17,7 +17,7 @@ QUESTIONS = (
     ("receipt.png", "How much is the rye?"),
 )
 PICTURE = Path("docs/demo.png")
-WIDTH = 1040
+WIDTH = 820
 MOST_BYTES = 200_000
 
 

@@ -16,19 +16,11 @@ from visionthink.core.concurrency import run_bounded
 from visionthink.core.engine import Engine
 from visionthink.core.episode import check_question, run_episode
 from visionthink.core.errors import UsageError, VisionThinkError
-from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid, Limits, Picture, open_picture
+from visionthink.core.images import Limits, Picture, open_picture
 from visionthink.core.types import Episode, Example, LookMode, Sampling
 from visionthink.mini import CHECKPOINTS, DEFAULT_CHECKPOINT, EMBEDDED, check_model_name
-from visionthink.mini.model import MAX_PIXELS, MIN_PIXELS
 
 ENGINES = ("hf", "openai", "scripted")
-GRIDS: dict[str, Grid] = {
-    "qwen2.5-vl": QWEN2_5_VL,
-    "qwen3-vl": QWEN3_VL,
-    "mini": Grid(min_pixels=MIN_PIXELS, max_pixels=MAX_PIXELS),
-}
-"""How served models cut images, by the name that `--grid` takes."""
-
 ImageSource = str | os.PathLike[str] | bytes | Image.Image | Picture
 Images = ImageSource | Sequence[ImageSource]
 

@@ -11,17 +11,28 @@ import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Annotated, Any, TypeVar, cast
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 
 from visionthink.core.errors import UsageError
+from visionthink.core.families import GRIDS
 
 YAML = (".yaml", ".yml")
 """Endings of the names of YAML files."""
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def _known_grid(name: str) -> str:
+    if name not in GRIDS:
+        raise ValueError(f"expected one of {', '.join(GRIDS)}; got {name!r}")
+    return name
+
+
+GridName = Annotated[str, AfterValidator(_known_grid)]
+"""How a served model turns images into visual tokens: a name in `core.families.GRIDS`."""
 
 
 class _Loader(yaml.SafeLoader):

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from cli.outcome import Run
-from visionthink.core.images import Grid, half_size, visual_tokens
+from visionthink.core.families import QwenGrid
+from visionthink.core.images import half_size, visual_tokens
 
 # As other packages ship them: (package, file, mode, size).
 FILES = (
@@ -26,7 +27,7 @@ FILES = (
     ("skimage", "data/chessboard_GRAY.png", "L", (200, 200)),
     ("sklearn", "datasets/images/china.jpg", "RGB", (640, 427)),
 )
-MINI_GRID = Grid(cell=28, min_pixels=28 * 28, max_pixels=224 * 224)
+MINI_GRID = QwenGrid(cell=28, min_pixels=28 * 28, max_pixels=224 * 224)
 
 
 @pytest.mark.parametrize("look", ["auto", "low", "high"])

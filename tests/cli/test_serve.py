@@ -30,25 +30,25 @@ RED = says(direct_reply("", "red"))
 
 
 class Process:
-    """A running `visionthink serve`; `told` is what it said on standard error so far."""
+    """A running `visionthink serve`; `stderr` is its standard error so far."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
-        self.told = ""
+        self.stderr = ""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.told += line
+            self.stderr += line
 
     @property
     def url(self) -> str:
         deadline = time.monotonic() + 240
-        while not (found := re.search(r"serving .* at (http\S+)", self.told)):
-            assert self.process.poll() is None, self.told
-            assert time.monotonic() < deadline, self.told
+        while not (found := re.search(r"serving .* at (http\S+)", self.stderr)):
+            assert self.process.poll() is None, self.stderr
+            assert time.monotonic() < deadline, self.stderr
             time.sleep(0.05)
         return found[1]
 
@@ -94,11 +94,11 @@ def test_the_embedded_model_in_one_command():
     assert server.url.startswith("http://127.0.0.1:")
     assert (
         "knows only its own drawn world; name a real model with --model or --upstream"
-        in server.told
+        in server.stderr
     )
-    assert re.search(r"200 auto, \d+ of \d+ visual tokens", server.told)
-    assert row["question"] not in server.told
-    assert "Traceback" not in server.told
+    assert re.search(r"200 auto, \d+ of \d+ visual tokens", server.stderr)
+    assert row["question"] not in server.stderr
+    assert "Traceback" not in server.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -118,7 +118,7 @@ def test_a_request_in_progress_is_answered_before_the_exit(number: int):
         assert reply.result().choices[0].message.content == "red"
         with pytest.raises(openai.APIConnectionError):
             server.client().models.list()
-    assert "Traceback" not in server.told
+    assert "Traceback" not in server.stderr
 
 
 @pytest.mark.parametrize("second_signal", [False, True], ids=["drain is over", "second Ctrl-C"])
@@ -158,8 +158,8 @@ def test_a_forced_drain_prints_no_traceback(second_signal: bool):
         assert (caught.value.status_code, caught.value.code) == (503, "shutting_down")
         with pytest.raises(openai.APIError, match="shutting down"):
             list(stream)
-    assert server.told.count("503 shutting_down") == 2
-    assert "Traceback" not in server.told
+    assert server.stderr.count("503 shutting_down") == 2
+    assert "Traceback" not in server.stderr
 
 
 def test_an_upstream_with_keys_and_a_config_file(tmp_path: Path):
@@ -193,7 +193,7 @@ def test_a_server_starts_before_its_upstream_if_it_knows_the_name():
         with pytest.raises(openai.InternalServerError, match="cannot be reached"):
             server.client().chat.completions.create(**request())
         assert server.end() == 0
-    assert f"upstream {url}: " in server.told
+    assert f"upstream {url}: " in server.stderr
 
 
 # What cannot be started

@@ -16,14 +16,9 @@ from PIL import Image
 from visionthink.core.engine import Engine
 from visionthink.core.episode import MAX_QUESTION_CHARACTERS, check_question, run_episode
 from visionthink.core.errors import EngineError, ImageError, UsageError
-from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid, Picture
-from visionthink.core.ledger import (
-    ModelShape,
-    VisionShape,
-    paper_prefill_flops,
-    text_flops,
-    vision_flops,
-)
+from visionthink.core.families import QWEN2_5_VL, QWEN3_VL, QwenGrid, QwenVision
+from visionthink.core.images import Picture
+from visionthink.core.ledger import ModelShape, paper_prefill_flops, text_flops
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.core.types import (
@@ -370,7 +365,7 @@ def test_several_images():
 def test_an_image_that_cannot_be_halved_is_shown_as_it_is():
     """28 x 28 px are one cell; without the lower bound on pixels that is 1 token either way."""
     tiny = image(28, 28)
-    engine = ScriptedEngine([R, D], grid=Grid(cell=28, min_pixels=1))
+    engine = ScriptedEngine([R, D], grid=QwenGrid(cell=28, min_pixels=1))
     episode = run(engine, Example((tiny,), "What?"))
     assert episode.messages[1].images == (tiny,)
     assert episode.requested
@@ -395,7 +390,7 @@ SHAPE = ModelShape(
     head_dim=4,
     mlp=16,
     vocabulary=100,
-    vision=VisionShape(
+    vision=QwenVision(
         depth=2, hidden=4, mlp=8, mlp_matrices=2, patch_values=12, merge=2, out=8, window=2
     ),
 )
@@ -413,10 +408,10 @@ def test_the_ledger_of_a_requested_episode():
     assert [turn.completion_tokens for turn in ledger.turns] == [38, 16]
     assert (ledger.prompt_tokens, ledger.completion_tokens, ledger.cached_tokens) == (125, 54, 0)
     assert [turn.prefill_flops for turn in ledger.turns] == [
-        text_flops(22, 0, SHAPE) + vision_flops([(3, 3)], SHAPE.vision),
-        text_flops(103, 0, SHAPE) + vision_flops([(3, 3), (6, 6)], SHAPE.vision),
+        text_flops(22, 0, SHAPE) + SHAPE.vision.flops([(3, 3)]),
+        text_flops(103, 0, SHAPE) + SHAPE.vision.flops([(3, 3), (6, 6)]),
     ]
-    vanilla = text_flops(49, 0, SHAPE) + vision_flops([(6, 6)], SHAPE.vision)
+    vanilla = text_flops(49, 0, SHAPE) + SHAPE.vision.flops([(6, 6)])
     assert ledger.vanilla_prefill_flops == vanilla
     assert ledger.paper_prefill_flops == sum(paper_prefill_flops(n, SHAPE) for n in (22, 103))
     assert ledger.vanilla_paper_prefill_flops == paper_prefill_flops(49, SHAPE)
@@ -429,7 +424,7 @@ def test_the_ledger_of_a_requested_episode_with_a_cache():
     ledger = run(TokenEngine([R, D], shape=SHAPE), profile="mini").ledger
     assert [turn.cached_tokens for turn in ledger.turns] == [0, 38]
     assert ledger.turns[1].prefill_flops == (
-        text_flops(65, 38, SHAPE) + vision_flops([(6, 6)], SHAPE.vision)
+        text_flops(65, 38, SHAPE) + SHAPE.vision.flops([(6, 6)])
     )
     assert ledger.seconds == 1.0
 
@@ -554,7 +549,7 @@ def test_many_episodes_at_once_do_not_mix():
 
 def test_the_size_of_a_look_is_the_size_the_model_sees():
     """448x448 px are 256 cells; at most 16 (112x112 px) makes the original 112x112, its half 56."""
-    grid = Grid(max_pixels=112 * 112)
+    grid = QwenGrid(max_pixels=112 * 112)
     example = Example((Picture(Image.new("RGB", (448, 448))),), "What?")
     engine = ScriptedEngine([request_reply("Too small."), direct_reply("Clear.", "red")], grid=grid)
     episode = asyncio.run(run_episode(example, engine))

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from visionthink.core.errors import ImageError
-from visionthink.core.images import QWEN2_5_VL, Grid, Limits, Picture, half_view, open_picture
+from visionthink.core.families import QWEN2_5_VL, QwenGrid
+from visionthink.core.images import Limits, Picture, half_view, open_picture
 
 GIVE = "give a PNG, JPEG, WebP, GIF, TIFF or BMP file"
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -329,7 +330,7 @@ def test_half_view_keeps_the_name_and_what_cannot_be_halved(tmp_path):
 def test_half_view_of_an_oversized_image_is_half_of_what_the_model_sees():
     """1000x1000 is seen as 224x224 by a grid of at most 64 cells."""
     picture = open_picture(Image.new("RGB", (1000, 1000)))
-    assert half_view(picture, Grid(max_pixels=28 * 28 * 64)).size == (112, 112)
+    assert half_view(picture, QwenGrid(max_pixels=28 * 28 * 64)).size == (112, 112)
 
 
 # One line about each bad image.

@@ -6,20 +6,19 @@ from typing import Any
 
 import pytest
 
+from visionthink.core.families import QwenVision
 from visionthink.core.ledger import (
     Cells,
     Ledger,
     ModelShape,
     TurnCost,
-    VisionShape,
     episode_ledger,
     paper_prefill_flops,
     text_flops,
     turn_cost,
-    vision_flops,
 )
 
-VISION = VisionShape(
+VISION = QwenVision(
     depth=3, hidden=4, mlp=6, mlp_matrices=2, patch_values=10, merge=2, out=3, mergers=2
 )
 SHAPE = ModelShape(
@@ -54,9 +53,9 @@ def test_vision_flops():
     network 2*2*8*4*6 = 768, attention 2*2*8*8*4 = 1024; three are 8448. A merger of 2 tokens of 16
     values: 2*2*16*(16 + 3) = 1216; two are 2432.
     """
-    assert vision_flops([(2, 1)], VISION) == 640 + 8448 + 2432
-    assert vision_flops([(2, 1), (2, 1)], VISION) == 2 * 11520
-    assert vision_flops([], VISION) == 0
+    assert VISION.flops([(2, 1)]) == 640 + 8448 + 2432
+    assert VISION.flops([(2, 1), (2, 1)]) == 2 * 11520
+    assert VISION.flops([]) == 0
 
 
 def test_vision_flops_with_windows():
@@ -65,8 +64,8 @@ def test_vision_flops_with_windows():
     4 (16 + 16 + 4 + 4 + 4 + 1) = 180, where a full block would take 4*15*15 = 900."""
     bare: dict[str, Any] = {"hidden": 1, "mlp": 0, "mlp_matrices": 0, "patch_values": 0}
     bare |= {"merge": 1, "out": 0, "mergers": 0, "window": 2}
-    assert vision_flops([(5, 3)], VisionShape(depth=1, **bare)) == 120 + 180
-    assert vision_flops([(5, 3)], VisionShape(depth=3, full_blocks=1, **bare)) == 360 + 360 + 900
+    assert QwenVision(depth=1, **bare).flops([(5, 3)]) == 120 + 180
+    assert QwenVision(depth=3, full_blocks=1, **bare).flops([(5, 3)]) == 360 + 360 + 900
 
 
 def cost(images: list[Cells], earlier: list[Cells], prompt: int, cached: int) -> TurnCost:
@@ -84,7 +83,7 @@ def cost(images: list[Cells], earlier: list[Cells], prompt: int, cached: int) ->
 def test_a_turn_without_cache_encodes_all_images_again():
     turn = cost([(2, 2)], [(1, 1)], 20, 0)
     assert turn.visual_tokens == 4
-    assert turn.prefill_flops == text_flops(20, 0, SHAPE) + vision_flops([(1, 1), (2, 2)], VISION)
+    assert turn.prefill_flops == text_flops(20, 0, SHAPE) + VISION.flops([(1, 1), (2, 2)])
     assert turn.paper_prefill_flops == paper_prefill_flops(20, SHAPE)
 
 
@@ -93,7 +92,7 @@ def test_a_turn_with_cache_counts_only_new_tokens():
     cached cost what one turn of 20 costs."""
     first, second = cost([(1, 1)], [], 12, 0), cost([(2, 2)], [(1, 1)], 20, 12)
     assert second.visual_tokens == 4
-    assert second.prefill_flops == text_flops(8, 12, SHAPE) + vision_flops([(2, 2)], VISION)
+    assert second.prefill_flops == text_flops(8, 12, SHAPE) + VISION.flops([(2, 2)])
     assert first.paper_prefill_flops is not None
     assert second.paper_prefill_flops is not None
     both = first.paper_prefill_flops + second.paper_prefill_flops
@@ -123,9 +122,9 @@ def test_an_episode_with_a_request():
     assert (ledger.prompt_tokens, ledger.cached_tokens, ledger.completion_tokens) == (110, 35, 10)
     assert ledger.seconds == 1.0
     exact = text_flops(30, 0, SHAPE) + text_flops(45, 35, SHAPE)
-    exact += vision_flops([(3, 3), (6, 6)], VISION)
+    exact += VISION.flops([(3, 3), (6, 6)])
     assert ledger.prefill_flops == exact
-    vanilla = text_flops(57, 0, SHAPE) + vision_flops([(6, 6)], VISION)
+    vanilla = text_flops(57, 0, SHAPE) + VISION.flops([(6, 6)])
     assert ledger.vanilla_prefill_flops == vanilla
     assert ledger.paper_prefill_flops == paper_prefill_flops(30, SHAPE) + (
         paper_prefill_flops(80, SHAPE) - paper_prefill_flops(35, SHAPE)
@@ -274,11 +273,11 @@ def test_flops_are_those_that_torch_counts(make: Any, routers: int):
     transformers = pytest.importorskip("transformers")
     from torch.utils.flop_counter import FlopCounterMode
 
-    from visionthink.core.shapes import model_shape
+    from visionthink.core.families import family_of
 
     torch.manual_seed(0)
     model = make(transformers).eval()
-    shape = model_shape(model.config.to_dict())
+    shape = family_of(model.config.to_dict(), "x").shape(model.config.to_dict())
 
     def flops(call: Any, **inputs: Any) -> tuple[int, Any]:
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
@@ -289,7 +288,7 @@ def test_flops_are_those_that_torch_counts(make: Any, routers: int):
         grid = torch.tensor([[1, 2 * rows, 2 * columns] for columns, rows in cells])
         pixels = torch.randn(int(grid.prod(1).sum()), shape.vision.patch_values)
         counted, _ = flops(model.model.visual, hidden_states=pixels, grid_thw=grid)
-        assert counted == vision_flops(cells, shape.vision)
+        assert counted == shape.vision.flops(cells)
 
         tokens = [3, 4]
         for columns, rows in cells:
@@ -305,7 +304,7 @@ def test_flops_are_those_that_torch_counts(make: Any, routers: int):
             use_cache=True,
         )
         n = ids.shape[1]
-        ours = text_flops(n, 0, shape) + vision_flops(cells, shape.vision)
+        ours = text_flops(n, 0, shape) + shape.vision.flops(cells)
         assert counted == ours + routers * n
 
         counted, _ = flops(

@@ -11,8 +11,9 @@ from PIL import Image
 from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import UsageError
+from visionthink.core.families import QWEN2_5_VL
 from visionthink.core.format import format_valid
-from visionthink.core.images import QWEN2_5_VL, Picture
+from visionthink.core.images import Picture
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import (
     Answer,

@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 
 from visionthink.core.errors import CheckpointError
-from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid
-from visionthink.core.ledger import ModelShape, VisionShape
-from visionthink.core.shapes import (
-    check_family,
-    grid_of,
-    known_models,
-    matrix_parameters,
-    model_shape,
+from visionthink.core.families import (
+    FAMILIES,
+    QWEN2_5_VL,
+    QWEN3_VL,
+    Config,
+    QwenGrid,
+    QwenVision,
+    family_of,
+    published_models,
 )
+from visionthink.core.ledger import ModelShape
 
 PUBLISHED = {
     "Qwen/Qwen2.5-VL-3B-Instruct": 3_754_622_976,
@@ -33,14 +35,26 @@ Qwen3-VL-32B stand on our own count, the others were compared with the hub's.
 """
 
 
+def shape(config: Config) -> ModelShape:
+    return family_of(config, "x").shape(config)
+
+
+def parameters(config: Config) -> int:
+    return family_of(config, "x").matrix_parameters(config)
+
+
+def grid_of(config: Config, *options: Any, **more: Any) -> Any:
+    return family_of(config, "x").grid_of(config, *options, **more)
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_matrices_are_nearly_all_of_the_published_parameters(name: str):
-    missing = 1 - matrix_parameters(known_models()[name]) / PUBLISHED[name]
+    missing = 1 - parameters(published_models()[name]) / PUBLISHED[name]
     assert 0 < missing < 0.0003
 
 
-def test_the_known_models():
-    assert set(known_models()) == set(PUBLISHED)
+def test_the_published_models():
+    assert set(published_models()) == set(PUBLISHED)
 
 
 TINY: dict[str, Any] = {
@@ -72,35 +86,37 @@ def test_a_small_configuration():
     Language model: 2*7*6 = 84 embeddings, a layer 6*(2*2 + 2*1)*3 + 3*6*5 = 108 + 90, three 594.
     Tower: 24*8 = 192, a block 4*64 + 3*72 = 472, four 1888, merger 32*(32 + 6) = 1216.
     """
-    vision = VisionShape(4, 8, 9, 3, 24, 2, 6, mergers=1, window=3, full_blocks=2)
-    assert model_shape(TINY) == ModelShape(3, 6, 2, 1, 3, 5, 7, vision)
-    assert matrix_parameters(TINY) == 84 + 594 + 192 + 1888 + 1216
+    vision = QwenVision(4, 8, 9, 3, 24, 2, 6, mergers=1, window=3, full_blocks=2)
+    assert shape(TINY) == ModelShape(3, 6, 2, 1, 3, 5, 7, vision)
+    assert parameters(TINY) == 84 + 594 + 192 + 1888 + 1216
     tied = {**TINY, "tie_word_embeddings": True}
-    assert matrix_parameters(tied) == matrix_parameters(TINY) - 42
+    assert parameters(tied) == parameters(TINY) - 42
 
 
 def test_older_files_hold_the_language_model_at_their_top():
     flat = {**TINY, **TINY["text_config"]}
     del flat["text_config"]
-    assert model_shape(flat) == model_shape(TINY)
-    assert matrix_parameters(flat) == matrix_parameters(TINY)
+    assert shape(flat) == shape(TINY)
+    assert parameters(flat) == parameters(TINY)
 
 
 def test_grids():
     """The file beside the weights says most, the family the rest, and max_pixels overrides."""
-    known = known_models()
+    known = published_models()
     assert grid_of(known["Qwen/Qwen2.5-VL-7B-Instruct"], None) == QWEN2_5_VL
     assert grid_of(known["Qwen/Qwen3-VL-2B-Instruct"], None) == QWEN3_VL
-    assert grid_of(TINY, {"min_pixels": 10, "max_pixels": 20}) == Grid(4, 10, 20)
+    assert grid_of(TINY, {"min_pixels": 10, "max_pixels": 20}) == QwenGrid(4, 10, 20)
     held = {"size": {"shortest_edge": 11, "longest_edge": 22}, "min_pixels": 10}
-    assert grid_of(TINY, held) == Grid(4, 11, 22)
+    assert grid_of(TINY, held) == QwenGrid(4, 11, 22)
     assert grid_of(TINY, held, max_pixels=15).max_pixels == 15
 
 
 def test_a_missing_size_is_named():
     text = {key: value for key, value in TINY["text_config"].items() if key != "vocab_size"}
     with pytest.raises(KeyError, match="vocab_size"):
-        model_shape({**TINY, "text_config": text})
-    check_family(TINY, "tiny")
-    with pytest.raises(CheckpointError, match="model 'x' is of type None; wanted one of qwen2_vl"):
-        check_family({}, "x")
+        shape({**TINY, "text_config": text})
+    assert family_of(TINY, "tiny") is FAMILIES["qwen2_5_vl"]
+    with pytest.raises(
+        CheckpointError, match=r"'x' is of type None; expected one of qwen2_vl.*extending"
+    ):
+        family_of({}, "x")

@@ -5,9 +5,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from visionthink.core.errors import ImageError
-from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid, half_size, visual_tokens
+from visionthink.core.families import QWEN2_5_VL, QWEN3_VL, QwenGrid
+from visionthink.core.images import half_size, visual_tokens
 
-SMALL = Grid(max_pixels=28 * 28 * 64)
+SMALL = QwenGrid(max_pixels=28 * 28 * 64)
 SIZES = [
     *[(1, 1), (1, 2), (2, 1), (7, 5), (13, 13), (14, 14), (15, 41), (27, 31), (28, 28), (29, 27)],
     *[(42, 42), (55, 57), (56, 56), (70, 98), (101, 99), (112, 112), (126, 154), (1, 200)],
@@ -45,8 +46,8 @@ HUGE = [
         ((640, 480), QWEN3_VL, (640, 480), 20 * 15),
     ],
 )
-def test_seen_size_by_hand(size, grid, seen, tokens):
-    assert grid.seen_size(size) == seen
+def test_resized_size_by_hand(size, grid, seen, tokens):
+    assert grid.resized(size) == seen
     assert grid.cells(size) == (seen[0] // grid.cell, seen[1] // grid.cell)
     assert visual_tokens(size, grid) == tokens
 
@@ -60,11 +61,11 @@ def test_seen_size_by_hand(size, grid, seen, tokens):
 )
 def test_impossible_sizes_are_refused(size, message):
     with pytest.raises(ImageError) as caught:
-        QWEN2_5_VL.seen_size(size)
+        QWEN2_5_VL.resized(size)
     assert str(caught.value) == f"cannot fit an image to the model: {message}; crop or pad it"
 
 
-@pytest.mark.parametrize("grid", [SMALL, Grid(32, 65536, 32 * 32 * 100)], ids=["28px", "32px"])
+@pytest.mark.parametrize("grid", [SMALL, QwenGrid(32, 65536, 32 * 32 * 100)], ids=["28px", "32px"])
 def test_tokens_equal_those_of_the_real_processor(grid):
     """The grid that Qwen2VLImageProcessor lays over an image counts patches; 2 x 2 make a token."""
     pytest.importorskip("torch")
@@ -84,7 +85,7 @@ def test_tokens_equal_those_of_the_real_processor(grid):
 
 
 @pytest.mark.parametrize("grid", [QWEN2_5_VL, QWEN3_VL, SMALL], ids=["2.5", "3", "small"])
-def test_seen_size_equals_smart_resize(grid):
+def test_resized_size_equals_smart_resize(grid):
     pytest.importorskip("torch")
     module = pytest.importorskip("transformers.models.qwen2_vl.image_processing_pil_qwen2_vl")
     sides = (1, 13, 27, 28, 29, 42, 64, 70, 99, 448, 1000, 3583, 5600, 9999)
@@ -93,7 +94,7 @@ def test_seen_size_equals_smart_resize(grid):
         rows_px, columns_px = module.smart_resize(
             height, width, grid.cell, grid.min_pixels, grid.max_pixels
         )
-        assert grid.seen_size((width, height)) == (columns_px, rows_px), (width, height)
+        assert grid.resized((width, height)) == (columns_px, rows_px), (width, height)
 
 
 def test_qwen2_5_lower_bound_is_the_processors():
@@ -128,7 +129,9 @@ def test_half_size_by_hand(size, grid, half):
 
 
 sides = st.integers(1, 20000)
-grids = st.sampled_from([QWEN2_5_VL, QWEN3_VL, SMALL, Grid(min_pixels=1), Grid(14, 196, 14**2 * 9)])
+grids = st.sampled_from(
+    [QWEN2_5_VL, QWEN3_VL, SMALL, QwenGrid(min_pixels=1), QwenGrid(14, 196, 14**2 * 9)]
+)
 
 
 @settings(max_examples=1500, deadline=None)

@@ -22,7 +22,7 @@ from visionthink.core.profiles import PROFILES
 from visionthink.core.types import Completion, Message, Sampling, Usage
 from visionthink.engines.hf import HFEngine
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
-from visionthink.engines.hf_prompt import build_prompt, pixels
+from visionthink.engines.hf_prompt import build_prompt
 
 SHORT = Sampling(max_tokens=12)
 MINI = PROFILES["mini"]
@@ -59,13 +59,12 @@ def test_greedy_replies_equal_those_of_transformers_generate(checkpoint: Checkpo
     generated = checkpoint.model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
-        mm_token_type_ids=(ids == checkpoint.image_id).int(),
-        pixel_values=pixels(prompt.pictures, prompt.grids, checkpoint),
-        image_grid_thw=torch.tensor(prompt.grids),
+        mm_token_type_ids=(ids == checkpoint.tokens.image).int(),
+        **checkpoint.inputs(prompt.pictures),
         max_new_tokens=12,
         do_sample=False,
         eos_token_id=list(checkpoint.stop_ids),
-        suppress_tokens=list(checkpoint.banned_ids),
+        suppress_tokens=list(checkpoint.tokens.banned),
     )
     reply = asyncio.run(engine.generate(messages, SHORT))
     assert reply.token_ids == tuple(generated[0, ids.shape[1] :].tolist())
@@ -170,7 +169,7 @@ def test_placeholders_are_never_sampled(checkpoint: Checkpoint) -> None:
     before = head.detach().clone()
     messages = first_messages(engine := HFEngine(checkpoint), picture(21))
     with torch.no_grad():
-        for banned in checkpoint.banned_ids:
+        for banned in checkpoint.tokens.banned:
             head[banned] = head.abs().max() * 100
     try:
         greedy = asyncio.run(engine.generate(messages, SHORT))
@@ -178,8 +177,11 @@ def test_placeholders_are_never_sampled(checkpoint: Checkpoint) -> None:
     finally:
         with torch.no_grad():
             head.copy_(before)
-    assert len(checkpoint.banned_ids) == 2
-    assert not set(checkpoint.banned_ids) & {*(greedy.token_ids or ()), *(sampled.token_ids or ())}
+    assert len(checkpoint.tokens.banned) == 2
+    assert not set(checkpoint.tokens.banned) & {
+        *(greedy.token_ids or ()),
+        *(sampled.token_ids or ()),
+    }
 
 
 def test_control_tokens_in_a_question_stay_text(checkpoint: Checkpoint) -> None:
@@ -189,7 +191,7 @@ def test_control_tokens_in_a_question_stay_text(checkpoint: Checkpoint) -> None:
     messages = first_messages(engine, picture(22), hostile)
     ids = build_prompt(messages, checkpoint).ids
     tokenizer = checkpoint.tokenizer
-    assert ids.count(checkpoint.turn_id) == 3  # system, user, and the reply's header
+    assert ids.count(checkpoint.tokens.turn) == 3  # system, user, and the reply's header
     assert ids.count(tokenizer.convert_tokens_to_ids("<|im_end|>")) == 2
     assert ids.count(tokenizer.convert_tokens_to_ids("<|vision_start|>")) == 1
     assert "< |im_end|>\n< |im_start|>system\n< |image_pad|>" in tokenizer.decode(ids)
@@ -236,7 +238,7 @@ def test_the_grid_counts_what_the_prompt_holds(checkpoint: Checkpoint) -> None:
     original = picture(26, (321, 77))
     prompt = build_prompt(protocol.opening(MINI, [original], "?"), checkpoint)
     columns, rows = engine.about.grid.cells(original.size)
-    assert prompt.ids.count(checkpoint.image_id) == columns * rows
+    assert prompt.ids.count(checkpoint.tokens.image) == columns * rows
 
 
 def test_a_prompt_tells_which_images_came_before_which_reply(checkpoint: Checkpoint) -> None:

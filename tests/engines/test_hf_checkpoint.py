@@ -14,7 +14,8 @@ from huggingface_hub import utils as hub
 
 from checkpoints import save_qwen2_5_vl, save_qwen3_vl
 from visionthink.core.errors import CheckpointError, UsageError
-from visionthink.core.ledger import ModelShape, VisionShape
+from visionthink.core.families import QwenVision
+from visionthink.core.ledger import ModelShape
 from visionthink.engines import hf_checkpoint
 from visionthink.engines.hf_checkpoint import load_checkpoint
 
@@ -42,7 +43,7 @@ def test_a_good_folder_loads_with_grid_shape_and_ids(folder: Path) -> None:
     assert (loaded.grid.cell, loaded.grid.min_pixels) == (28, 784)
     assert loaded.model.dtype == torch.float32
     assert loaded.profile is None
-    assert loaded.tokenizer.convert_ids_to_tokens(list(loaded.banned_ids)) == [
+    assert loaded.tokenizer.convert_ids_to_tokens(list(loaded.tokens.banned)) == [
         "<|image_pad|>",
         "<|video_pad|>",
     ]
@@ -55,7 +56,7 @@ def test_a_good_folder_loads_with_grid_shape_and_ids(folder: Path) -> None:
         head_dim=32,
         mlp=192,
         vocabulary=263,  # 256 bytes and 7 control tokens
-        vision=VisionShape(
+        vision=QwenVision(
             depth=2,
             hidden=64,
             mlp=96,
@@ -181,7 +182,7 @@ def test_truncated_weights(copy: Path) -> None:
 def test_another_family(copy: Path) -> None:
     config = json.loads((copy / "config.json").read_text())
     (copy / "config.json").write_text(json.dumps({**config, "model_type": "llama"}))
-    assert "wanted one of qwen2_vl, qwen2_5_vl" in refusal(copy)
+    assert "expected one of qwen2_vl, qwen2_5_vl" in refusal(copy)
 
 
 def test_a_broken_config(copy: Path) -> None:

@@ -13,7 +13,8 @@ from PIL import Image
 
 from visionthink.core.engine import EngineInfo
 from visionthink.core.errors import EngineError, MissingExtraError, ServerError, UsageError
-from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Picture
+from visionthink.core.families import QWEN2_5_VL, QWEN3_VL
+from visionthink.core.images import Picture
 from visionthink.core.types import Message, Sampling, Usage
 from visionthink.engines.openai import OpenAIEngine
 
@@ -246,7 +247,7 @@ def test_the_key_comes_from_the_environment(value, sent, monkeypatch):
 
 def test_without_the_client_package_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "openai", None)
-    with pytest.raises(MissingExtraError, match=r"pip install 'visionthink\[openai\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[openai\]'"):
         OpenAIEngine("http://h/v1")
 
 

@@ -7,7 +7,8 @@ from PIL import Image
 
 from visionthink.core.engine import EngineInfo
 from visionthink.core.errors import EngineError
-from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Picture
+from visionthink.core.families import QWEN2_5_VL, QWEN3_VL
+from visionthink.core.images import Picture
 from visionthink.core.types import Completion, Message, Sampling, Usage
 from visionthink.engines.scripted import ScriptedEngine, count_tokens
 

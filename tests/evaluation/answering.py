@@ -9,7 +9,8 @@ from typing import Any
 
 from PIL import Image
 
-from visionthink.core.ledger import ModelShape, VisionShape
+from visionthink.core.families import QwenVision
+from visionthink.core.ledger import ModelShape
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.core.types import Message
@@ -30,13 +31,13 @@ SHAPE = ModelShape(
     head_dim=8,
     mlp=8,
     vocabulary=10,
-    vision=VisionShape(depth=1, hidden=8, mlp=8, mlp_matrices=2, patch_values=8, merge=2, out=8),
+    vision=QwenVision(depth=1, hidden=8, mlp=8, mlp_matrices=2, patch_values=8, merge=2, out=8),
 )
 
 
 def write_rows(folder: Path, names: Sequence[str], **more: Any) -> Path:
     """A JSONL file with one row a name: `print-…` is small print, `plain-…` is not, what stands
-    after the dash is the answer. Family and kind are told by the name.
+    after the dash is the answer. Family and kind follow from the name.
     """
     Image.new("RGB", (SIDE, SIDE), "white").save(folder / "image.png")
     kinds = {"print": "strong", "plain": "weak"}

@@ -12,7 +12,7 @@ import pytest
 
 import visionthink
 from visionthink.core.errors import UsageError
-from visionthink.core.images import QWEN3_VL
+from visionthink.core.families import QWEN3_VL
 from visionthink.evaluation.lmms.model_args import ModelArgs
 
 

@@ -8,14 +8,8 @@ import pytest
 from PIL import Image
 
 from visionthink.core.errors import DataError, UsageError, VisionThinkError
-from visionthink.core.images import Grid
-from visionthink.core.ledger import (
-    ModelShape,
-    VisionShape,
-    paper_prefill_flops,
-    text_flops,
-    vision_flops,
-)
+from visionthink.core.families import QwenGrid, QwenVision
+from visionthink.core.ledger import ModelShape, paper_prefill_flops, text_flops
 from visionthink.core.profiles import PROFILES
 from visionthink.evaluation.model_lookup import PlannedModel, find_model
 from visionthink.evaluation.workload import (
@@ -27,17 +21,17 @@ from visionthink.evaluation.workload import (
     prompt_tokens,
 )
 
-VISION = VisionShape(depth=3, hidden=4, mlp=6, mlp_matrices=2, patch_values=10, merge=2, out=3)
+VISION = QwenVision(depth=3, hidden=4, mlp=6, mlp_matrices=2, patch_values=10, merge=2, out=3)
 SHAPE = ModelShape(
     layers=2, hidden=3, heads=4, kv_heads=2, head_dim=5, mlp=7, vocabulary=11, vision=VISION
 )
-TINY = PlannedModel("tiny", SHAPE, Grid(), 1000)
+TINY = PlannedModel("tiny", SHAPE, QwenGrid(), 1000)
 QUARTER = {(112, 112): 1}
 """4 x 4 = 16 visual tokens, 2 x 2 = 4 at half size."""
 
 
 def eyes(*images: tuple[int, int]) -> int:
-    return vision_flops(images, VISION)
+    return VISION.flops(images)
 
 
 def test_vanilla_and_down_sampling():
@@ -105,8 +99,8 @@ def test_the_known_figures_of_qwen2_5_vl_7b(by_profile: bool):
     """1000 image tokens and 70 of text: an estimate of others' making (vision tower included, the
     second turn prefills what is new), as shares of vanilla. 1120 x 700 is 40 x 25 cells.
     """
-    told, response = prompt_tokens(PROFILES["agent"]) if by_profile else (0, 70)
-    given = Workload({(1120, 700): 1}, text=70, instructions=told, response=response)
+    instructions, response = prompt_tokens(PROFILES["agent"]) if by_profile else (0, 70)
+    given = Workload({(1120, 700): 1}, text=70, instructions=instructions, response=response)
     found = plan(find_model("Qwen2.5-VL-7B"), given)
     assert found.high.visual == 1000
     assert found.ratio(found.low, "flops") == pytest.approx(0.28, abs=0.03)

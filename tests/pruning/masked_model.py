@@ -13,7 +13,7 @@ import torch
 from pruning_models import attention_by, logits_of, positions_of, visual_places
 
 from visionthink.engines.hf_checkpoint import Checkpoint
-from visionthink.engines.hf_prompt import Prompt, pixels
+from visionthink.engines.hf_prompt import Prompt
 
 
 class Masked:
@@ -35,8 +35,7 @@ class Masked:
             output = self._checkpoint.model(
                 input_ids=ids,
                 position_ids=positions_of(self._checkpoint, ids, self._prompt),
-                pixel_values=pixels(self._prompt.pictures, self._prompt.grids, self._checkpoint),
-                image_grid_thw=torch.tensor(self._prompt.grids),
+                **self._checkpoint.inputs(self._prompt.pictures),
                 use_cache=False,
                 output_attentions=True,
             )

@@ -19,7 +19,7 @@ from visionthink.core.ledger import Pruned
 from visionthink.core.profiles import PROFILES
 from visionthink.core.types import Message
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
-from visionthink.engines.hf_prompt import Prompt, build_prompt, pixels
+from visionthink.engines.hf_prompt import Prompt, build_prompt
 from visionthink.pruning.engine import Pruning
 from visionthink.pruning.methods import Method
 
@@ -76,7 +76,7 @@ def prompt_about(checkpoint: Checkpoint, *pictures: Picture) -> Prompt:
 
 
 def visual_places(prompt: Prompt, checkpoint: Checkpoint) -> list[int]:
-    return [place for place, token in enumerate(prompt.ids) if token == checkpoint.image_id]
+    return [place for place, token in enumerate(prompt.ids) if token == checkpoint.tokens.image]
 
 
 def longer(prompt: Prompt, spoken: Sequence[int]) -> Prompt:
@@ -93,10 +93,7 @@ def logits_of(
     **options: Any,
 ) -> tuple[torch.Tensor, Pruned | None]:
     """Logits after the prompt and after each spoken token, and what was run: (1 + spoken, V)."""
-    images = {
-        "pixel_values": pixels(prompt.pictures, prompt.grids, checkpoint),
-        "image_grid_thw": torch.tensor(prompt.grids),
-    }
+    images = checkpoint.inputs(prompt.pictures)
     ids = torch.tensor([(*prompt.ids, *spoken)])
     positions = positions_of(checkpoint, ids, prompt)
     cache, length = DynamicCache(config=checkpoint.model.config.get_text_config()), len(prompt.ids)
@@ -117,12 +114,8 @@ def logits_of(
 
 
 def positions_of(checkpoint: Checkpoint, ids: torch.Tensor, prompt: Prompt) -> torch.Tensor:
-    positions, _ = checkpoint.model.model.get_rope_index(
-        ids,
-        mm_token_type_ids=(ids == checkpoint.image_id).int(),
-        image_grid_thw=torch.tensor(prompt.grids),
-    )
-    return positions
+    image = checkpoint.tokens.image
+    return checkpoint.runner.positions(checkpoint.model, ids, None, prompt.cells, image)[0]
 
 
 def _during(

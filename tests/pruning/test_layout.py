@@ -7,7 +7,7 @@ from typing import Any
 from visionthink.engines.hf_prompt import Prompt
 from visionthink.pruning.layout import Layout, layout_of
 
-WIDE, TALL = (1, 2, 4), (1, 4, 2)  # patches, of which 2 x 2 are a visual token: 2 x 1 and 1 x 2
+WIDE, TALL = (2, 1), (1, 2)
 IDS = (1, 9, 9, 2, 3, 4, 9, 9, 5)
 """A first look in places 1 and 2, a reply, an image that it asked for in 6 and 7."""
 
@@ -18,7 +18,7 @@ def prompt(ids: tuple[int, ...], looks: tuple[int, ...]) -> Prompt:
 
 
 def layout(ids: tuple[int, ...], looks: tuple[int, ...], past: int, first_look: bool) -> Layout:
-    return layout_of(prompt(ids, looks), past, image_id=9, merge=2, first_look_only=first_look)
+    return layout_of(prompt(ids, looks), past, image_id=9, first_look_only=first_look)
 
 
 def test_two_images_in_one_look():

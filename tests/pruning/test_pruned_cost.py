@@ -7,20 +7,18 @@ from dataclasses import replace
 import pytest
 
 from visionthink.core.errors import UsageError
+from visionthink.core.families import FAMILIES, QwenVision
 from visionthink.core.ledger import (
     ModelShape,
     Pruned,
     TurnCost,
-    VisionShape,
     episode_ledger,
     paper_prefill_flops,
     pruned_paper_flops,
     pruned_text_flops,
     text_flops,
     turn_cost,
-    vision_flops,
 )
-from visionthink.core.shapes import known_models, model_shape
 from visionthink.pruning import FastV, Method, SparseVLM, VisionZip
 from visionthink.pruning.cost import (
     peaks_flops,
@@ -38,12 +36,14 @@ TINY = ModelShape(
     head_dim=5,
     mlp=7,
     vocabulary=11,
-    vision=VisionShape(
+    vision=QwenVision(
         depth=3, hidden=4, mlp=6, mlp_matrices=2, patch_values=10, merge=2, out=3, mergers=2
     ),
 )
 
-QWEN_7B = model_shape(known_models()["Qwen/Qwen2.5-VL-7B-Instruct"])
+QWEN_7B = FAMILIES["qwen2_5_vl"].shape(
+    FAMILIES["qwen2_5_vl"].published["Qwen/Qwen2.5-VL-7B-Instruct"]
+)
 
 
 # In the ledger
@@ -91,7 +91,7 @@ def test_a_pruned_turn_counts_the_average_of_its_layers():
     assert (turn.visual_tokens, turn.kept_visual_tokens) == (6, 4)
     assert turn.prompt_tokens == 30
     text = pruned_text_flops(Pruned((30, 25), (0, 0), (9, 4)), TINY)
-    assert turn.prefill_flops == text + vision_flops([(3, 3)], TINY.vision)
+    assert turn.prefill_flops == text + TINY.vision.flops([(3, 3)])
     assert turn.paper_prefill_flops == pruned_paper_flops(Pruned((30, 25), (0, 0), (9, 4)), TINY)
 
 
@@ -153,8 +153,8 @@ def test_deepstack_needs_all_visual_tokens_in_its_layers():
 
 
 def ratio(run: int, cells: tuple[int, int] = (40, 25)) -> float:
-    vanilla = text_flops(1070, 0, QWEN_7B) + vision_flops([(40, 25)], QWEN_7B.vision)
-    return (run + vision_flops([cells], QWEN_7B.vision)) / vanilla
+    vanilla = text_flops(1070, 0, QWEN_7B) + QWEN_7B.vision.flops([(40, 25)])
+    return (run + QWEN_7B.vision.flops([cells])) / vanilla
 
 
 @pytest.mark.parametrize(

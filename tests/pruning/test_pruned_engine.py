@@ -29,7 +29,7 @@ from visionthink.core.engine import Engine
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import EngineError, UsageError
 from visionthink.core.images import Picture, half_view
-from visionthink.core.ledger import pruned_text_flops, vision_flops
+from visionthink.core.ledger import pruned_text_flops
 from visionthink.core.types import Completion, Example, Message, Sampling
 from visionthink.engines.hf import HFEngine
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
@@ -81,7 +81,7 @@ def test_what_a_reply_ran_reaches_the_ledger_and_was_foretold(
     assert pruned.visual[-1] == cost.kept_visual_tokens == episode.ledger.kept == 24
     assert cost.visual_tokens == episode.ledger.first == round(sum(pruned.visual) / LAYERS)
     assert episode.ledger.vanilla == 48
-    vision = vision_flops([(8, 6)], checkpoint.shape.vision)
+    vision = checkpoint.shape.vision.flops([(8, 6)])
     spent, vanilla = cost.prefill_flops, episode.ledger.vanilla_prefill_flops
     assert spent is not None
     assert vanilla is not None

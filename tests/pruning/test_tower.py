@@ -22,7 +22,7 @@ from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl
 from transformers.models.qwen2_vl import modeling_qwen2_vl
 from transformers.vision_utils import get_vision_window_index
 
-import visionthink.pruning.attention
+import visionthink.pruning.selection
 import visionthink.pruning.tower
 from checkpoints import save_qwen2_5_vl, save_qwen2_vl
 from visionthink.engines.hf_checkpoint import Checkpoint
@@ -97,7 +97,7 @@ def test_received_attention_equals_the_naive_softmax(
         received.append(compute(*args))
         return received[-1]
 
-    monkeypatch.setattr(visionthink.pruning.attention, "MOST_WEIGHTS", at_once)
+    monkeypatch.setattr(visionthink.pruning.selection, "MOST_WEIGHTS", at_once)
     monkeypatch.setattr(visionthink.pruning.tower, "received_attention", recording)
     logits_of(checkpoint, prompt, VisionZip(0.5))
     naive = [float(weights[:, :, patch].mean(dim=0).sum()) for patch in range(192)]
@@ -117,7 +117,7 @@ def test_what_the_language_model_gets_equals_a_reference_in_loops(
     )
     order = list(range(96))
     if checkpoint.model.config.model_type == "qwen2_5_vl":
-        grid = torch.tensor(prompt.grids)
+        grid = checkpoint.inputs(prompt.pictures)["image_grid_thw"]
         order = get_vision_window_index(grid, 2, 56, 14)[0].tolist()
     received, metric = [0.0] * 96, [torch.empty(0)] * 96
     for at, token in enumerate(order):
@@ -155,7 +155,7 @@ def test_what_the_language_model_gets_equals_a_reference_in_loops(
     norm.remove()
     rotary.remove()
     _, every_cosine, pruned, cosines = got
-    start = prompt.ids.index(checkpoint.image_id)
+    start = prompt.ids.index(checkpoint.tokens.image)
     torch.testing.assert_close(pruned[start : start + 48], torch.stack(wanted), rtol=0, atol=1e-4)
     places = [*range(start), *(start + t for t in stays), *range(start + 96, len(prompt.ids))]
     assert cosines.equal(every_cosine[places])

@@ -550,7 +550,7 @@ def test_a_stream_that_breaks_off_shows_an_error(chromium: Browser):
 
 
 def test_an_error_inside_a_stream(chromium: Browser):
-    """The upstream fails in the second turn, when the first was told already."""
+    """The upstream fails in the second turn, after the first was sent."""
     with (
         ChatServer(says(REQUEST), sends(b"{}", 500)) as vllm,
         opened(chromium, upstream(vllm.url)) as page,

@@ -73,7 +73,7 @@ def test_samples_are_answered_at_once_or_after_a_request(served: Served, server:
 def test_a_stream_has_the_same_answer_thoughts_and_usage(served: Served, server: Gateway):
     """Thoughts of both turns as they come, then the answer in one piece.
 
-    How many pieces there are is up to vLLM, which puts tokens together when nobody fetches them.
+    The number of pieces is up to vLLM, which joins tokens while the client is slow.
     """
     for example in load_samples():
         whole = answered(server, example)
@@ -81,9 +81,9 @@ def test_a_stream_has_the_same_answer_thoughts_and_usage(served: Served, server:
             **asked(example, stream=True, stream_options={"include_usage": True})
         )
         *chunks, last = list(stream)
-        told = [c.choices[0].delta for c in chunks]
-        thoughts = [d.reasoning_content for d in told if getattr(d, "reasoning_content", None)]
-        contents = [d.content for d in told if d.content]
+        deltas = [c.choices[0].delta for c in chunks]
+        thoughts = [d.reasoning_content for d in deltas if getattr(d, "reasoning_content", None)]
+        contents = [d.content for d in deltas if d.content]
         message = whole.choices[0].message
         assert contents == [message.content] == [example.answer]
         assert "".join(thoughts) == message.reasoning_content
@@ -96,7 +96,7 @@ def test_a_stream_has_the_same_answer_thoughts_and_usage(served: Served, server:
 def test_several_images_give_the_same_as_the_engine_alone(
     served: Served, server: Gateway, look: LookMode
 ):
-    """The model never saw two images at once; what it makes of them is the same both ways."""
+    """The model was not trained on two images; its reply is the same both ways."""
     tag, colour = (make_example(family, 900, "test") for family in ("tag", "colour"))
     example = Example((*tag.images, *colour.images), tag.question)
     reply = answered(server, example, EMBEDDED if look == "auto" else f"{EMBEDDED}:{look}")
@@ -144,14 +144,14 @@ def test_more_images_than_vllm_takes(served: Served, server: Gateway):
 
 
 def test_an_upstream_without_the_model(served: Served):
-    """The client is told that there is no answer; the operator, why."""
+    """The client gets 503; the operator reads the reason."""
     with gateway("--upstream", served.url, "--upstream-model", "gpt-0") as wrong:
         assert wrong.status("/health") == 200
         assert wrong.status("/ready") == 503
         with pytest.raises(openai.InternalServerError) as caught:
             answered(wrong, make_example("tag", 904, "test"), "gpt-0")
         assert (caught.value.status_code, caught.value.code) == (503, "upstream_unreachable")
-        assert f"has no model 'gpt-0'; it has {EMBEDDED}" in wrong.told
+        assert f"has no model 'gpt-0'; it has {EMBEDDED}" in wrong.stderr
 
 
 # Many clients
@@ -160,8 +160,9 @@ def test_an_upstream_without_the_model(served: Served):
 def test_many_clients_get_their_own_answers(served: Served, server: Gateway):
     """320 questions of 16 clients, half of which need the original.
 
-    What the model gets wrong it gets wrong without the gateway too. In 99 of 100 second turns at
-    least, all whole blocks of the first prompt are found in the prefix cache, its image among them.
+    Whatever the model gets wrong, it gets wrong without the gateway too. In at least 99 of 100
+    second turns, all whole blocks of the first prompt, its image among them, are found in the
+    prefix cache.
     """
     families = [*WEAK, *STRONG]
     examples = [make_example(f, seed, "test") for seed in range(1000, 1040) for f in families]
@@ -242,7 +243,7 @@ def test_vllm_is_killed_under_load_and_started_again(served: Served, server: Gat
 
 
 def outcome(client: openai.OpenAI, example: Example, *, stream: bool) -> str:
-    """What a client makes of a reply: right, wrong, or the code of the error."""
+    """What a client got: right, wrong, or the code of the error."""
     try:
         if stream:
             chunks = client.chat.completions.create(**asked(example, stream=True))

@@ -298,7 +298,7 @@ def test_same_pixels_in_other_bytes_are_not_found_in_the_prefix_cache(served: Se
 
 
 def image_id(served: Served) -> int:
-    return served.local.checkpoint.image_id
+    return served.local.checkpoint.tokens.image
 
 
 # Control tokens
@@ -318,7 +318,7 @@ def test_control_tokens_in_a_question_stay_text(served: Served) -> None:
     ids = served.sent[-1]["prompt_token_ids"]
     assert ids == served.prompt_ids(*remote.messages[:2])
     assert ids.count(image_id(served)) == remote.ledger.first
-    assert ids.count(served.local.checkpoint.turn_id) == 3
+    assert ids.count(served.local.checkpoint.tokens.turn) == 3
 
 
 def test_the_server_itself_would_take_them_for_control_tokens(served: Served) -> None:
@@ -329,7 +329,7 @@ def test_the_server_itself_would_take_them_for_control_tokens(served: Served) ->
     shown = picture(served, 61)
     message = Message("user", (shown, CONTROL.removeprefix("<|image_pad|><|vision_start|>")))
     run(served, lambda remote: remote.generate([message], SHORT))
-    assert served.sent[-1]["prompt_token_ids"].count(served.local.checkpoint.turn_id) == 3
+    assert served.sent[-1]["prompt_token_ids"].count(served.local.checkpoint.tokens.turn) == 3
     with pytest.raises(EngineError, match="3 turns for 1 messages"):
         asyncio.run(served.local.generate([message], SHORT))
 

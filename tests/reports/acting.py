@@ -7,8 +7,9 @@ from dataclasses import replace
 from PIL import Image, ImageDraw, ImageFont
 
 from visionthink.core.episode import run_episode
-from visionthink.core.images import Grid, Picture
-from visionthink.core.ledger import ModelShape, VisionShape
+from visionthink.core.families import QwenGrid, QwenVision
+from visionthink.core.images import Picture
+from visionthink.core.ledger import ModelShape
 from visionthink.core.protocol import (
     direct_reply,
     render_thought,
@@ -26,7 +27,7 @@ SHAPE = ModelShape(
     head_dim=2,
     mlp=4,
     vocabulary=10,
-    vision=VisionShape(depth=1, hidden=2, mlp=4, mlp_matrices=2, patch_values=12, merge=2, out=2),
+    vision=QwenVision(depth=1, hidden=2, mlp=4, mlp_matrices=2, patch_values=12, merge=2, out=2),
 )
 LONG = "the quick brown fox jumps over " * 65  # 2,015 characters
 ZOOM = render_thought("zoom") + render_tool_call("zoom", "{}")
@@ -66,7 +67,7 @@ def play(
     `max_pixels` is the model's limit.
     """
     example = Example(tuple(Picture(image) for image in images), question)
-    grid = Grid() if max_pixels is None else Grid(max_pixels=max_pixels)
+    grid = QwenGrid() if max_pixels is None else QwenGrid(max_pixels=max_pixels)
     engine = ScriptedEngine(replies, model="scripted", shape=shape, grid=grid)
     episode = asyncio.run(
         run_episode(example, engine, look=look, profile="mini", max_turns=max_turns)

@@ -21,7 +21,6 @@ from visionthink.reports.evaluation_report import (
     evaluation_report,
     family_tables,
     score_table,
-    write_evaluation_report,
 )
 from visionthink.reports.evaluation_runs import (
     Comparison,
@@ -60,7 +59,7 @@ def test_a_report_of_evaluations_and_trainings(tmp_path: Path):
     rate = {"step": 1, "episode/request_rate/kind/weak": 0.5}
     training = write_run(tmp_path / "t", [rate], episodes=[sample(answered(), 1)])
     out = tmp_path / "out"
-    files = write_evaluation_report(runs, out, trainings=read_runs([training]), by="reward.rule")
+    files = evaluation_report(runs, trainings=read_runs([training]), by="reward.rule").write(out)
     assert [path.name for path in files[:2]] == ["report.html", "report.md"]
     assert {path.name for path in out.iterdir()} == {path.name for path in files}
     assert {"accuracy_tokens.png", "seconds.svg", "request_rate.svg", "sweep.png"} <= {
@@ -82,7 +81,7 @@ def test_a_report_of_evaluations_and_trainings(tmp_path: Path):
 def test_a_folder_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "out").touch()
     with pytest.raises(RunError, match=r"cannot write the report into .*: File exists"):
-        write_evaluation_report(evaluated(tmp_path / "a"), tmp_path / "out")
+        evaluation_report(evaluated(tmp_path / "a")).write(tmp_path / "out")
 
 
 # The page
@@ -101,7 +100,7 @@ def test_tables_and_notes_of_the_page(tmp_path: Path):
     check_alone(walk)
     text = walk.rows()
     assert "mini: means over 2 runs: a, b." in text
-    assert "Vanilla (high) 75.0 ± 0.0 100.0 100.0 2 2 x 100 0" in text
+    assert "Vanilla (high) 75.0 ± 0.0 100.0 100.0 2 200 0" in text
     assert "of vanilla 66.7" in text
     assert "a mini mini 0 16 2026-11-21 0.1.0 A processor" in text
     assert "b mini mini 1 16 - - -" in text
@@ -234,7 +233,7 @@ def test_seeds_are_counted_and_spread(tmp_path: Path):
     ]
     sheet = score_table(of(*paths))
     assert sheet.lines[1].cells == [
-        *("Down-sample (low)", "50.0 ± 25.0", "25.0", "30.0", "0.5", "2 x 100", "2")
+        *("Down-sample (low)", "50.0 ± 25.0", "25.0", "30.0", "0.5", "200", "2")
     ]
     assert len(sheet.lines) == 2, "there is no line of shares where there is no vanilla"
 

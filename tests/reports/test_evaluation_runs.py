@@ -158,7 +158,7 @@ def test_a_summary_without_its_all_row_is_told(tmp_path: Path):
 
 def test_a_run_without_an_answer_is_refused(tmp_path: Path):
     path = write_evaluation(tmp_path / "a", [])
-    with pytest.raises(RunError, match=r"a holds no answer yet: .*--resume"):
+    with pytest.raises(RunError, match=r"a holds no answer yet, .*--resume"):
         read(path)
 
 

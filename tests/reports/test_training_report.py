@@ -21,7 +21,6 @@ from visionthink.reports.training_report import (
     sweep_plot,
     training_plots,
     training_report,
-    write_training_report,
 )
 from visionthink.reports.training_runs import group, read_runs, settings
 
@@ -48,13 +47,13 @@ def no_plots(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_files_of_a_report(tmp_path: Path):
     """Equal runs give equal files, over those that are there; the plots are inside the page."""
     runs, out = one(tmp_path, [{"step": 1, "reward/total": 1.0, "train/loss": 0.5}]), tmp_path / "o"
-    files = write_training_report(runs, out)
+    files = training_report(runs).write(out)
     names = ["report.html", "report.md"]
     names += ["reward.png", "reward.svg", "update.png", "update.svg"]
     assert [path.name for path in files] == names
     assert {path.name for path in out.iterdir()} == set(names)
     before = [path.read_bytes() for path in files]
-    assert [path.read_bytes() for path in write_training_report(runs, out)] == before
+    assert [path.read_bytes() for path in training_report(runs).write(out)] == before
     urls = [image["src"] for image in Walk(files[0].read_text("utf-8")).named("img")]
     inside = {base64.b64decode(url.removeprefix("data:image/svg+xml;base64,")) for url in urls}
     assert inside == {path.read_bytes() for path in out.glob("*.svg")}
@@ -66,7 +65,7 @@ def test_the_files_of_a_report(tmp_path: Path):
 def test_a_folder_that_cannot_be_written(tmp_path: Path):
     (tmp_path / "out").touch()
     with pytest.raises(RunError, match=r"cannot write the report into .*: File exists"):
-        write_training_report(one(tmp_path), tmp_path / "out")
+        training_report(one(tmp_path)).write(tmp_path / "out")
 
 
 # Tables
@@ -192,7 +191,7 @@ def test_plots_need_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         return real(name, *args, **named)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(MissingExtraError, match=r"pip install 'visionthink\[report\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install '\.\[report\]'"):
         training_plots(group(one(tmp_path)))
 
 

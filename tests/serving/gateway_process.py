@@ -1,4 +1,4 @@
-"""`visionthink serve` as a process of its own, and what can be seen of it from outside (Linux).
+"""`visionthink serve` in a process of its own, and what can be observed from outside (Linux).
 
 with gateway("--upstream", url) as server:
     server.client().chat.completions.create(...)
@@ -24,25 +24,25 @@ import openai
 from prometheus_client.parser import text_string_to_metric_families
 
 PATIENCE = 240
-"""Seconds after which whatever is waited for is taken to hang; a busy machine needs some."""
+"""Seconds until a wait counts as a hang; generous, for busy machines."""
 
 
 class Gateway:
-    """A running server; `told` is what it said on standard error so far."""
+    """A running server; `stderr` is its standard error so far."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self.process = process
-        self.told = ""
+        self.stderr = ""
         threading.Thread(target=self._read, daemon=True).start()
-        wait_for(lambda: process.poll() is not None or " at http" in self.told)
-        found = re.search(r"serving .* at (http\S+)", self.told)
-        assert found, self.told
+        wait_for(lambda: process.poll() is not None or " at http" in self.stderr)
+        found = re.search(r"serving .* at (http\S+)", self.stderr)
+        assert found, self.stderr
         self.url = found[1]
 
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.told += line
+            self.stderr += line
 
     def client(self, **options: Any) -> openai.OpenAI:
         """The unmodified client, without its retries."""

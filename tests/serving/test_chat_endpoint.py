@@ -1,4 +1,4 @@
-"""The unmodified openai client against the server: what it asks, what it gets.
+"""The unmodified openai client against the server: requests and replies.
 
 The image has 168 x 168 px, 6 x 6 = 36 visual tokens of 28 px; its half view 84 x 84 px, 3 x 3 = 9.
 """
@@ -131,13 +131,17 @@ def test_a_requested_answer_counts_all_turns():
 def test_a_trace_has_all_turns():
     with served(script(REQUEST, DIRECT)) as server:
         reply = ask(server, model="m:trace")
-    told = (reply.model_extra or {})["visionthink"]
-    assert [turn["text"] for turn in told["turns"]] == [REQUEST, DIRECT]
-    assert [turn["saw"] for turn in told["turns"]] == [[[84, 84]], [[168, 168]]]
+    details = (reply.model_extra or {})["visionthink"]
+    assert [turn["text"] for turn in details["turns"]] == [REQUEST, DIRECT]
+    assert [turn["saw"] for turn in details["turns"]] == [[[84, 84]], [[168, 168]]]
     original = {"turn": 1, "action": "original", "size": [168, 168], "visual_tokens": 36}
-    assert told["looks"] == [HALF, HALF | original]
-    assert (told["look"], told["stop_reason"], told["format_valid"]) == ("auto", "answered", True)
-    assert told["profile"] == "agent"
+    assert details["looks"] == [HALF, HALF | original]
+    assert (details["look"], details["stop_reason"], details["format_valid"]) == (
+        "auto",
+        "answered",
+        True,
+    )
+    assert details["profile"] == "agent"
     assert reply.choices[0].message.content == "red"
 
 
@@ -153,8 +157,8 @@ HALF = {
 
 def test_without_a_trace_the_reply_has_looks_and_how_it_ended():
     with served(script()) as server:
-        told = (ask(server).model_extra or {})["visionthink"]
-    assert told == {
+        details = (ask(server).model_extra or {})["visionthink"]
+    assert details == {
         "look": "auto",
         "stop_reason": "answered",
         "format_valid": True,
@@ -209,8 +213,8 @@ def test_a_look_is_chosen_by_name_or_field(model: str, wish: dict[str, Any], loo
 def test_trace_by_field_and_the_default_look_by_option():
     with served(script(DIRECT, DIRECT), look="high") as server:
         reply = ask(server, extra_body={"visionthink": {"trace": True}})
-        told = (reply.model_extra or {})["visionthink"]
-        assert (told["look"], len(told["turns"])) == ("high", 1)
+        details = (reply.model_extra or {})["visionthink"]
+        assert (details["look"], len(details["turns"])) == ("high", 1)
         reply = ask(server, model="m:trace", extra_body={"visionthink": {"trace": False}})
         assert "turns" not in (reply.model_extra or {})["visionthink"]
 

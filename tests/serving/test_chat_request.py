@@ -1,4 +1,4 @@
-"""What a request may hold: each field that counts, is ignored, or is refused by its name."""
+"""Fields of a request: used, ignored, or refused by name."""
 
 from __future__ import annotations
 
@@ -199,7 +199,7 @@ def test_other_paths_and_methods(server: Served):
 
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_only_json_bodies_are_accepted(server: Served, kind: str):
-    """What a page of another site can send without asking first is not."""
+    """Types that a web page may send to another site without asking first are refused."""
     reply = server.call("POST", "/v1/chat/completions", b"{}", {"Content-Type": kind})
     assert reply.status == 415
     assert "Content-Type: application/json" in reply.error["message"]

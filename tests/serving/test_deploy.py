@@ -1,4 +1,4 @@
-"""What is in deploy/ fits the server: metrics, options, paths and files. Linted elsewhere:
+"""The files in deploy/ fit the server: metrics, options, paths and files. Linted elsewhere:
 scripts/lint_deploy.sh.
 """
 
@@ -51,8 +51,8 @@ def values(inside: Any, name: str) -> Iterator[Any]:
 
 def expressions() -> list[str]:
     alerts = yaml.safe_load((DEPLOY / "alerts.yaml").read_text(encoding="utf-8"))
-    (told,) = re.findall(r"^```promql\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
-    return [*values(DASHBOARD, "expr"), *values(alerts, "expr"), *told.split("\n\n")]
+    (queries,) = re.findall(r"^```promql\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    return [*values(DASHBOARD, "expr"), *values(alerts, "expr"), *queries.split("\n\n")]
 
 
 def test_every_metric_in_dashboards_alerts_and_docs_exists_in_a_running_server():

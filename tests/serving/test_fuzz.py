@@ -1,6 +1,6 @@
-"""Whatever is sent, the server answers with a success or an error in OpenAI's form, never a 500.
+"""The server answers anything with a success or an error in OpenAI's form, never with a 500.
 
-Always the same examples; FUZZ=5000 tries as many of each kind, others each time.
+The examples are fixed; FUZZ=5000 tries that many random ones of each kind.
 """
 
 from __future__ import annotations

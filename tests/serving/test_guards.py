@@ -1,4 +1,4 @@
-"""Who may ask: keys, names of the host, and what every response carries."""
+"""API keys, the Host header, and security headers."""
 
 from __future__ import annotations
 

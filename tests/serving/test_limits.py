@@ -11,13 +11,13 @@ from visionthink.serving.limits import Admission, PixelBudget
 
 
 async def settle() -> None:
-    """Let all tasks come as far as they can."""
+    """Let all tasks run until they wait."""
     for _ in range(10):
         await asyncio.sleep(0)
 
 
 class Guest:
-    """Holds a share until told to leave."""
+    """Holds a share until `leave`."""
 
     def __init__(self, room: PixelBudget, pixels: int, then: int | None = None) -> None:
         self.inside = False
@@ -75,7 +75,7 @@ def test_shrinking_a_share_lets_the_next_request_in():
 
 
 def test_a_cancelled_first_waiter_lets_the_next_one_in():
-    """The first in line gives up; the one behind it fits."""
+    """The first in the queue is cancelled; the one behind it fits."""
 
     async def story() -> None:
         room = PixelBudget(10)
@@ -121,7 +121,7 @@ class Clock:
 
 
 async def retry_after(admission: Admission) -> int | None:
-    """What a request is told that finds no place."""
+    """The Retry-After of a request for which there is no place."""
     with pytest.raises(ApiError) as caught:
         async with admission.place():
             pass

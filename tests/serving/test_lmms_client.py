@@ -1,6 +1,6 @@
 """A real process of unmodified lmms-eval, whose own `--model openai` asks the server.
 
-Nothing is told to it but the URL and the model's name: tasks limit the answer to some ten tokens,
+It gets only the URL and the model's name: tasks limit the answer to some ten tokens,
 which would leave a model that thinks first without an answer, were they counted on its thoughts.
 """
 

@@ -1,4 +1,4 @@
-"""Many more clients than places: no answer is lost or crossed, and nothing is kept.
+"""Many more clients than places: no answer is lost or crossed, and memory stays flat.
 
 VISIONTHINK_LOAD=50000 makes it a long run.
 """
@@ -37,7 +37,7 @@ CORNER = 16
 
 @contextmanager
 def seeing() -> Generator[str]:
-    """The base URL of an upstream that answers by what it sees."""
+    """The base URL of an upstream whose answer depends on what it sees."""
     command = [sys.executable, str(Path(seeing_server.__file__))]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -58,7 +58,7 @@ class Album:
         ]
 
     def image(self, number: int) -> tuple[bytes, str]:
-        """The file, and the answer that only it can have."""
+        """The file, and the answer that belongs to it alone."""
         pixels = self._grounds[number % len(SIZES)]
         width, height = SIZES[number % len(SIZES)]
         colour = number.to_bytes(3, "big")
@@ -72,7 +72,7 @@ class Album:
 
 @dataclass
 class Load:
-    """What many clients saw of a server."""
+    """What many clients got from a server."""
 
     server: Gateway
     answered: int = 0
@@ -82,7 +82,7 @@ class Load:
     done: bool = False
 
     async def run(self, requests: int) -> None:
-        """`requests` of the unmodified client, which tries again as it is told to."""
+        """`requests` of the unmodified client, which retries as the server asks."""
         album, numbers = Album(), iter(range(requests))
         limits = {"base_url": self.server.url, "api_key": "none", "timeout": PATIENCE}
         async with openai.AsyncOpenAI(**limits, max_retries=100) as client:

@@ -1,6 +1,6 @@
-"""The page at `/`: what is served and with which headers; and the first looks that it shows.
+"""The page at `/`: its files and headers, and the pictures of the looks that it shows.
 
-How it behaves is tried in a real browser (tests/real_browser).
+Its behaviour is tested in a real browser (tests/real_browser).
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from PIL import Image, ImageChops
 
 from serving.gateways import KEY, Served, image_part, png, request, served, user
 from visionthink.cli.serve import command
-from visionthink.core.images import QWEN2_5_VL, half_view, open_picture
+from visionthink.core.families import QWEN2_5_VL
+from visionthink.core.images import half_view, open_picture
 from visionthink.core.protocol import direct_reply, render_tool_call, request_reply
 from visionthink.engines.scripted import ScriptedEngine
 from visionthink.mini import SAMPLES
@@ -181,14 +182,16 @@ def test_the_page_is_turned_off_by_option_or_config(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
     """By its option or by the config file; the option wins."""
-    told: list[bool] = []
-    monkeypatch.setattr(process, "serve", lambda options, _: told.append(options.playground))
+    served_pages: list[bool] = []
+    monkeypatch.setattr(
+        process, "serve", lambda options, _: served_pages.append(options.playground)
+    )
     config = tmp_path / "serve.yaml"
     config.write_text("playground: false\n")
     without = ["--config", str(config)]
     for options in ([], ["--no-playground"], without, [*without, "--playground"]):
         assert CliRunner().invoke(command, options).exit_code == 0
-    assert told == [True, False, False, True]
+    assert served_pages == [True, False, False, True]
 
 
 def test_the_page_needs_no_key_and_contains_none():

@@ -1,4 +1,4 @@
-"""Several upstreams: which is asked, what happens when one fails, and when it is there again."""
+"""Several upstreams: the choice among them, failures, retries and recovery."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def backend(name: str, check: Callable[[], Coroutine[Any, Any, None]] | None = N
 
 
 def names_of(pool: Pool, *keys: bytes) -> list[str]:
-    """Which backend each key gets while all of them are under way."""
+    """Which backend each key gets while all of them are in progress."""
     leases = [pool.lease(key) for key in keys]
     for lease in leases:
         lease.__enter__()
@@ -154,7 +154,7 @@ def test_another_upstream_takes_over(broken: Behaviour, stream: bool):
     ],
 )
 def test_upstream_failures_become_statuses_and_codes(behaviour: Behaviour, code: int, error: str):
-    """Nothing of where the upstream is; its own words only where the request is to blame."""
+    """No address of the upstream; its own words only where the request is at fault."""
     with ChatServer(behaviour) as vllm, served(upstream(vllm.url)) as server:
         reply = server.post(request())
         assert (reply.status, reply.error["code"]) == (code, error)
@@ -181,7 +181,7 @@ def test_the_number_of_retries_is_bounded(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_an_upstream_that_dies_in_a_request_and_comes_back(monkeypatch: pytest.MonkeyPatch):
-    """The request under way fails with one clear error; a later one succeeds by itself."""
+    """The request in progress fails with one clear error; a later one succeeds without help."""
 
     def dies(handler: Handler) -> None:
         handler.close_connection = True
@@ -276,7 +276,7 @@ def test_the_native_profile_offers_a_tool_and_delivers_the_original():
 
 @pytest.mark.parametrize("look", ["low", "high"])
 def test_a_fixed_look_offers_no_tools(look: str):
-    """And no words of ours: the message is sent as the client wrote it."""
+    """And adds no text: the message is sent as the client wrote it."""
     with ChatServer(says("red")) as vllm, served(upstream(vllm.url), profile="native") as server:
         asked = request(user("What?", image_part(png(28, 28))), model=f"m:{look}")
         assert server.post(asked).status == 200

@@ -1,7 +1,7 @@
-"""Images behind URLs: which are fetched, and all the ways in which they are not.
+"""Images by URL: which are fetched, and how all others are refused.
 
-A real HTTP server on loopback stands for the internet: names are resolved to it by the test, and
-where loopback is to pass for public, the test says so.
+A real HTTP server on loopback stands for the internet: the test resolves names to it, and declares
+loopback public where it must be.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ HOST = "images.example"
 
 
 class Site:
-    """A web server whose paths are functions; counts its visitors and keeps their headers."""
+    """A web server whose paths are functions; keeps the headers of its requests."""
 
     def __init__(self) -> None:
         self.pages: dict[str, Callable[[BaseHTTPRequestHandler], None]] = {}
@@ -58,7 +58,7 @@ class Site:
         return f"http://{host}:{self.port}{path}"
 
     def fetcher(self, *hosts: str, **options: Any) -> Fetcher:
-        """One for which loopback is public, and every name is this site."""
+        """A fetcher for which loopback is public and every name is this site."""
         settings = {"hosts": hosts or (f"{HOST}:{self.port}",), **options}
         chosen = RemoteImageOptions.model_validate(settings)
         return Fetcher(chosen, resolve=local, public=lambda _: True)
@@ -158,7 +158,7 @@ def test_all_fetched_images_of_a_request_share_its_byte_limit(site: Site):
         assert "more than 500 bytes" in error["message"]
 
 
-# What is not
+# What is refused
 
 
 @pytest.mark.parametrize(

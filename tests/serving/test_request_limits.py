@@ -1,4 +1,4 @@
-"""What one request may bring, how much is taken on at once, and how long it may take."""
+"""Limits through the server: one request, many requests, and clients that leave."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ HALF = (
 
 
 class Gate(ScriptedEngine):
-    """Replies only when the gate opens; says how many wait at it."""
+    """Replies only when the gate opens; counts those that wait."""
 
     def __init__(self) -> None:
         super().__init__(lambda _: RED, profile="agent")
@@ -96,7 +96,7 @@ def test_a_small_file_of_many_pixels_is_refused_before_it_is_decoded():
 
 
 def test_a_body_that_is_too_large():
-    """By its length, or as it comes; the client gets to read the refusal."""
+    """By its length, or as it arrives; the client receives the error."""
     with served(scripted(), limits={"body": 100_000}) as server:
         reply = server.post(b" " * 100_001)
         assert (reply.status, reply.error["code"]) == (413, "body_too_large")
@@ -162,10 +162,10 @@ def test_a_place_is_free_before_its_client_has_the_end_of_the_answer(stream: boo
 
 
 def test_a_request_waits_until_enough_pixels_are_free():
-    """Room for 60,000, at most 30,000 a request; images of 168 x 168 = 28,224.
+    """A budget of 60,000, at most 30,000 a request; images of 168 x 168 = 28,224.
 
-    Two of them leave 3,552, so the third waits, until one is answered and leaves 31,776. An image
-    that is refused leaves its room too.
+    Two of them leave 3,552, so the third waits until one is answered, which leaves 31,776. An image
+    that is refused gives its pixels back too.
     """
     engine = Gate()
     limits = {"pixels": 30_000, "all_pixels": 60_000}

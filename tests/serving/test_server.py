@@ -7,7 +7,7 @@ import socket
 from pathlib import Path
 
 from engines.chat_server import ChatServer
-from visionthink.core.images import QWEN3_VL
+from visionthink.core.families import QWEN3_VL
 from visionthink.mini import CHECKPOINTS
 from visionthink.serving.serve_options import ServeOptions
 from visionthink.serving.server import listen, open_gateway

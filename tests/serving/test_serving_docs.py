@@ -1,4 +1,4 @@
-"""What docs/serving.md says of options, fields and metrics is so."""
+"""docs/serving.md is right about options, fields and metrics."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def test_every_field_is_listed_under_its_kind(kind: str, names: set[str]):
 
 
 def test_every_metric_is_documented():
-    told = set(re.findall(r"`(visionthink_\w+)", PAGE))
+    documented = set(re.findall(r"`(visionthink_\w+)", PAGE))
     with served(ScriptedEngine([direct_reply("", "red")], profile="agent")) as server:
         assert server.post(request(QUESTION)).status == 200
         text = server.call("GET", "/metrics").body.decode()
     names = set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE))
-    assert told == {name for name in names if not name.endswith("_created")}
+    assert documented == {name for name in names if not name.endswith("_created")}

@@ -1,4 +1,4 @@
-"""Streams, through the unmodified openai client and byte for byte."""
+"""Streams, with the unmodified openai client and byte for byte."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def stream(server: Served, *messages: Any, **fields: Any) -> Stream[ChatCompleti
 
 
 def deltas(server: Served, **fields: Any) -> list[dict[str, Any]]:
-    """What the chunks of a stream say, without what they leave open."""
+    """The deltas of a stream, without unset fields."""
     chunks = list(stream(server, **fields))
     assert len({chunk.id for chunk in chunks}) == 1
     assert {chunk.object for chunk in chunks} == {"chat.completion.chunk"}
@@ -55,7 +55,7 @@ def events(*pieces: dict[str, Any], finish: str = "stop", usage: object = None) 
 def streams(
     *parts: bytes, gate: threading.Event | None = None, held: int = 0, breaks: bool = False
 ) -> Behaviour:
-    """Sends these events; from number `held` on only when the gate opens."""
+    """Sends these events; those from number `held` on wait for the gate."""
 
     def behave(handler: Handler) -> None:
         handler.close_connection = True
@@ -78,7 +78,7 @@ def spell(text: str) -> list[dict[str, Any]]:
     return [{"content": char} for char in text]
 
 
-# An engine that does not stream tells turn by turn
+# An engine that does not stream gives one piece a turn
 
 
 def test_a_direct_answer_in_turns():
@@ -94,7 +94,7 @@ def test_a_requested_answer_in_turns():
 
 
 def test_an_answer_beside_a_request_is_never_sent():
-    """The model took it back when it saw the original."""
+    """The model replaced it when it saw the original."""
     both = "<think>Hm.</think><answer>blue</answer>" + REQUEST
     with served(ScriptedEngine([both, DIRECT], profile="agent")) as server:
         said = "".join(delta.get("content", "") for delta in deltas(server))
@@ -131,7 +131,7 @@ def test_stop_sequences_and_empty_answers():
         assert deltas(server) == []
 
 
-# A model in this process is followed token by token
+# A model in this process streams token by token
 
 
 def test_thoughts_arrive_while_the_embedded_model_still_computes():
@@ -200,7 +200,7 @@ def test_thoughts_arrive_while_an_upstream_still_writes():
 
 
 def test_a_stream_begins_when_the_model_does():
-    """Nothing is told of its first piece, an opening tag; that there is one is."""
+    """Its first piece is an opening tag: nothing to send yet but the beginning."""
     gate = threading.Event()
     parts = events(*spell(DIRECT))
     with (
@@ -251,7 +251,7 @@ def test_an_error_before_the_first_word_has_a_status():
 
 
 def test_an_error_after_the_first_word_is_an_event():
-    """The turn that had begun is not asked for again: some of it was passed on."""
+    """The turn is not asked for again: some of it was passed on."""
     cut = [streams(*events(*spell("<think>Hm"))[:-3], breaks=True)]
     with (
         ChatServer(*cut, says(DIRECT)) as vllm,
@@ -273,7 +273,7 @@ def test_an_error_after_the_first_word_is_an_event():
 
 
 def test_a_second_turn_that_fails_before_its_first_word_is_retried():
-    """The first turn was told; the second fails before its first word, and is repeated."""
+    """The first turn was sent; the second fails before its first word, and is repeated."""
     first, second = streams(*events(*spell(REQUEST))), streams(*events(*spell(DIRECT)))
     with (
         ChatServer(first, closes_mid_body, second) as vllm,

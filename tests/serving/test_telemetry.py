@@ -1,4 +1,4 @@
-"""What a server tells of its requests: metrics always, a log where it is wanted, no content."""
+"""Metrics, the request log and the console: figures, and content only where configured."""
 
 from __future__ import annotations
 
@@ -174,7 +174,7 @@ def test_a_log_line_that_was_cut_short_does_not_spoil_the_next(tmp_path: Path):
 
 
 def test_the_console_shows_no_content(caplog: pytest.LogCaptureFixture):
-    """Neither of answers nor of failures, whatever an unexpected error says."""
+    """Neither for answers nor for failures, whatever an unexpected error says."""
 
     def fails(_: object) -> str:
         raise KeyError("the secret question")

@@ -11,7 +11,7 @@ from visionthink.engines.hf_prompt import Prompt
 def reply_ids(checkpoint: Checkpoint, text: str) -> tuple[int, ...]:
     """A reply as a model would have sampled it, its stop token last."""
     ids = checkpoint.tokenizer(text, add_special_tokens=False)["input_ids"]
-    return (*ids, checkpoint.tokenizer.convert_tokens_to_ids("<|im_end|>"))
+    return (*ids, checkpoint.tokens.end)
 
 
 def in_turns(

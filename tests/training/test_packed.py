@@ -56,8 +56,8 @@ def test_requested_answer(mini: Checkpoint):
     assert packed.prompt_ids + packed.completion_ids == whole
     width, height = EXAMPLE.images[0].size
     original = (width // 28) * (height // 28)
-    assert packed.completion_ids.count(mini.image_id) == original
-    assert packed.prompt_ids.count(mini.image_id) == original // 4
+    assert packed.completion_ids.count(mini.tokens.image) == original
+    assert packed.prompt_ids.count(mini.tokens.image) == original // 4
     assert [picture.size for picture in packed.pictures] == [
         (width // 2, height // 2),
         (width, height),

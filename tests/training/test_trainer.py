@@ -42,7 +42,7 @@ def single_logps(checkpoint: Checkpoint, ids: Sequence[int], images: Any, keep: 
     logits = checkpoint.model(
         input_ids=row,
         attention_mask=torch.ones_like(row),
-        mm_token_type_ids=(row == checkpoint.image_id).int(),
+        mm_token_type_ids=(row == checkpoint.tokens.image).int(),
         pixel_values=fields["pixel_values"],
         image_grid_thw=fields["image_grid_thw"],
     ).logits
@@ -235,13 +235,13 @@ def test_image_and_video_placeholders_are_never_sampled(fresh_mini: Checkpoint, 
     with torch.no_grad():
         head = fresh_mini.model.lm_head
         head.bias = torch.nn.Parameter(torch.zeros(head.out_features))
-        head.bias[list(fresh_mini.banned_ids)] = 1e4
+        head.bias[list(fresh_mini.tokens.banned)] = 1e4
     trainer = trainer_of(fresh_mini, tmp_path, beta=0.0)
     trainer.model.eval()
     episodes = trainer.roll_out([row.open() for row in trainer.rows])
     sampled = {token for e in episodes for turn in e.turns for token in turn.token_ids or ()}
     assert sampled
-    assert not sampled & set(fresh_mini.banned_ids)
+    assert not sampled & set(fresh_mini.tokens.banned)
 
 
 def test_prompts_are_padded_on_the_left(fresh_mini: Checkpoint, tmp_path: Path):

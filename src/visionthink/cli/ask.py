@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 import os
 import sys
 from pathlib import Path
@@ -83,11 +82,11 @@ def command(
         if episode.model in EMBEDDED:
             click.echo(f"model        {episode.model}: {EMBEDDED_HINT}", err=True)
         for size in dict.fromkeys(picture.size for picture in pictures):
-            if math.prod(size) > model.about.grid.max_pixels:
-                width, height = model.about.grid.seen_size(size)
+            width, height = seen = model.about.grid.seen_size(size)
+            if seen != size:
                 click.echo(
                     f"shrunk       {size[0]:,} x {size[1]:,} px to {width:,} x {height:,}: the "
-                    f"model sees at most {model.about.grid.max_pixels:,} px of an original",
+                    "model sees no more of an original",
                     err=True,
                 )
         click.echo(transcript(episode), err=True)

@@ -16,7 +16,13 @@ from pydantic import ValidationError
 from visionthink.cli.progress import progress
 from visionthink.core.errors import UsageError
 from visionthink.judges import JUDGES, Judge, JudgeOptions, open_judge
-from visionthink.judges.predictions import Judged, Output, judge_rows, read_rows
+from visionthink.judges.predictions import (
+    Judged,
+    json_line,
+    judge_rows,
+    output_file,
+    read_rows,
+)
 from visionthink.judges.rules import COMPARISONS
 
 
@@ -88,16 +94,16 @@ def command(
     \b
     Example:
       visionthink judge predictions.jsonl --out judged.jsonl
-    """  # noqa: D301 - click wants the character that keeps its line breaks
+    """  # noqa: D301 - the character keeps line breaks in click
     if kind != "rules":
         cache = cache or out.with_name(f"{out.name}.cache")
     options = _options(kind=kind, cache=cache, **given)
     judge = open_judge(options)
     rows = read_rows(file)
     began = time.monotonic()
-    with Output(out) as output, progress("judging", "judged", len(rows)) as done:
+    with output_file(out) as output, progress("judging", "judged", len(rows)) as done:
         judged = asyncio.run(judge_rows(judge, rows, workers=options.concurrency, done=done))
-        output.write([each.record() for each in judged])
+        output.writelines(json_line(each.record()) for each in judged)
     summary = _summary(judge, judged, time.monotonic() - began)
     click.echo(json.dumps(summary) if as_json else _text(summary))
     if failed := [each for each in judged if each.verdict is None]:

@@ -7,9 +7,10 @@ from typing import Any
 
 import click
 
-from visionthink.api import ENGINES, GRIDS, open_engine
+from visionthink.api import ENGINES, open_engine
 from visionthink.core.engine import Engine
 from visionthink.core.errors import UsageError
+from visionthink.core.families import GRIDS
 from visionthink.core.profiles import PROFILES
 from visionthink.core.types import LOOK_MODES
 from visionthink.mini import DEFAULT_CHECKPOINT

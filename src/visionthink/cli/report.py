@@ -13,8 +13,8 @@ from visionthink.reports.evaluation_plots import published
 from visionthink.reports.evaluation_report import (
     cost_table,
     evaluation_json,
+    evaluation_report,
     score_table,
-    write_evaluation_report,
 )
 from visionthink.reports.evaluation_runs import (
     Comparison,
@@ -30,7 +30,7 @@ from visionthink.reports.training_report import (
     sweep_table,
     sweep_warning,
     training_json,
-    write_training_report,
+    training_report,
 )
 from visionthink.reports.training_runs import group, read_runs, settings
 
@@ -88,17 +88,18 @@ def command(
     files: list[Path] = []
     if out is not None and evaluations:
         figures = published() if beside else None
-        files = write_evaluation_report(
-            evaluations, out, trainings=trainings, by=by, episodes=episodes, figures=figures
+        report = evaluation_report(
+            evaluations, trainings=trainings, by=by, episodes=episodes, figures=figures
         )
-        if beside and not any(path.stem == "published" for path in files):
+        files = report.write(out)
+        if beside and not any(plot.name == "published" for plot in report.plots):
             click.echo(
                 "Note: the paper's figures are shares of vanilla's, and these runs have no policy "
                 "high; nothing was drawn",
                 err=True,
             )
     elif out is not None:
-        files = write_training_report(trainings, out, by=by, episodes=episodes)
+        files = training_report(trainings, by=by, episodes=episodes).write(out)
     if as_json:
         found = {**training_json(groups, sweep), "files": [str(path) for path in files]}
         if comparison is not None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from visionthink.cli.ask import EMBEDDED_HINT
+from visionthink.core.families import GRIDS
 from visionthink.core.profiles import PROFILES
 from visionthink.core.types import LOOK_MODES
-from visionthink.serving.serve_options import GridName, ServeOptions
+from visionthink.serving.serve_options import ServeOptions
 from visionthink.settings import apply_sets, checked, read_yaml
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ CONFIG_KEYS = {
     metavar="VAR",
     help="Environment variable with the key for the upstreams. [default: OPENAI_API_KEY]",
 )
-@click.option("--grid", type=click.Choice(get_args(GridName)), help="[default: by the name]")
+@click.option("--grid", type=click.Choice(list(GRIDS)), help="[default: by the name]")
 @click.option("--profile", type=click.Choice(list(PROFILES)), help="[default: the model's]")
 @click.option("--look", type=click.Choice(LOOK_MODES), help="For requests that name none.")
 @click.option(

@@ -17,8 +17,8 @@ from visionthink.core.actions import Problem, View
 from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import UsageError
 from visionthink.core.format import format_valid
-from visionthink.core.images import Picture, Size, half_view, visual_tokens
-from visionthink.core.ledger import Cells, TurnCost, episode_ledger, turn_cost
+from visionthink.core.images import Cells, Picture, half_view
+from visionthink.core.ledger import TurnCost, episode_ledger, turn_cost
 from visionthink.core.profiles import Profile
 from visionthink.core.protocol import Answer, Malformed, Reply, Request
 from visionthink.core.types import (
@@ -244,19 +244,12 @@ def _looks(turn: int, action: str | None, views: Sequence[View], about: EngineIn
             image=view.image,
             action=action,
             box=view.box,
-            size=_seen_size(view.picture, about),
-            visual_tokens=visual_tokens(view.picture.size, about.grid),
+            size=about.grid.seen_size(view.picture.size, view.picture.budget),
+            visual_tokens=math.prod(view.picture.cells(about.grid)),
             picture=view.picture,
         )
         for view in views
     ]
-
-
-def _seen_size(picture: Picture, about: EngineInfo) -> Size:
-    """The size at which the model sees a picture: its own, within the model's limit."""
-    if math.prod(picture.size) <= about.grid.max_pixels:
-        return picture.size
-    return about.grid.seen_size(picture.size)
 
 
 def _turn(completion: Completion, reply: Reply) -> Turn:
@@ -285,4 +278,4 @@ def _cost(completion: Completion, looks: Sequence[Look], turn: int, about: Engin
 
 
 def _cells(pictures: Sequence[Picture], about: EngineInfo) -> list[Cells]:
-    return [about.grid.cells(picture.size) for picture in pictures]
+    return [picture.cells(about.grid) for picture in pictures]

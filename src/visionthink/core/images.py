@@ -1,6 +1,7 @@
-"""Images: open them safely, halve them, and count the visual tokens that a model makes of them.
+"""Images: open them safely, and make the views of them that a model is shown.
 
-This is the only place where pixels become tokens. Sizes are (width, height) in pixels throughout.
+How pixels become visual tokens is a matter of `core.families`, behind `Grid`. Sizes are
+(width, height) in pixels throughout.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import warnings
 from collections.abc import Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,13 +25,15 @@ from PIL import Image, UnidentifiedImageError
 from visionthink.core.errors import ImageError
 
 Size = tuple[int, int]
+Cells = tuple[int, int]
+"""Columns and rows of the visual tokens of one image."""
 Pixels = tuple[int, int, int, int]
 """left, top, right, bottom of a part of an image, in px."""
 
 MAX_ASPECT = 200.0  # long side / short side; the Qwen-VL image processors refuse longer strips
 
 # The only decoders that unknown bytes may reach. Pillow's "JPEG" covers phones' MPO as well.
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
 _GIVE = "give a PNG, JPEG, WebP, GIF, TIFF or BMP file"
 _MIMES = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"RIFF", "image/webp"))
 _PLAIN_MODES = {"JPEG": ("RGB", "L"), "PNG": ("RGB", "L"), "WEBP": ("RGB",)}
@@ -59,75 +62,40 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
-@dataclass(frozen=True)
-class Grid:
-    """How a model cuts an image into visual tokens.
+class Grid(Protocol):
+    """How a model turns images into visual tokens: its family's rule, with a checkpoint's bounds.
 
-    `cell` is the side of the square that becomes one token, in px of the resized image (patch side
-    times merge size). The processor enlarges images below `min_pixels`, shrinks above `max_pixels`.
+    `budget` is the most visual tokens that an image may take, for families that accept such a limit
+    with each image; the others ignore it.
     """
 
-    cell: int = 28
-    min_pixels: int = 56 * 56
-    max_pixels: int = 28 * 28 * 16384
-
-    def seen_size(self, size: Size) -> Size:
-        """The size to which the processor resizes an image: both sides multiples of `cell`.
-
-        The rule is that of the Qwen2-VL family (`smart_resize` in transformers' `qwen2_vl`): each
-        side goes to the nearest multiple, ties to even; if that area is outside [min_pixels,
-        max_pixels], the given sides are scaled by one factor to the bound that was crossed, then
-        go to the next multiple below or above.
+    def cells(self, size: Size, budget: int | None = None) -> Cells:
+        """Columns and rows of an image's visual tokens; (count, 1) if they form no rectangle.
 
         Raises:
-            ImageError: a side is below 1 px, or the sides are more than 200:1 apart.
+            ImageError: the family cannot take an image of this shape.
         """
-        if problem := _shape_problem(size, MAX_ASPECT):
-            raise ImageError(f"cannot fit an image to the model: {problem}; crop or pad it")
-        columns, rows = (round(side / self.cell) for side in size)
-        area = columns * rows * self.cell**2
-        if area > self.max_pixels:
-            shrink = math.sqrt(math.prod(size) / self.max_pixels)
-            columns, rows = (max(1, math.floor(side / shrink / self.cell)) for side in size)
-        elif area < self.min_pixels:
-            grow = math.sqrt(self.min_pixels / math.prod(size))
-            columns, rows = (math.ceil(side * grow / self.cell) for side in size)
-        return columns * self.cell, rows * self.cell
+        ...
 
-    def cells(self, size: Size) -> tuple[int, int]:
-        """Columns and rows of visual tokens of an image of this size. Raises as `seen_size`."""
-        width, height = self.seen_size(size)
-        return width // self.cell, height // self.cell
+    def seen_size(self, size: Size, budget: int | None = None) -> Size:
+        """The size at which the model sees an image: its own, unless that is beyond its limits."""
+        ...
 
-
-# The bounds in the published checkpoints' preprocessor_config.json. The class default in
-# transformers is lower (28 * 28 * 1280), and no checkpoint relies on it.
-QWEN2_5_VL = Grid()
-QWEN3_VL = Grid(cell=32, min_pixels=65536, max_pixels=16777216)
+    def first_look(self, size: Size) -> tuple[Size, int | None]:
+        """Size and budget of the first look at an image: a quarter of the tokens where that can be,
+        never more than the original has. Raises as `cells`.
+        """
+        ...
 
 
 def visual_tokens(size: Size, grid: Grid) -> int:
-    """How many visual tokens a model makes of an image of this size. Raises as `Grid.seen_size`."""
+    """How many visual tokens a model makes of an image of this size. Raises as `Grid.cells`."""
     return math.prod(grid.cells(size))
 
 
 def half_size(size: Size, grid: Grid) -> Size:
-    """The size of the first look at an image: half the width and height, a quarter of the tokens.
-
-    An image beyond `grid.max_pixels` is halved from the size at which the model would see it;
-    otherwise a huge original and its half would cost the same. Each side stays at least one cell,
-    and the sides at most 200:1 apart. Where that makes the half view cost more than the original
-    (tiny images and thin strips), there is no smaller view, and `size` itself comes back. So
-    `visual_tokens(half_size(size, grid), grid) <= visual_tokens(size, grid)`, always.
-
-    Raises:
-        ImageError: as `Grid.seen_size`.
-    """
-    width, height = size if math.prod(size) <= grid.max_pixels else grid.seen_size(size)
-    width, height = max(grid.cell, width // 2), max(grid.cell, height // 2)
-    least = math.ceil(max(width, height) / MAX_ASPECT)
-    half = max(least, width), max(least, height)
-    return half if visual_tokens(half, grid) <= visual_tokens(size, grid) else size
+    """The size of the first look at an image. Raises as `Grid.cells`."""
+    return grid.first_look(size)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,14 +107,14 @@ class Picture:
         source: the original JPEG, PNG or WebP, only if decoding it gives exactly `image`. It keeps
             its metadata (camera, place), and they travel with it.
         name: file name for people, printable; "" if there is none.
+        budget: the most visual tokens that it may take; see `Grid`.
     """
 
     image: Image.Image
     source: bytes | None = field(default=None, repr=False)
     name: str = ""
-    _views: dict[tuple[Pixels | None, Size], Picture] = field(
-        default_factory=dict["tuple[Pixels | None, Size]", "Picture"], init=False, repr=False
-    )
+    budget: int | None = None
+    _views: dict[Any, Picture] = field(default_factory=dict[Any, "Picture"], init=False, repr=False)
     _wire: list[tuple[bytes, str]] = field(
         default_factory=list[tuple[bytes, str]], init=False, repr=False
     )
@@ -165,17 +133,22 @@ class Picture:
             self._wire.append(self._encode())
         return self._wire[0]
 
-    def view(self, size: Size, part: Pixels | None = None) -> Picture:
+    def cells(self, grid: Grid) -> Cells:
+        """Columns and rows of its visual tokens. Raises as `Grid.cells`."""
+        return grid.cells(self.size, self.budget)
+
+    def view(self, size: Size, part: Pixels | None = None, budget: int | None = None) -> Picture:
         """The image, or a part of it, resized to `size` with LANCZOS; this picture if it is that.
 
         Made once, so that servers can make it early, where the work blocks nobody.
         """
-        if part is None and size == self.size:
+        if part is None and (size, budget) == (self.size, self.budget):
             return self
-        if (part, size) not in self._views:
+        key = part, size, budget
+        if key not in self._views:
             resized = self.image.resize(size, Image.Resampling.LANCZOS, box=part)
-            self._views[part, size] = Picture(resized, name=self.name)
-        return self._views[part, size]
+            self._views[key] = Picture(resized, name=self.name, budget=budget)
+        return self._views[key]
 
     def data_url(self) -> str:
         data, mime = self.encoded()
@@ -191,12 +164,13 @@ class Picture:
 
 
 def half_view(picture: Picture, grid: Grid) -> Picture:
-    """The first look: `picture` resized to `half_size` with LANCZOS, or itself if that is its size.
+    """The first look at `picture`, as `Grid.first_look` says; itself if there is no smaller one.
 
     Raises:
-        ImageError: as `Grid.seen_size`.
+        ImageError: as `Grid.cells`.
     """
-    return picture.view(half_size(picture.size, grid))
+    size, budget = grid.first_look(picture.size)
+    return picture.view(size, budget=budget)
 
 
 def open_picture(
@@ -291,14 +265,14 @@ def _check_bytes(count: int, limits: Limits) -> None:
 
 
 def _check_size(size: Size, limits: Limits) -> None:
-    if problem := _shape_problem(size, limits.max_aspect):
+    if problem := shape_problem(size, limits.max_aspect):
         raise _Refusal(problem, "crop or pad it")
     if math.prod(size) > limits.max_pixels:
         came = f"it has {size[0]:,} x {size[1]:,} pixels, more than {limits.max_pixels:,}"
         raise _Refusal(came, "shrink it")
 
 
-def _shape_problem(size: Size, max_aspect: float) -> str | None:
+def shape_problem(size: Size, max_aspect: float) -> str | None:
     short, long = sorted(size)
     if short < 1:
         return f"it has no pixels ({size[0]} x {size[1]})"
@@ -324,7 +298,7 @@ def _identify(data: bytes) -> Image.Image:
         raise _Refusal("it is empty (0 bytes)", _GIVE)
     try:
         with _no_warnings():
-            return Image.open(io.BytesIO(data), formats=_FORMATS)
+            return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise _Refusal(f"it does not hold an image (it starts {data[:12]!r})", _GIVE) from error
 

@@ -7,18 +7,17 @@ p = 75 %.
 
 Two counts of prefill FLOPs. `paper_prefill_flops` is the formula of the paper (§2.2), which counts
 multiply-accumulates of a plain transformer: no grouped-query attention, two FFN matrices, no vision
-tower. `text_flops` and `vision_flops` count two operations per multiply-accumulate of every matrix
-product that the Qwen-VL families really run. Compare like with like.
+tower. `text_flops` and a family's `Vision.flops` count two operations per multiply-accumulate of
+every matrix product that the models really run. Compare like with like.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
-Cells = tuple[int, int]
-"""Columns and rows of visual tokens of one image."""
+from visionthink.core.images import Cells
 
 CHARACTERS_PER_TOKEN = 4
 """Of English text, about: for estimates made without a tokenizer."""
@@ -26,22 +25,17 @@ BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 """Of one number."""
 
 
-@dataclass(frozen=True)
-class VisionShape:
-    """Sizes of a vision tower. `window` is the side of an attention window in visual tokens, None
-    where every block attends to the whole image; `full_blocks` of the `depth` blocks always do.
-    """
+class Vision(Protocol):
+    """Sizes of a vision tower, as its family defines them."""
 
-    depth: int
-    hidden: int
-    mlp: int
-    mlp_matrices: int
-    patch_values: int
-    merge: int
-    out: int
-    mergers: int = 1
-    window: int | None = None
-    full_blocks: int = 0
+    @property
+    def deepstack(self) -> int:
+        """How many of the language model's first layers add visual features to those tokens."""
+        ...
+
+    def flops(self, images: Sequence[Cells]) -> int:
+        """FLOPs of the tower and its projector for images of these cells (`Grid.cells`)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -55,7 +49,7 @@ class ModelShape:
     head_dim: int
     mlp: int
     vocabulary: int
-    vision: VisionShape
+    vision: Vision
 
 
 @dataclass(frozen=True)
@@ -121,33 +115,6 @@ def pruned_paper_flops(pruned: Pruned, shape: ModelShape) -> int:
     )
 
 
-def vision_flops(images: Sequence[Cells], shape: VisionShape) -> int:
-    """Vision-tower FLOPs for images of the given cells, patch embedding to projector."""
-    d, cell_patches = shape.hidden, shape.merge**2
-    total = 0
-    for columns, rows in images:
-        patches = columns * rows * cell_patches
-        linear = 8 * patches * d * d + 2 * shape.mlp_matrices * patches * d * shape.mlp
-        windows = _windows(columns, rows, shape.window)
-        windowed = 4 * d * sum((cells * cell_patches) ** 2 for cells in windows)
-        full = 4 * d * patches**2
-        full_blocks = shape.depth if shape.window is None else shape.full_blocks
-        merged = d * cell_patches
-        total += 2 * patches * shape.patch_values * d + shape.depth * linear
-        total += full_blocks * full + (shape.depth - full_blocks) * windowed
-        total += shape.mergers * 2 * columns * rows * merged * (merged + shape.out)
-    return total
-
-
-def _windows(columns: int, rows: int, window: int | None) -> list[int]:
-    """Sizes, in cells, of the attention windows that tile an image; partial ones at the edges."""
-    if window is None:
-        return [columns * rows]
-    widths = [min(window, columns - x) for x in range(0, columns, window)]
-    heights = [min(window, rows - y) for y in range(0, rows, window)]
-    return [width * height for width in widths for height in heights]
-
-
 @dataclass(frozen=True)
 class TurnCost:
     """Cost of one reply. `visual_tokens` are those of the images that came just before it; FLOPs
@@ -193,7 +160,7 @@ def turn_cost(
             paper = paper_prefill_flops(prompt_tokens, shape)
             if cached_tokens:
                 paper -= paper_prefill_flops(cached_tokens, shape)
-        exact += vision_flops(encoded, shape.vision)
+        exact += shape.vision.flops(encoded)
     visual = (_count(images),) if pruned is None else pruned.visual
     return TurnCost(
         visual_tokens=round(sum(visual) / len(visual)),
@@ -311,6 +278,6 @@ def episode_ledger(
     exact = paper = None
     if shape is not None and turns:
         prompt = turns[0].prompt_tokens - _count(first) + _count(vanilla)
-        exact = text_flops(prompt, 0, shape) + vision_flops(vanilla, shape.vision)
+        exact = text_flops(prompt, 0, shape) + shape.vision.flops(vanilla)
         paper = paper_prefill_flops(prompt, shape)
     return Ledger(_count(vanilla), tuple(turns), exact, paper)

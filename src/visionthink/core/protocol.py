@@ -33,6 +33,7 @@ from typing import Any, Literal, cast
 from visionthink.core.actions import ACTIONS, Action, Original, Problem
 from visionthink.core.actions.action import quoted
 from visionthink.core.errors import UsageError
+from visionthink.core.families import plain_text
 from visionthink.core.images import Picture
 from visionthink.core.profiles import PROFILES, Plain, Profile, Tagged
 from visionthink.core.types import LOOK_MODES, Completion, LookMode, Message, Part
@@ -99,16 +100,6 @@ def profile_for(look: LookMode, name: str) -> Profile:
 
 
 # Building messages
-
-
-def plain_text(text: str) -> str:
-    """`text` with `<|name|>` broken up to `< |name|>`, so that no tokenizer reads a control token.
-
-    Questions, tool output and error messages are data; otherwise chat templates and servers would
-    turn such text into real control tokens. The protocol's own tags stay as they are: the prompts
-    contain them, and only replies are parsed.
-    """
-    return re.sub(r"<\|(?=[^|<>\s]{1,64}\|>)", "< |", text)
 
 
 def _fill(template: str, **filled: Sequence[Part]) -> tuple[Part, ...]:

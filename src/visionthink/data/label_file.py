@@ -23,6 +23,7 @@ from visionthink.data.image_refs import ImageRef
 from visionthink.data.labelling import LABELS, Labelled, Rollouts, Score, label_rows
 from visionthink.data.rows import Row
 from visionthink.runs.files import Lock, append_line, mend_lines, replacing
+from visionthink.runs.folder import flatten
 
 VERSION = 1
 NEEDS_HIGH = {"low": False, "high": True}
@@ -190,7 +191,7 @@ class LabelFile:
                 f"cannot resume {str(self.path)!r}: {self._config.name} beside it cannot be read; "
                 "choose another --out"
             ) from error
-        old, new = _flat(before), _flat(config)
+        old, new = flatten(before if isinstance(before, dict) else {}), flatten(config)
         differing = [key for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
         if differing:
             shown = ", ".join(f"{key} ({old.get(key)!s:.40} before)" for key in differing)
@@ -246,13 +247,3 @@ def _replace(path: Path, text: str) -> None:
     """Write a file whole or not at all."""
     with replacing(path) as file:
         file.write(text.encode())
-
-
-def _flat(value: object, name: str = "") -> dict[str, object]:
-    """The values in nested objects, by their path such as `data.limit`."""
-    if not isinstance(value, Mapping):
-        return {name: value}
-    flat: dict[str, object] = {}
-    for key, inner in value.items():
-        flat.update(_flat(inner, f"{name}.{key}" if name else str(key)))
-    return flat

@@ -1,4 +1,4 @@
-"""Loading a transformers checkpoint of the Qwen-VL families, from a folder or a hub id.
+"""Loading a transformers checkpoint of a known family, from a folder or a hub id.
 
 Weights are read from safetensors only and no code of a checkpoint is run unless asked for. The
 image processor is always the PIL one, so that torchvision makes no difference to the pixels.
@@ -8,22 +8,24 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from visionthink.core.errors import CheckpointError, MissingExtraError, UsageError
-from visionthink.core.images import Grid
+from visionthink.core.families import family_of
+from visionthink.core.images import Cells, Grid, Picture
 from visionthink.core.ledger import ModelShape
 from visionthink.core.profiles import PROFILES
-from visionthink.core.shapes import check_family, model_shape
 
 try:
     import huggingface_hub
     import torch
     import transformers
+
+    from visionthink.engines.families import RUNNERS, Runner, SpecialTokens
 except ImportError as error:
     raise MissingExtraError("the hf engine", "hf") from error
 
@@ -35,8 +37,9 @@ class Checkpoint:
     """A loaded model with what is needed to talk to it.
 
     Attributes:
+        runner: how transformers runs models of its family.
+        tokens: special tokens of the family.
         stop_ids: token ids that end a reply.
-        banned_ids: placeholders of images and videos, never to be sampled.
         profile: prompt profile named in the checkpoint's `visionthink.json`, if there is one.
     """
 
@@ -46,16 +49,37 @@ class Checkpoint:
     image_processor: Any
     grid: Grid
     shape: ModelShape
-    image_id: int
-    turn_id: int
+    runner: Runner
+    tokens: SpecialTokens
     stop_ids: tuple[int, ...]
-    banned_ids: tuple[int, ...]
     pad_id: int
     profile: str | None
 
     @property
     def device(self) -> torch.device:
         return self.model.device
+
+    def inputs(self, pictures: Sequence[Picture]) -> dict[str, torch.Tensor]:
+        """What the model takes of `pictures` besides tokens; on its device, pixels in its dtype.
+
+        Raises:
+            EngineError: the image processor makes other visual tokens of them than `grid` says.
+        """
+        if not pictures:
+            return {}
+        made = self.runner.inputs(pictures, self.cells(pictures), self.image_processor)
+        return {
+            name: values.to(self.device, self.model.dtype if values.is_floating_point() else None)
+            for name, values in made.items()
+        }
+
+    def cells(self, pictures: Sequence[Picture]) -> list[Cells]:
+        return [picture.cells(self.grid) for picture in pictures]
+
+    def markers(self, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+        """The input that marks the visual tokens among `ids` (B, T), if the model takes one."""
+        name = self.runner.marker_input
+        return {name: (ids == self.tokens.image).int()} if name else {}
 
 
 def load_checkpoint(
@@ -66,7 +90,7 @@ def load_checkpoint(
     max_pixels: int | None = None,
     trust_remote_code: bool = False,
 ) -> Checkpoint:
-    """Load a Qwen2-VL, Qwen2.5-VL or Qwen3-VL checkpoint.
+    """Load a checkpoint of one of `core.families.FAMILIES`.
 
     Args:
         model: a folder, or a hub id such as `Qwen/Qwen2.5-VL-3B-Instruct`.
@@ -99,24 +123,20 @@ def load_checkpoint(
         raise CheckpointError(f"cannot load model {name!r}: {_first_line(error)}") from error
     if not tokenizer.chat_template:
         raise CheckpointError(f"model {name!r} has no chat template; save one with its tokenizer")
+    family, runner = family_of(config.to_dict(), name), RUNNERS[config.model_type]
     if max_pixels is not None:
-        processor.size = {**dict(processor.size), "longest_edge": max_pixels}
-    video_id = getattr(config, "video_token_id", None)
+        runner.limit_pixels(processor, max_pixels)
+    tokens = runner.special_tokens(config, tokenizer)
     return Checkpoint(
         name=name,
         model=network,
         tokenizer=tokenizer,
         image_processor=processor,
-        grid=Grid(
-            cell=processor.patch_size * processor.merge_size,
-            min_pixels=processor.size["shortest_edge"],
-            max_pixels=processor.size["longest_edge"],
-        ),
-        shape=model_shape(config.to_dict()),
-        image_id=config.image_token_id,
-        turn_id=tokenizer.convert_tokens_to_ids("<|im_start|>"),
-        stop_ids=_stop_ids(network, tokenizer),
-        banned_ids=tuple(i for i in (config.image_token_id, video_id) if i is not None),
+        grid=family.grid_of(config.to_dict(), processor.to_dict(), max_pixels),
+        shape=family.shape(config.to_dict()),
+        runner=runner,
+        tokens=tokens,
+        stop_ids=_stop_ids(network, tokenizer, tokens.end),
         pad_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else 0,
         profile=_named_profile(name),
     )
@@ -125,7 +145,7 @@ def load_checkpoint(
 def _load(name: str, dtype: torch.dtype, options: dict[str, Any]) -> tuple[Any, Any, Any, Any]:
     """Configuration, tokenizer, image processor and network, as transformers reads them."""
     config = transformers.AutoConfig.from_pretrained(name, **options)
-    check_family(config.to_dict(), name)
+    family_of(config.to_dict(), name)
     tokenizer = transformers.AutoTokenizer.from_pretrained(name, **options)
     processor = transformers.AutoImageProcessor.from_pretrained(name, backend="pil", **options)
     network = transformers.AutoModelForImageTextToText.from_pretrained(
@@ -223,10 +243,10 @@ def _first_line(error: BaseException) -> str:
     return lines[0][:300] if lines else type(error).__name__
 
 
-def _stop_ids(network: Any, tokenizer: Any) -> tuple[int, ...]:
+def _stop_ids(network: Any, tokenizer: Any, end: int) -> tuple[int, ...]:
     configured = network.generation_config.eos_token_id
     ids = [*configured] if isinstance(configured, list) else [configured]
-    ids += [tokenizer.convert_tokens_to_ids("<|im_end|>"), tokenizer.eos_token_id]
+    ids += [end, tokenizer.eos_token_id]
     return tuple(sorted({i for i in ids if i is not None}))
 
 

@@ -17,7 +17,7 @@ from transformers import DynamicCache
 from visionthink.core.ledger import Pruned
 from visionthink.core.types import Sampling
 from visionthink.engines.hf_checkpoint import Checkpoint
-from visionthink.engines.hf_prompt import Prompt, pixels
+from visionthink.engines.hf_prompt import Prompt
 
 
 @dataclass(frozen=True)
@@ -92,15 +92,12 @@ def decode(
         columns = torch.arange(width, device=device)
         mask = (columns >= torch.tensor(pads, device=device)[:, None]).long()  # (B, T)
 
-    positions, deltas = _positions(prompts, ids, mask, checkpoint)
+    cells = checkpoint.cells([picture for prompt in prompts for picture in prompt.pictures])
+    image = checkpoint.tokens.image
+    positions, deltas = checkpoint.runner.positions(model, ids, mask, cells, image)
     skipped = len(prefix.pictures) if prefix else 0
-    pictures = [picture for prompt in prompts for picture in prompt.pictures[skipped:]]
-    grids = [grid for prompt in prompts for grid in prompt.grids[skipped:]]
-    images: dict[str, Any] = {}
-    if pictures:
-        images["pixel_values"] = pixels(pictures, grids, checkpoint)
-        images["image_grid_thw"] = torch.tensor(grids, device=device)
-    logits = _forward(model, ids[:, past:], mask, positions[:, :, past:], cache, **images)
+    images = checkpoint.inputs([p for prompt in prompts for p in prompt.pictures[skipped:]])
+    logits = _forward(model, ids[:, past:], mask, positions[..., past:], cache, **images)
 
     choose = _Sampler(samplings, checkpoint)
     sampled: list[list[int]] = [[] for _ in prompts]
@@ -121,8 +118,9 @@ def decode(
             break
         if mask is not None:
             mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], dim=1)
-        position = (width - torch.tensor(pads, device=device) + step)[None, :, None] + deltas
-        logits = _forward(model, tokens[:, None], mask, position.expand(3, -1, -1), cache)
+        position = (width - torch.tensor(pads, device=device) + step)[:, None] + deltas  # (B, 1)
+        position = position.expand(*positions.shape[:-1], 1)
+        logits = _forward(model, tokens[:, None], mask, position, cache)
         step += 1
 
     replies = [
@@ -132,20 +130,6 @@ def decode(
         return replies, None
     # The last sampled token was never run, so the cache ends just before it.
     return replies, Prefix(prompts[0].ids + replies[0].ids[:-1], prompts[0].pictures, cache)
-
-
-def _positions(
-    prompts: Sequence[Prompt], ids: torch.Tensor, mask: torch.Tensor | None, checkpoint: Checkpoint
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """3D rotary positions (3, B, T) and, per row, how far text positions lag behind: (1, B, 1)."""
-    grids = [grid for prompt in prompts for grid in prompt.grids]
-    positions, deltas = checkpoint.model.model.get_rope_index(
-        ids,
-        mm_token_type_ids=(ids == checkpoint.image_id).int(),
-        image_grid_thw=torch.tensor(grids, device=ids.device) if grids else None,
-        attention_mask=mask,
-    )
-    return positions, deltas.view(1, -1, 1)
 
 
 def _forward(
@@ -175,7 +159,7 @@ class _Sampler:
     def __init__(self, samplings: Sequence[Sampling], checkpoint: Checkpoint) -> None:
         device = checkpoint.device
         self._samplings = samplings
-        self._banned = torch.tensor(checkpoint.banned_ids, device=device, dtype=torch.long)
+        self._banned = torch.tensor(checkpoint.tokens.banned, device=device, dtype=torch.long)
         self._generators = [
             torch.Generator(device=device).manual_seed(s.seed % 2**63) for s in samplings
         ]

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
 from visionthink.core.errors import EngineError, PromptError
-from visionthink.core.images import Picture
+from visionthink.core.images import Cells, Picture
 from visionthink.core.types import Message
 from visionthink.engines.hf_checkpoint import Checkpoint
 
@@ -24,14 +22,14 @@ class Prompt:
     Attributes:
         ids: token ids, image placeholders expanded to one per visual token.
         pictures: the images in order of appearance.
-        grids: (1, patch rows, patch columns) of each, as the model takes them.
+        cells: columns and rows of the visual tokens of each.
         looks: how many of the pictures came before the first reply of this model, how many between
             that and the second, …
     """
 
     ids: tuple[int, ...]
     pictures: tuple[Picture, ...]
-    grids: tuple[tuple[int, int, int], ...]
+    cells: tuple[Cells, ...]
     looks: tuple[int, ...]
 
 
@@ -46,7 +44,7 @@ def build_prompt(messages: Sequence[Message], checkpoint: Checkpoint) -> Prompt:
     """
     replies = [m.token_ids for m in messages if m.role == "assistant" and m.token_ids is not None]
     rendered: str = checkpoint.tokenizer.apply_chat_template(
-        [_template_message(message) for message in messages],
+        [_template_message(message, checkpoint) for message in messages],
         tokenize=False,
         add_generation_prompt=True,
     )
@@ -65,14 +63,13 @@ def build_prompt(messages: Sequence[Message], checkpoint: Checkpoint) -> Prompt:
             reply = list(replies[number])
             ids += reply[:-1] if reply[-1:] and reply[-1] in checkpoint.stop_ids else reply
 
-    factor = checkpoint.image_processor.merge_size
-    cells = [checkpoint.grid.cells(picture.size) for picture in pictures]
-    grids = tuple((1, rows * factor, columns * factor) for columns, rows in cells)
-    counts = iter([columns * rows for columns, rows in cells])
+    cells, tokens = tuple(checkpoint.cells(pictures)), checkpoint.tokens
+    images = iter(cells)
     expanded: list[int] = []
     for token in ids:
-        expanded += [token] * (next(counts) if token == checkpoint.image_id else 1)
-    return Prompt(tuple(expanded), pictures, grids, _looks(messages))
+        is_image = token == tokens.image
+        expanded += checkpoint.runner.expanded(next(images), tokens) if is_image else (token,)
+    return Prompt(tuple(expanded), pictures, cells, _looks(messages))
 
 
 def _looks(messages: Sequence[Message]) -> tuple[int, ...]:
@@ -84,16 +81,10 @@ def _looks(messages: Sequence[Message]) -> tuple[int, ...]:
     return tuple(looks)
 
 
-def _template_message(message: Message) -> dict[str, Any]:
+def _template_message(message: Message, checkpoint: Checkpoint) -> dict[str, Any]:
     if message.role == "assistant" and message.token_ids is not None:
         return {"role": "assistant", "content": _REPLY}
-    if not message.images:
-        return {"role": message.role, "content": message.text}
-    content = [
-        {"type": "text", "text": part} if isinstance(part, str) else {"type": "image"}
-        for part in message.parts
-    ]
-    return {"role": message.role, "content": content}
+    return {"role": message.role, "content": checkpoint.runner.content(message.parts)}
 
 
 def _check_control_tokens(
@@ -102,32 +93,16 @@ def _check_control_tokens(
     pictures: Sequence[Picture],
     checkpoint: Checkpoint,
 ) -> None:
-    images, turns = ids.count(checkpoint.image_id), ids.count(checkpoint.turn_id)
+    tokens = checkpoint.tokens
+    images = ids.count(tokens.image)
     if images != len(pictures):
         raise PromptError(
             f"the prompt of {checkpoint.name!r} has {images} image placeholders "
             f"for {len(pictures)} images; does the text hold control tokens?"
         )
+    turns = len(messages) + 1 if tokens.turn is None else ids.count(tokens.turn)
     if turns != len(messages) + 1:
         raise PromptError(
             f"the prompt of {checkpoint.name!r} has {turns} turns "
             f"for {len(messages)} messages and a reply; does the text hold control tokens?"
         )
-
-
-def pixels(pictures: Sequence[Picture], grids: Sequence[Any], checkpoint: Checkpoint) -> Any:
-    """The vision tower's input for `pictures`: (patches, values) in the model's dtype.
-
-    Raises:
-        EngineError: the processor cuts an image otherwise than `Grid` says.
-    """
-    features = checkpoint.image_processor(
-        images=[picture.image for picture in pictures], return_tensors="pt"
-    )
-    if [tuple(grid) for grid in features["image_grid_thw"].tolist()] != [tuple(g) for g in grids]:
-        raise EngineError(
-            f"the image processor of {checkpoint.name!r} cuts images into "
-            f"{features['image_grid_thw'].tolist()} patches; expected {list(grids)}"
-        )
-    values: torch.Tensor = features["pixel_values"]
-    return values.to(checkpoint.device, checkpoint.model.dtype)

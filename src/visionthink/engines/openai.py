@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import EngineError, MissingExtraError, ServerError, UsageError
-from visionthink.core.images import QWEN2_5_VL, QWEN3_VL, Grid
+from visionthink.core.families import QWEN2_5_VL, family_named
+from visionthink.core.images import Grid
 from visionthink.core.types import Completion, Message, Part, Sampling
 from visionthink.engines.openai_http import MAX_BODY, bounded_http_client, checked_key, checked_url
 from visionthink.engines.openai_replies import (
@@ -57,8 +58,9 @@ class OpenAIEngine(Engine):
     """Replies from the server at `base_url`, which usually ends in /v1.
 
     Nothing is asked of the server before it is needed. Without `model` the server must serve
-    exactly one; without `grid`, `qwen3` or `qwen2` in the model's name decides, then in the `root`
-    field of the server's model list (vLLM's path of the weights), then Qwen2.5-VL is assumed.
+    exactly one; without `grid`, the family that the model's name gives away decides, then the
+    `root` field of the server's model list (vLLM's path of the weights); else Qwen2.5-VL is
+    assumed.
     `about` blocks while it asks the server for what is missing.
 
     Args:
@@ -293,7 +295,7 @@ class OpenAIEngine(Engine):
     async def _find_grid(self) -> Grid:
         name = self._model or await self._find_model()
         root = ""
-        if self._grid is None and _family_grid(name) is None:
+        if self._grid is None and family_named(name) is None:
             try:
                 root = (await self._models()).get(name, "")
             except ServerError as error:
@@ -381,10 +383,5 @@ def _payload_part(part: Part) -> dict[str, Any]:
 
 def _grid_named(model: str, root: str) -> Grid:
     """The grid of the family that a model's name gives away, else the path of its weights."""
-    return _family_grid(model) or _family_grid(root) or QWEN2_5_VL
-
-
-def _family_grid(name: str) -> Grid | None:
-    """The grid of a model family that a name gives away."""
-    name = name.lower()
-    return QWEN3_VL if "qwen3" in name else QWEN2_5_VL if "qwen2" in name else None
+    family = family_named(model) or family_named(root)
+    return family.grid if family else QWEN2_5_VL

@@ -7,12 +7,14 @@ digits and underscores) and every other visible character is one token, and an i
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import EngineError
-from visionthink.core.images import QWEN2_5_VL, Grid, visual_tokens
+from visionthink.core.families import QWEN2_5_VL
+from visionthink.core.images import Grid
 from visionthink.core.ledger import ModelShape
 from visionthink.core.types import Completion, Message, Part, Sampling, Usage
 
@@ -94,4 +96,4 @@ class ScriptedEngine(Engine):
     def _tokens(self, part: Part) -> int:
         if isinstance(part, str):
             return count_tokens(part)
-        return visual_tokens(part.size, self._about.grid)
+        return math.prod(part.cells(self._about.grid))

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import difflib
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from visionthink.core.errors import CheckpointError, UsageError
+from visionthink.core.families import family_of, published_models
 from visionthink.core.images import Grid
 from visionthink.core.ledger import ModelShape
-from visionthink.core.shapes import (
-    check_family,
-    grid_of,
-    known_models,
-    matrix_parameters,
-    model_shape,
-)
 from visionthink.mini import CHECKPOINTS, EMBEDDED
 
 
@@ -46,30 +41,39 @@ def find_model(name: str, max_pixels: int | None = None) -> PlannedModel:
         raise UsageError(f"max_pixels must be at least 1; got {max_pixels}")
     preprocessor = None
     folder = CHECKPOINTS / name if name in EMBEDDED else Path(name)
-    known = {_short(full): full for full in known_models()}
-    if _short(name) in known:
-        name = known[_short(name)]
-        config = known_models()[name]
+    published = published_models()
+    organisations = {full.partition("/")[0].lower() for full in published}
+    known = {_short(full, organisations): full for full in published}
+    short = _short(name, organisations)
+    if short in known:
+        name = known[short]
+        config = published[name]
     elif folder.is_dir() or name.startswith((".", "/", "~")):
         config = _read_json(folder / "config.json")
         if (file := folder / "preprocessor_config.json").is_file():
             preprocessor = _read_json(file)
     else:
-        near = difflib.get_close_matches(_short(name), known, n=3, cutoff=0.5) or known
+        names = {**known, **{embedded: embedded for embedded in EMBEDDED}}
+        near = difflib.get_close_matches(short, names, n=3, cutoff=0.6)
+        meant = f"did you mean {' or '.join(names[each] for each in near)}?" if near else ""
         raise UsageError(
-            f"the sizes of model {name!r} are not known here; did you mean "
-            f"{', '.join(known[each] for each in near)}? Or give a folder with its config.json"
+            f"the sizes of model {name!r} are not known here; "
+            f"{meant or 'known are ' + ', '.join(names.values()) + '.'} "
+            "Or give a folder with its config.json"
         )
-    check_family(config, name)
+    family = family_of(config, name)
     try:
-        grid = grid_of(config, preprocessor, max_pixels)
-        return PlannedModel(name, model_shape(config), grid, matrix_parameters(config))
+        grid = family.grid_of(config, preprocessor, max_pixels)
+        return PlannedModel(name, family.shape(config), grid, family.matrix_parameters(config))
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"the config.json of model {name!r} lacks sizes: {error}") from error
 
 
-def _short(name: str) -> str:
-    return name.lower().removeprefix("qwen/").removesuffix("-instruct")
+def _short(name: str, organisations: Collection[str]) -> str:
+    """A hub id without the organisation, if it is one that publishes, and without "-instruct"."""
+    organisation, slash, rest = name.lower().partition("/")
+    published = slash and organisation in organisations
+    return (rest if published else name.lower()).removesuffix("-instruct")
 
 
 def _read_json(path: Path) -> dict[str, Any]:

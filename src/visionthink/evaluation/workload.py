@@ -17,18 +17,16 @@ from typing import Literal, get_args
 from PIL import Image
 
 from visionthink.core.errors import DataError, UsageError
-from visionthink.core.images import DEFAULT_LIMITS, Size, half_size
+from visionthink.core.images import DEFAULT_LIMITS, FORMATS, Cells, Size, half_size
 from visionthink.core.ledger import (
     CHARACTERS_PER_TOKEN,
-    Cells,
     TurnCost,
     pruned_paper_flops,
     pruned_text_flops,
     turn_cost,
-    vision_flops,
 )
 from visionthink.core.profiles import Profile
-from visionthink.data.image_refs import FORMATS, file_problem
+from visionthink.data.image_refs import file_problem
 from visionthink.evaluation.model_lookup import PlannedModel
 from visionthink.pruning.cost import predict
 from visionthink.pruning.methods import check_shape, parse_method
@@ -119,7 +117,7 @@ class Cost:
 
     Attributes:
         visual: visual tokens processed; under pruning the average over the layers.
-        flops: to prefill, vision tower included (`text_flops` and `vision_flops`).
+        flops: to prefill, vision tower included (`text_flops` and `Vision.flops`).
         paper_flops: to prefill, by the paper's formula, without the vision tower.
         context: tokens in the key-value cache at the end.
         generated: tokens.
@@ -245,7 +243,7 @@ def _pruned(name: str, model: PlannedModel, workload: Workload, image: Cells) ->
     pruned = predict(parse_method(name), [image], workload.text, model.shape)
     return Cost(
         visual=sum(pruned.visual) / model.shape.layers,
-        flops=pruned_text_flops(pruned, model.shape) + vision_flops([image], model.shape.vision),
+        flops=pruned_text_flops(pruned, model.shape) + model.shape.vision.flops([image]),
         paper_flops=pruned_paper_flops(pruned, model.shape),
         context=sum(pruned.run) / model.shape.layers + workload.reply,
         generated=workload.reply,

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, BinaryIO, cast
 
 from visionthink.core.concurrency import run_bounded
 from visionthink.core.errors import DataError, JudgeError, RunError, UsageError
 from visionthink.judges.judge import Judge, Verdict
-from visionthink.runs.files import part_of
+from visionthink.runs.files import replacing
 
 FIELDS = ("id", "question", "answer", "prediction")
 
@@ -107,49 +107,30 @@ async def judge_rows(
     return [each for each in judged if each is not None]
 
 
-class Output:
-    """A JSONL file that is written whole or not at all; it replaces a file of that name.
+@contextmanager
+def output_file(path: Path) -> Iterator[BinaryIO]:
+    """The file for the judged rows, which replaces `path` whole when the block ends without error.
 
-    Opened before the work starts, so that no verdict is lost to a path that cannot be written.
+    Opened before the work starts, so that no verdict is lost to a path that cannot be written. If
+    `path` is a link, the file behind it is replaced.
 
     Raises:
         UsageError: the path is not that of a regular file.
         RunError: the file cannot be written.
     """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path.resolve()  # what a link points to is replaced, not the link
-        self._part = part_of(self._path)
-        if path.exists() and not path.is_file():  # root could replace a device such as /dev/full
-            what = "a folder" if path.is_dir() else "not a regular file"
-            raise UsageError(f"{path} is {what}; expected a file to write")
-        try:
-            self._part.touch(exist_ok=False)
-        except OSError as error:
-            raise RunError(f"{path} cannot be written: {error.strerror}") from error
-
-    def write(self, records: Sequence[dict[str, Any]]) -> None:
-        """Write all records and put the file in place. Raises RunError."""
-        try:
-            with self._part.open("w", encoding="utf-8") as file:
-                for record in records:
-                    file.write(_line(record))
-                file.flush()
-                os.fsync(file.fileno())
-            self._part.replace(self._path)
-        except OSError as error:
-            raise RunError(f"{self._path} cannot be written: {error.strerror}") from error
-
-    def __enter__(self) -> Output:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._part.unlink(missing_ok=True)
+    if path.exists() and not path.is_file():  # root could replace a device such as /dev/full
+        what = "a folder" if path.is_dir() else "not a regular file"
+        raise UsageError(f"{path} is {what}; expected a file to write")
+    try:
+        with replacing(path.resolve()) as file:
+            yield file
+    except OSError as error:
+        raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
 
 
-def _line(record: dict[str, Any]) -> str:
+def json_line(record: dict[str, Any]) -> bytes:
     """One line of JSON; lone surrogates, which UTF-8 cannot hold, stay escaped."""
     line = json.dumps(record, ensure_ascii=False)
     if any("\ud800" <= char <= "\udfff" for char in line):
         line = json.dumps(record)
-    return f"{line}\n"
+    return f"{line}\n".encode()

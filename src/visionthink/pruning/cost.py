@@ -9,7 +9,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from visionthink.core.ledger import Cells, ModelShape, Pruned
+from visionthink.core.images import Cells
+from visionthink.core.ledger import ModelShape, Pruned
 from visionthink.pruning.methods import (
     FastV,
     Method,
@@ -17,6 +18,7 @@ from visionthink.pruning.methods import (
     VisionZip,
     check_shape,
     recycled,
+    tower_of,
 )
 
 
@@ -38,8 +40,9 @@ def peaks_flops(dropped: int, shape: ModelShape) -> int:
 
 def received_flops(images: Sequence[Cells], shape: ModelShape) -> int:
     """The products of all queries and keys of a vision block that attends to whole images."""
-    patches = [columns * rows * shape.vision.merge**2 for columns, rows in images]
-    return sum(2 * count * count * shape.vision.hidden for count in patches)
+    vision = tower_of(shape)
+    patches = [columns * rows * vision.merge**2 for columns, rows in images]
+    return sum(2 * count * count * vision.hidden for count in patches)
 
 
 def predict(method: Method, images: Sequence[Cells], text_tokens: int, shape: ModelShape) -> Pruned:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from visionthink.core.ledger import Cells
+from visionthink.core.images import Cells
 
 
 class Prompt(Protocol):
@@ -16,7 +16,7 @@ class Prompt(Protocol):
     def ids(self) -> tuple[int, ...]: ...
 
     @property
-    def grids(self) -> tuple[tuple[int, int, int], ...]: ...
+    def cells(self) -> tuple[Cells, ...]: ...
 
     @property
     def looks(self) -> tuple[int, ...]: ...
@@ -55,27 +55,23 @@ class Layout:
         return [len(self.images[image]) for image in self.prunable]
 
 
-def layout_of(
-    prompt: Prompt, past: int, *, image_id: int, merge: int, first_look_only: bool
-) -> Layout:
+def layout_of(prompt: Prompt, past: int, *, image_id: int, first_look_only: bool) -> Layout:
     """The layout of what follows `past` cached tokens.
 
     Args:
         prompt: the whole conversation.
         past: how many of its tokens are cached; they end between images.
         image_id: the token id that stands for a visual token.
-        merge: side of the square of patches that make one visual token.
         first_look_only: whether images that came after a reply stay whole.
     """
     places = [place - past for place, token in enumerate(prompt.ids) if token == image_id]
-    cells = [(columns // merge, rows // merge) for _, rows, columns in prompt.grids]
-    images = _split(places, [columns * rows for columns, rows in cells])
+    images = _split(places, [columns * rows for columns, rows in prompt.cells])
     cached = sum(1 for image in images if image.start < 0)
     first = prompt.looks[0] if first_look_only else len(images)
     return Layout(
         tokens=len(prompt.ids) - past,
         images=tuple(images[cached:]),
-        cells=tuple(cells[cached:]),
+        cells=prompt.cells[cached:],
         prunable=range(max(0, first - cached)),
         latest=range(max(0, len(images) - prompt.looks[-1] - cached), len(images) - cached),
     )

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from visionthink.core.errors import UsageError
+from visionthink.core.families import QwenVision
 from visionthink.core.ledger import ModelShape
 
 Convention = Literal["kept", "average"]
@@ -181,6 +182,16 @@ class VisionZip:
 Method = FastV | SparseVLM | VisionZip
 
 
+def tower_of(shape: ModelShape) -> QwenVision:
+    """The vision tower that VisionZip reads. Raises UsageError: it is of another family."""
+    if not isinstance(shape.vision, QwenVision):
+        raise UsageError(
+            "visionzip reads the attention of a Qwen-VL vision tower, and this model has another; "
+            "take fastv or sparsevlm"
+        )
+    return shape.vision
+
+
 def check_shape(method: Method, shape: ModelShape) -> None:
     """Refuse a model that the method does not fit.
 
@@ -189,9 +200,11 @@ def check_shape(method: Method, shape: ModelShape) -> None:
     Raises:
         UsageError: the model has too few layers, or adds visual features where tokens are missing.
     """
+    if isinstance(method, VisionZip):
+        tower_of(shape)
     visual = method.schedule([10_000], shape.layers)
     pruned = [layer for layer, count in enumerate(visual) if count < 10_000]
-    levels = shape.vision.mergers - 1
+    levels = shape.vision.deepstack
     if not pruned or pruned[0] >= levels:
         return
     if isinstance(method, VisionZip):

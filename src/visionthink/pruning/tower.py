@@ -12,13 +12,18 @@ from typing import Any
 
 import torch
 
-from visionthink.core.ledger import Cells, ModelShape, Pruned
-from visionthink.pruning.attention import received_attention, rotate_patches
-from visionthink.pruning.checks import check_call
+from visionthink.core.images import Cells
+from visionthink.core.ledger import ModelShape, Pruned
 from visionthink.pruning.cost import received_flops
 from visionthink.pruning.layout import Layout
-from visionthink.pruning.merging import best, contextual
-from visionthink.pruning.methods import VisionZip
+from visionthink.pruning.methods import VisionZip, tower_of
+from visionthink.pruning.selection import (
+    best,
+    check_call,
+    contextual,
+    received_attention,
+    rotate_patches,
+)
 
 Hooked = tuple[tuple[Any, ...], dict[str, Any]] | None
 
@@ -29,15 +34,20 @@ class TowerPruning:
     Args:
         method: how much stays.
         layout: where the visual tokens stand in the part of the prompt that is run.
-        model: the model, with its `visual` tower and its `language_model`.
+        tower: the vision tower.
+        language: the language model.
         shape: its sizes.
     """
 
-    def __init__(self, method: VisionZip, layout: Layout, model: Any, shape: ModelShape) -> None:
+    def __init__(
+        self, method: VisionZip, layout: Layout, tower: Any, language: Any, shape: ModelShape
+    ) -> None:
         self._method = method
         self._layout = layout
-        self._model = model
+        self._tower = tower
+        self._language = language
         self._shape = shape
+        self._vision = tower_of(shape)
         self._shrunk = [
             image
             for image in layout.prunable
@@ -48,13 +58,13 @@ class TowerPruning:
         self._keys = torch.empty(0)
         self._prefilled = False
         self._cached: tuple[int, ...] = ()
-        self._stays = torch.ones(layout.tokens, dtype=torch.bool, device=model.device)
+        self._stays = torch.ones(layout.tokens, dtype=torch.bool, device=language.device)
         self._extra = 0
 
     @contextmanager
     def hooked(self) -> Iterator[Callable[[], Pruned]]:
         """The hooks are in the model while this is open; it gives what tells the cost."""
-        attention, language = self._model.visual.blocks[-1].attn, self._model.language_model
+        attention, language = self._tower.blocks[-1].attn, self._language
         with ExitStack() as hooks:
             start = language.register_forward_pre_hook(self._start, with_kwargs=True)
             hooks.callback(start.remove)
@@ -88,9 +98,9 @@ class TowerPruning:
         queries, keys = (rotate_patches(parts[:, part], rotary) for part in (0, 1))
         lengths = kwargs["cu_seqlens"].diff().tolist()
         received = received_attention(queries, keys, lengths, module.scaling)
-        order = window_order(self._layout.cells, self._shape.vision.window)
+        order = window_order(self._layout.cells, self._vision.window)
         back = torch.tensor(order, device=received.device).argsort()
-        patches = self._shape.vision.merge**2
+        patches = self._vision.merge**2
         self._received = received.view(-1, patches).mean(dim=1)[back]
         self._keys = keys.float().view(len(back), patches, *keys.shape[1:]).mean(dim=(1, 2))[back]
         self._extra += received_flops(self._layout.cells, self._shape)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from visionthink.reports.evaluation_plots import Published, evaluation_plots
@@ -21,30 +19,13 @@ from visionthink.reports.evaluation_runs import (
     notes,
 )
 from visionthink.reports.formatting import count, one_line
-from visionthink.reports.report import NOTHING, Block, Heading, Line, Notes, Report, Table
+from visionthink.reports.report import NOTHING, Block, Heading, Line, Notes, Report, Table, texts
 from visionthink.reports.run_groups import Estimate
 from visionthink.reports.training_report import EPISODES, training_blocks
 from visionthink.reports.training_runs import KINDS as QUESTIONS
 from visionthink.reports.training_runs import TrainingRun
 
-MAX_FAMILIES = 6
-"""If a suite has more families, they are not columns of the scores."""
-SCORES = (
-    "Scores in %; below them their share of vanilla's. Visual tokens are those that the model ran "
-    "over, FLOPs those of prompts with the vision tower, both over those of the originals alone; "
-    "seconds are wall clock of a sample: asked alone if the runs have that, else over episodes at "
-    "once."
-)
-AVERAGE = "Averages are unweighted means over the suites, of scores those of the shares of vanilla."
-SPREAD = {
-    False: "± is the standard error of a mean over samples.",
-    True: "Figures of several runs are means over runs, ± their standard errors.",
-}
-COSTS = (
-    "Visual tokens count all looks; replaced: the original in place of the first look where it was "
-    "requested. The paper's FLOPs leave out the vision tower. Minus high: points of accuracy, with "
-    "the 95 % interval of a paired bootstrap."
-)
+MAX_FAMILIES = 6  # if a suite has more families, they are not columns of the scores
 _RUNS = ["run", "model", "suites", "seed", "at once", "started", "visionthink", "machine"]
 _COSTS = ("visual_token_ratio", "flops_ratio", "seconds_per_sample", "seconds_alone")
 
@@ -79,7 +60,7 @@ def score_table(comparison: Comparison) -> Table:
     lines: list[Line] = []
     heading = ""
     for entry in comparison.entries:
-        before, heading = heading, KINDS.get(kind_of(entry.policy), OTHER).heading
+        before, heading = heading, KINDS.get(kind_of(entry.policy), OTHER)[1]
         lines += [Line([heading], "heading")] if heading != before else []
         whole = [row for suite in comparison.suites for row in entry.of_suite(suite)]
         cells = [one_line(entry.title)]
@@ -88,7 +69,7 @@ def score_table(comparison: Comparison) -> Table:
         ratios = ("visual_token_ratio", "flops_ratio")
         cells += [_percent(comparison.across(entry, name)) for name in ratios]
         cells.append(_seconds(comparison.across(entry, comparison.clock)))
-        cells += [_samples(entry, comparison), f"{sum(row.errors for row in whole):,}"]
+        cells += [f"{sum(row.n for row in whole):,}", f"{sum(row.errors for row in whole):,}"]
         lines.append(Line(cells))
         shares = ["  of vanilla"]
         shares += [_percent(comparison.share(entry, suite, of=of)) for _, suite, of in parts]
@@ -107,8 +88,8 @@ def cost_table(comparison: Comparison) -> Table:
         for entry in comparison.entries:
             if rows := entry.of_suite(suite):
                 cells = [form(entry.figure(name, suite)) for _, name, form in COLUMNS]
-                failed = f"{sum(row.errors for row in rows):,}"
-                numbers = [_versus(entry, suite), _counts([row.n for row in rows]), failed]
+                n, failed = sum(row.n for row in rows), sum(row.errors for row in rows)
+                numbers = [_versus(entry, suite), f"{n:,}", f"{failed:,}"]
                 lines.append(Line([one_line(entry.title), *cells, *numbers]))
     heads = ["policy", *(head for head, _, _ in COLUMNS), "minus high", "n", "failed"]
     return Table(heads, lines).without_empty_columns()
@@ -145,36 +126,22 @@ def run_table(comparison: Comparison) -> Table:
     lines: list[Line] = []
     for run in comparison.runs:
         config, environment = run.folder.config, run.folder.environment
-        machine, packages = _held(environment, "machine"), _held(environment, "packages")
-        cells = [
-            run.name,
-            config.get("model"),
-            ", ".join(dict.fromkeys(row.suite for row in run.rows)),
-            config.get("seed"),
-            config.get("concurrency"),
-            str(environment.get("started") or "")[:10],
-            packages.get("visionthink"),
-            machine.get("gpu") or machine.get("cpu"),
-        ]
-        lines.append(
-            Line([NOTHING if cell in (None, "") else one_line(str(cell)) for cell in cells])
-        )
+        parts = (environment.get("machine"), environment.get("packages"))
+        machine, packages = (part if isinstance(part, Mapping) else {} for part in parts)
+        suites = ", ".join(dict.fromkeys(row.suite for row in run.rows))
+        cells = [run.name, config.get("model"), suites, config.get("seed")]
+        cells += [config.get("concurrency"), str(environment.get("started") or "")[:10]]
+        cells += [packages.get("visionthink"), machine.get("gpu") or machine.get("cpu")]
+        texts = [NOTHING if cell in (None, "") else one_line(str(cell)) for cell in cells]
+        lines.append(Line(texts))
     return Table(_RUNS, lines)
-
-
-def _held(found: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = found.get(key)
-    return value if isinstance(value, Mapping) else {}
 
 
 # Cells
 
 
 def _score(figure: Estimate | None) -> str:
-    if figure is None:
-        return NOTHING
-    spread = "" if figure.stderr is None else f" ± {figure.stderr * 100:.1f}"
-    return f"{figure.mean * 100:.1f}{spread}"
+    return NOTHING if figure is None else figure.text()
 
 
 def _share(figure: Estimate | None) -> str:
@@ -213,30 +180,11 @@ def _versus(entry: Entry, suite: str) -> str:
     if found is None:
         return NOTHING
     figure, interval = found
-    if interval is not None:
-        low, high = interval
-        spread = f" ({low * 100:+.1f} to {high * 100:+.1f})"
-    else:
-        spread = "" if figure.stderr is None else f" ± {figure.stderr * 100:.1f}"
-    return f"{figure.mean * 100:+.1f}{spread}"
-
-
-def _samples(entry: Entry, comparison: Comparison) -> str:
-    """Scored samples of all suites; those of a run times the runs where these are alike."""
-    found = [[row.n for row in entry.of_suite(suite)] for suite in comparison.suites]
-    held = [counts for counts in found if counts]
-    if not held:
-        return NOTHING
-    if all(len(counts) == len(held[0]) and len(set(counts)) == 1 for counts in held):
-        return _counts([sum(counts[0] for counts in held)] * len(held[0]))
-    return f"{sum(map(sum, held)):,}"
-
-
-def _counts(found: Sequence[int]) -> str:
-    """`1,000`, of several runs `3 x 1,000`; their sum if they are not equal."""
-    if len(found) > 1 and len(set(found)) == 1:
-        return f"{len(found)} x {found[0]:,}"
-    return f"{sum(found):,}"
+    sign = "+" if figure.mean >= 0 else ""
+    if interval is None:
+        return sign + figure.text()
+    low, high = interval
+    return f"{figure.mean * 100:+.1f} ({low * 100:+.1f} to {high * 100:+.1f})"
 
 
 # The report
@@ -252,34 +200,23 @@ def evaluation_report(
 ) -> Report:
     """The report of evaluation runs; training runs that are named beside them come below.
 
-    Args:
-        evaluations: see `evaluation_runs.read_evaluations`.
-        trainings, by: as in `training_report.training_report`.
-        episodes: how many of the evaluations' the page shows at most, and how many of trainings'.
-        figures: published ones, drawn beside those measured.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-        UsageError: a training run has no such key.
-        RunError: the episodes of a run are broken.
+    The page shows at most `episodes` of evaluations, and as many of trainings; `figures` are
+    published ones, drawn beside those measured. `by` and errors are those of `training_report`.
     """
     from visionthink.reports.gallery import choose, evaluation_gallery
 
     comparison = compare(evaluations)
     suites = [one_line(suite) for suite in comparison.suites]
     policies = len({entry.policy for entry in comparison.entries})
-    summary = [
-        count(len(evaluations), "run"),
-        count(len(suites), "suite"),
-        "1 policy" if policies == 1 else f"{policies} policies",
-    ]
-    average = f"{AVERAGE} " if len(suites) > 1 else ""
-    about = f"{SCORES} {average}{SPREAD[comparison.pooled]}"
+    asked = "1 policy" if policies == 1 else f"{policies} policies"
+    summary = f"{count(len(evaluations), 'run')}, {count(len(suites), 'suite')}, {asked}"
+    about = ["scores", *(["averages"] if len(suites) > 1 else [])]
+    about.append("over runs" if comparison.pooled else "over samples")
     found = notes(comparison)
     blocks: list[Block] = [Notes(found)] if found else []
-    blocks += [Heading("Scores"), score_table(comparison), about]
+    blocks += [Heading("Scores"), score_table(comparison), " ".join(texts()[of] for of in about)]
     blocks += [Heading("Plots"), *evaluation_plots(comparison, figures)]
-    blocks += [Heading("Cost per sample"), cost_table(comparison), COSTS]
+    blocks += [Heading("Cost per sample"), cost_table(comparison), texts()["costs"]]
     for suite, table in family_tables(comparison).items():
         blocks += [Heading(f"By family: {suite}"), table]
     if samples := choose(evaluations, episodes):
@@ -288,14 +225,7 @@ def evaluation_report(
     if trainings:
         blocks += [Heading("Training runs"), *training_blocks(trainings, by, episodes)]
     title = f"Evaluation: {', '.join(suites)}" if len(suites) <= 3 else "Evaluation"
-    return Report(title, ", ".join(summary), blocks)
-
-
-def write_evaluation_report(
-    evaluations: Sequence[EvaluationRun], out: str | os.PathLike[str], **options: Any
-) -> list[Path]:
-    """Write `evaluation_report` into a folder: the page, the Markdown, and the plots."""
-    return evaluation_report(evaluations, **options).write(out)
+    return Report(title, summary, blocks)
 
 
 # For machines
@@ -319,8 +249,8 @@ def evaluation_json(comparison: Comparison) -> dict[str, Any]:
                 "system": entry.system,
                 "policy": entry.policy,
                 "of_vanilla": comparison.average(entry),
-                **{name: comparison.across(entry, name) for name in _COSTS},
             }
+            | {name: comparison.across(entry, name) for name in _COSTS}
             for entry in comparison.entries
         ],
         "rows": [
@@ -337,13 +267,8 @@ def _row_json(comparison: Comparison, entry: Entry, suite: str, family: str) -> 
     held = [rows[suite, family] for rows in entry.held if (suite, family) in rows]
     figures = {name: entry.figure(name, suite, (family,)) for name in FIGURES if name != "stderr"}
     found: dict[str, Any] = {
-        "system": entry.system,
-        "suite": suite,
-        "family": family,
-        "kind": held[0].kind,
-        "policy": entry.policy,
-        "runs": len(held),
-        "n": sum(row.n for row in held),
+        **{"system": entry.system, "suite": suite, "family": family, "kind": held[0].kind},
+        **{"policy": entry.policy, "runs": len(held), "n": sum(row.n for row in held)},
         "errors": sum(row.errors for row in held),
         **{name: figure and figure.to_json() for name, figure in figures.items()},
     }

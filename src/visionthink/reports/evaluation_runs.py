@@ -15,22 +15,21 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 from visionthink.core.errors import RunError
+from visionthink.core.means import mean
 from visionthink.reports.run_groups import (
     Estimate,
     differing,
     is_number,
-    mean_of_all,
     named,
     over_runs,
     together,
 )
 from visionthink.runs.folder import EPISODES, METRICS, SUMMARY, RunFolder, flatten
 
-ALL = "all"
-"""The family that stands for a whole suite."""
+ALL = "all"  # the family that stands for a whole suite
 FIGURES = (
     *("accuracy", "stderr", "f1", "request_rate"),
     *("visual_token_ratio", "visual_token_ratio_replaced", "flops_ratio", "paper_flops_ratio"),
@@ -81,19 +80,16 @@ def is_evaluation(path: str | os.PathLike[str]) -> bool:
     its episodes are broken.
     """
     folder = RunFolder.open(path)
-    if (folder.path / SUMMARY).exists():
-        return True
-    if (folder.path / METRICS).exists():
-        return False
+    for name in (SUMMARY, METRICS):
+        if (folder.path / name).exists():
+            return name == SUMMARY
     first = next(folder.episodes(), None)
     return "policies" in folder.config if first is None else "policy" in first
 
 
 def read_evaluations(paths: Sequence[str | os.PathLike[str]]) -> list[EvaluationRun]:
-    """Read run folders; one that is named twice counts once.
-
-    Raises:
-        RunError: a folder is not a run, is broken, or holds no answer yet.
+    """Read run folders; one that is named twice counts once. Raises RunError: a folder is not a
+    run, is broken, or holds no answer yet.
     """
     return [_read(path, name) for path, name in named(paths)]
 
@@ -105,27 +101,23 @@ def _read(path: Path, name: str) -> EvaluationRun:
     if not lines:
         lines, answers, broken = rows_so_far(folder)
         if not lines:
-            raise RunError(
-                f"{path} holds no answer yet: its evaluation has written neither {SUMMARY} nor "
-                f"{EPISODES}; resume it (visionthink eval … --resume)"
-            )
-        notes.append(
-            f"{name} is not finished: there is no {SUMMARY}, and its figures are of the "
-            f"{answers:,} answers so far"
-        )
+            what = f"holds no answer yet, neither {SUMMARY} nor {EPISODES}"
+            raise RunError(f"{path} {what}; resume it (visionthink eval … --resume)")
+        of = f"there is no {SUMMARY}, and its figures are of the {answers:,} answers so far"
+        notes.append(f"{name} is not finished: {of}")
         if broken:
             notes.append(f"{name}: {broken:,} lines of {EPISODES} lack what a summary needs")
-    rows = tuple(_row(line, f"{path / SUMMARY}, row {at}") for at, line in enumerate(lines, 1))
-    seen: set[tuple[str, str, str]] = set()
-    for at, row in enumerate(rows, 1):
-        key = (row.suite, row.family, row.policy)
-        if key in seen:
-            raise RunError(
-                f"{path / SUMMARY}, row {at}: a second one of suite {row.suite}, family "
-                f"{row.family}, policy {row.policy}; remove one of them"
-            )
-        seen.add(key)
-    return EvaluationRun(name, folder, _config(folder.config), rows, (*notes, *_gaps(name, rows)))
+    found: dict[tuple[str, str, str], Row] = {}
+    for at, line in enumerate(lines, 1):
+        where = f"{path / SUMMARY}, row {at}"
+        row = _row(line, where)
+        if found.setdefault((row.suite, row.family, row.policy), row) is not row:
+            same = f"suite {row.suite}, family {row.family}, policy {row.policy}"
+            raise RunError(f"{where}: a second one of {same}; remove one of them")
+    rows = tuple(found.values())
+    flat = flatten({k: v for k, v in folder.config.items() if k not in _SCOPE})
+    config = {k: _SEED.sub("seed", v) if isinstance(v, str) else v for k, v in flat.items()}
+    return EvaluationRun(name, folder, config, rows, (*notes, *_gaps(name, rows)))
 
 
 def rows_so_far(folder: RunFolder) -> tuple[list[dict[str, Any]], int, int]:
@@ -134,7 +126,6 @@ def rows_so_far(folder: RunFolder) -> tuple[list[dict[str, Any]], int, int]:
     Of a sample that is there twice the last line counts; lines of something else do not.
     """
     # Imported here: a finished run does not need what an evaluation needs.
-    from visionthink.evaluation.metrics import MetricName
     from visionthink.evaluation.policies import Policy
     from visionthink.evaluation.summary import Sample, summarise
 
@@ -145,22 +136,20 @@ def rows_so_far(folder: RunFolder) -> tuple[list[dict[str, Any]], int, int]:
             continue
         try:
             sample = Sample.of(record)
-        except (KeyError, TypeError, AttributeError):
-            sample = None
-        if sample is None or not (sample.score is None or is_number(sample.score)):
+            found[sample.suite, sample.policy, sample.id] = replace(
+                sample, score=None if sample.score is None else float(sample.score)
+            )
+        except (KeyError, TypeError, ValueError, AttributeError):
             broken += 1
-        else:
-            found[sample.suite, sample.policy, sample.id] = sample
     names = dict.fromkeys(policy for _, policy, _ in found)
     policies = [Policy(name, "high" if kind_of(name) == VANILLA else "low") for name in names]
     at_once = folder.config.get("concurrency")
-    metrics: dict[str, MetricName] = {suite: "auto" for suite, _, _ in found}
+    metrics = {suite: "auto" for suite, _, _ in found}
     at_once = at_once if _is_count(at_once) and at_once else 1
     try:
-        rows = summarise(found.values(), metrics, policies, concurrency=at_once)
+        return summarise(found.values(), metrics, policies, concurrency=at_once), len(found), broken
     except (TypeError, ValueError) as error:
         raise RunError(f"cannot summarise {folder.path / EPISODES}: {error}") from error
-    return rows, len(found), broken
 
 
 def _row(line: Mapping[str, Any], where: str) -> Row:
@@ -206,37 +195,25 @@ def _gaps(name: str, rows: Sequence[Row]) -> Iterator[str]:
             yield f"{name}: not every policy was asked all of {suite} {asked_of}"
 
 
-def _config(config: Mapping[str, Any]) -> dict[str, Any]:
-    flat = flatten({k: v for k, v in config.items() if k not in _SCOPE})
-    return {k: _SEED.sub("seed", v) if isinstance(v, str) else v for k, v in flat.items()}
-
-
 # Policies side by side
 
 VANILLA = "high"
 
 
-class Kind(NamedTuple):
-    """A kind of policy: its name, and its heading in tables."""
-
-    title: str
-    heading: str
-
-
-_WHOLE, _SMALL, _SHARE = "The original", "The small image", "A fixed share of the tokens"
-_ITSELF, _BESIDE = "The model decides", "For reference"
 KINDS = {
-    "high": Kind("Vanilla", _WHOLE),
-    "low": Kind("Down-sample", _SMALL),
-    "fastv": Kind("FastV", _SHARE),
-    "sparsevlm": Kind("SparseVLM", _SHARE),
-    "visionzip": Kind("VisionZip", _SHARE),
-    "auto": Kind("VisionThink", _ITSELF),
-    "random": Kind("Requests at random", _BESIDE),
-    "oracle": Kind("Oracle", _BESIDE),
+    "high": ("Vanilla", "The original"),
+    "low": ("Down-sample", "The small image"),
+    "fastv": ("FastV", "A fixed share of the tokens"),
+    "sparsevlm": ("SparseVLM", "A fixed share of the tokens"),
+    "visionzip": ("VisionZip", "A fixed share of the tokens"),
+    "auto": ("VisionThink", "The model decides"),
+    "random": ("Requests at random", "For reference"),
+    "oracle": ("Oracle", "For reference"),
 }
-"""Kinds of policies by what their names begin with, in the order of the tables."""
-OTHER = Kind("", "Other")
+"""Kinds of policies by what their names begin with, in the order of the tables: their names, and
+their headings there.
+"""
+OTHER = ("", "Other")
 
 
 def kind_of(policy: str) -> str:
@@ -245,8 +222,7 @@ def kind_of(policy: str) -> str:
     return head if head in KINDS else ""
 
 
-Rows = Mapping[tuple[str, str], Row]
-"""Of one policy of one run, by suite and family."""
+Rows = Mapping[tuple[str, str], Row]  # of one policy of one run, by suite and family
 
 
 @dataclass(frozen=True)
@@ -266,7 +242,7 @@ class Entry:
     @property
     def title(self) -> str:
         """With the name that readers know: `Vanilla (high)`."""
-        kind = KINDS.get(kind_of(self.policy), OTHER).title
+        kind, _ = KINDS.get(kind_of(self.policy), OTHER)
         return f"{kind} ({self.label})" if kind else self.label
 
     def figure(self, name: str, suite: str, of: Sequence[str] = (ALL,)) -> Estimate | None:
@@ -301,9 +277,8 @@ class Entry:
 
 def labels(entries: Sequence[Entry]) -> list[str]:
     """What tells entries apart: their policies, and their systems if there are several."""
-    if len({entry.system for entry in entries}) == 1:
-        return [entry.policy for entry in entries]
-    return [entry.label for entry in entries]
+    many = len({entry.system for entry in entries}) > 1
+    return [entry.label if many else entry.policy for entry in entries]
 
 
 def _weighted(name: str, rows: Sequence[Row]) -> tuple[float, float | None] | None:
@@ -319,6 +294,12 @@ def _weighted(name: str, rows: Sequence[Row]) -> tuple[float, float | None] | No
     if name != "accuracy" or len(errors) < len(known):
         return value, None
     return value, math.hypot(*errors) / total
+
+
+def _mean_of_all(values: Sequence[float | None]) -> float | None:
+    """The mean; None if one of them is missing."""
+    held = [value for value in values if value is not None]
+    return mean(held) if len(held) == len(values) else None
 
 
 @dataclass(frozen=True)
@@ -347,11 +328,8 @@ class Comparison:
 
     def vanilla(self, entry: Entry, suite: str) -> Entry | None:
         """The entry that is 100 % for this one."""
-        found = {
-            other.system: other
-            for other in reversed(self.entries)  # of several the first, plain `high` before others
-            if kind_of(other.policy) == VANILLA and other.scored(suite)
-        }
+        high = [e for e in self.entries if kind_of(e.policy) == VANILLA and e.scored(suite)]
+        found = {e.system: e for e in reversed(high)}  # of several the first, plain `high`
         others = list(found.values())
         return found.get(entry.system) or (others[0] if len(others) == 1 else None)
 
@@ -368,12 +346,12 @@ class Comparison:
         self, entry: Entry, name: str = "accuracy", suites: Iterable[str] | None = None
     ) -> float | None:
         """The unweighted mean of a figure over vanilla's; None if it lacks one of the suites."""
-        return mean_of_all([self.share(entry, suite, name) for suite in suites or self.suites])
+        return _mean_of_all([self.share(entry, suite, name) for suite in suites or self.suites])
 
     def across(self, entry: Entry, name: str, suites: Iterable[str] | None = None) -> float | None:
         """The unweighted mean of a figure over the suites; None if it lacks one of them."""
         found = [entry.figure(name, suite) for suite in suites or self.suites]
-        return mean_of_all([figure and figure.mean for figure in found])
+        return _mean_of_all([figure and figure.mean for figure in found])
 
 
 def compare(runs: Sequence[EvaluationRun]) -> Comparison:

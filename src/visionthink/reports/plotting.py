@@ -22,13 +22,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-WIDTH, DPI = 9.0, 150
-"""Inches, and pixels an inch."""
+WIDTH, DPI = 9.0, 150  # inches, and pixels an inch
 MAX_PANELS = 12
-SMALL = 7.5
-"""Points of the text beside bars and marks."""
-_LEAD = "="
-"""Before every label: matplotlib leaves labels that begin with an underscore out of legends."""
+SMALL = 7.5  # points of the text beside bars and marks
+_LEAD = "="  # before labels: matplotlib leaves those that begin with an underscore out of legends
 _STYLE: dict[Any, Any] = {
     **{"font.size": 9, "text.color": INK, "xtick.color": MUTED, "ytick.color": MUTED},
     **{"axes.titlesize": 10, "axes.titlelocation": "left", "axes.titleweight": "bold"},
@@ -196,15 +193,14 @@ def _new_figure(
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
     for panel, ax in zip(panels, axes, strict=False):
-        ax.set_title("\n".join(_wrapped(panel.title, 84 // columns, 2)))
+        ax.set_title(_wrapped(panel.title, 84 // columns))
         ax.set_axisbelow(True)
-    whole = "\n".join(_wrapped(title, 90, 3))
-    figure.suptitle(whole, x=0.005, ha="left", fontsize=12, fontweight="bold")
+    figure.suptitle(_wrapped(title, 90), x=0.005, ha="left", fontsize=12, fontweight="bold")
     return figure, axes[: len(panels)]
 
 
-def _wrapped(text: str, columns: int, most: int) -> list[str]:
-    return textwrap.wrap(text, columns, max_lines=most, placeholder=" …")
+def _wrapped(text: str, columns: int) -> str:
+    return "\n".join(textwrap.wrap(text, columns, max_lines=2, placeholder=" …"))
 
 
 def _add_legend(figure: Figure, axes: Sequence[Axes], labels: Sequence[str] | None = None) -> None:
@@ -214,15 +210,10 @@ def _add_legend(figure: Figure, axes: Sequence[Axes], labels: Sequence[str] | No
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label.removeprefix(_LEAD), handle)
     shown = [label for label in (handles if labels is None else labels) if label in handles]
-    texts = [shortened(label, 90) for label in shown]
-    if texts:
-        figure.legend(
-            [handles[label] for label in shown],
-            texts,
-            loc="outside lower left",
-            ncols=max(1, min(len(texts), 130 // (max(map(len, texts)) + 9))),
-            handlelength=3.2,
-        )
+    if texts := [shortened(label, 90) for label in shown]:
+        columns = max(1, min(len(texts), 130 // (max(map(len, texts)) + 9)))
+        found = [handles[label] for label in shown]
+        figure.legend(found, texts, loc="outside lower left", ncols=columns, handlelength=3.2)
 
 
 def _percent(axis: Any, decimals: int = 0) -> None:
@@ -232,17 +223,10 @@ def _percent(axis: Any, decimals: int = 0) -> None:
 
 
 def line_plot(
-    name: str,
-    title: str,
-    caption: str,
-    panels: Sequence[Panel],
-    *,
-    x_label: str,
-    legend: Sequence[str] | None = None,
-    share: bool = False,
-    level: float | None = None,
+    name: str, title: str, caption: str, panels: Sequence[Panel], *, x_label: str,
+    legend: Sequence[str] | None = None, share: bool = False, level: float | None = None,
     x_ticks: Sequence[float] | None = None,
-) -> Plot:
+) -> Plot:  # fmt: skip
     """Curves, by default over steps. `share`: y is from 0 to 100 %; `level` is marked."""
     from matplotlib.ticker import MaxNLocator
 
@@ -269,8 +253,7 @@ def line_plot(
             ax.set_xticks(list(x_ticks))
         else:
             ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
-        if right - left < 1 and x_ticks is None:  # a single step
-            ax.set_xlim(left - 1, right + 1)
+            ax.set_xlim(*((left - 1, right + 1) if right - left < 1 else (left, right)))
         if level is not None:
             ax.axhline(level, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
             ax.set_ylim(bottom=0)
@@ -281,14 +264,9 @@ def line_plot(
 
 
 def bar_plot(
-    name: str,
-    title: str,
-    caption: str,
-    panels: Sequence[Panel],
-    *,
-    x_label: str,
+    name: str, title: str, caption: str, panels: Sequence[Panel], *, x_label: str,
     share: bool = False,
-) -> Plot:
+) -> Plot:  # fmt: skip
     """Horizontal bars with their values beside them. `share`: the axis is from 0 to 100 %."""
     columns = min(2, len(panels))
     most = max(len(panel.categories) * (0.14 + 0.13 * len(panel.items)) for panel in panels)
@@ -319,31 +297,23 @@ def _draw_bars(ax: Axes, bars: Bars, shift: float, thick: float, share: bool) ->
             continue
         error = (bars.errors[at] if bars.errors else None) or 0.0
         look = bars.styles[at % len(bars.styles)]
-        fill: dict[str, Any] = {"facecolor": look.colour, "hatch": look.hatch, "linewidth": 0}
-        if bars.hollow:
-            fill = {"facecolor": "white", "linewidth": 0.9}
+        fill: dict[str, Any] = {"facecolor": "white", "linewidth": 0.9}
+        if not bars.hollow:
+            fill = {"facecolor": look.colour, "hatch": look.hatch, "linewidth": 0}
         ax.barh(
             at + shift, value, height=thick * (0.5 if bars.hollow else 0.9), xerr=error or None,
             label=f"{_LEAD}{bars.label}", edgecolor=MUTED if bars.hollow else "white", zorder=2,
             error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2}, **fill,
         )  # fmt: skip
-        if not bars.hollow:
-            text = f"{value:.0%}" if share else f"{value:.3g}"
-            end = (value + error, at + shift)
-            ax.annotate(text, end, (3, 0), textcoords="offset points", va="center", fontsize=SMALL)
+        text = "" if bars.hollow else f"{value:.0%}" if share else f"{value:.3g}"
+        end = (value + error, at + shift)
+        ax.annotate(text, end, (3, 0), textcoords="offset points", va="center", fontsize=SMALL)
 
 
 def scatter_plot(
-    name: str,
-    title: str,
-    caption: str,
-    panels: Sequence[Panel],
-    *,
-    x_label: str,
-    y_label: str,
-    top_label: str = "",
-    cross: bool = False,
-) -> Plot:
+    name: str, title: str, caption: str, panels: Sequence[Panel], *, x_label: str, y_label: str,
+    top_label: str = "", cross: bool = False,
+) -> Plot:  # fmt: skip
     """Points in percent over percent; x = 100 % is marked, with `cross` y = 100 % as well."""
     from matplotlib.ticker import MaxNLocator
 
@@ -399,15 +369,9 @@ def _draw_point(ax: Axes, point: Point) -> None:
 
 
 def heat_map_plot(
-    name: str,
-    title: str,
-    caption: str,
-    panels: Sequence[Panel],
-    *,
-    x_label: str,
-    y_label: str,
+    name: str, title: str, caption: str, panels: Sequence[Panel], *, x_label: str, y_label: str,
     scale_label: str,
-) -> Plot:
+) -> Plot:  # fmt: skip
     """One heat map a panel, all on one scale."""
     import numpy as np
     from matplotlib.ticker import MaxNLocator

@@ -9,8 +9,11 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, NamedTuple
+
+import yaml
 
 from visionthink.core.errors import RunError
 from visionthink.reports.formatting import one_line
@@ -110,20 +113,25 @@ def quoted(text: str) -> str:
 
 # Reports
 
+
+@cache
+def texts() -> dict[str, Any]:
+    """What reports say about their tables and plots."""
+    return yaml.safe_load((Path(__file__).parent / "texts.yaml").read_text(encoding="utf-8"))
+
+
 PAGE, MARKDOWN = "report.html", "report.md"
 PAGE_WIDTH = 165
 """Columns of text that fit into a table of the page at 1,280 px; wider tables are broken."""
 
 
-@dataclass(frozen=True)
-class Heading:
+class Heading(NamedTuple):
     """A heading of a part."""
 
     text: str
 
 
-@dataclass(frozen=True)
-class Notes:
+class Notes(NamedTuple):
     """What a reader must know about the figures, one sentence each."""
 
     items: Sequence[str]
@@ -171,17 +179,13 @@ class Report:
         """The page; plots are inside it as SVG."""
         from visionthink.reports.page import data_url, render, style_sheet
 
-        style = style_sheet("report.css")
-        style += "".join(block.style for block in self.blocks if isinstance(block, Gallery))
+        galleries = [block.style for block in self.blocks if isinstance(block, Gallery)]
         return render(
-            "report.html.jinja",
-            style=style,
-            title=self.title,
-            summary=self.summary,
+            "report.html.jinja", style="".join([style_sheet("report.css"), *galleries]),
+            title=self.title, summary=self.summary, page_width=PAGE_WIDTH,
             blocks=[(type(block).__name__, block) for block in self.blocks],
-            page_width=PAGE_WIDTH,
             svg_url=lambda plot: data_url(plot.svg, "svg+xml"),
-        )
+        )  # fmt: skip
 
     def markdown(self) -> str:
         """The page without its episodes; the plots are PNG files beside it."""

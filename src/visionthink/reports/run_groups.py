@@ -47,6 +47,11 @@ class Estimate:
     stderr: float | None
     n: int
 
+    def text(self, scale: float = 100, digits: int = 1) -> str:
+        """`50.0 ± 2.0`, by default in percent."""
+        spread = "" if self.stderr is None else f" ± {self.stderr * scale:.{digits}f}"
+        return f"{self.mean * scale:.{digits}f}{spread}"
+
     def to_json(self) -> dict[str, Any]:
         return {"mean": self.mean, "stderr": self.stderr, "n": self.n}
 
@@ -55,12 +60,6 @@ def over_runs(values: Sequence[float]) -> Estimate | None:
     """The mean of values, one a run, and its standard error; None of no values."""
     average = mean(values)
     return None if average is None else Estimate(average, stderr(values), len(values))
-
-
-def mean_of_all(values: Sequence[float | None]) -> float | None:
-    """The mean; None if one of them is missing."""
-    held = [value for value in values if value is not None]
-    return mean(held) if len(held) == len(values) else None
 
 
 def is_number(value: object) -> TypeGuard[float]:
@@ -72,13 +71,10 @@ def named(paths: Iterable[str | os.PathLike[str]]) -> list[tuple[Path, str]]:
     that is given twice is there once.
     """
     found = {Path(path).resolve(): Path(path) for path in paths}
-    longest = max((len(path.parts) for path in found), default=1)
-    names = [str(path) for path in found]
-    for parts in range(1, longest + 1):
-        short = ["/".join(path.parts[-parts:]) for path in found]
-        if len(set(short)) == len(short):
-            names = short
-            break
+    parts, names = 0, list[str]()
+    while len(set(names)) < len(found):
+        parts += 1
+        names = ["/".join(path.parts[-parts:]) for path in found]
     return list(zip(found.values(), names, strict=True))
 
 
@@ -128,9 +124,8 @@ def _common(names: Sequence[str]) -> str:
     """What the names begin with, without the number or seed that tells them apart."""
     if len(names) == 1:
         return names[0]
-    first, last = min(names), max(names)
-    same = next((n for n in range(len(first)) if first[n] != last[n : n + 1]), len(first))
-    return _NUMBER.sub("", first[:same]) or names[0]
+    common = os.path.commonprefix(list(names))  # noqa: RUF071 - names, not paths
+    return _NUMBER.sub("", common) or names[0]
 
 
 def value_text(config: Mapping[str, Any], key: str) -> str:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cache
-from pathlib import Path
-from typing import Any, NamedTuple
-
-import yaml
+from typing import Any
 
 from visionthink.core.rewards import FORMER_NAMES, RULES
 from visionthink.reports.formatting import count, one_line
@@ -24,21 +19,19 @@ from visionthink.reports.plotting import (
     line_plot,
     style,
 )
-from visionthink.reports.report import Block, Heading, Line, Report, Table
-from visionthink.reports.run_groups import Estimate, differing, is_number
+from visionthink.reports.report import NOTHING, Block, Heading, Line, Report, Table, texts
+from visionthink.reports.run_groups import differing, is_number
 from visionthink.reports.training_runs import (
     FIGURES,
     KINDS,
     Group,
-    Setting,
     TrainingRun,
     bin_width,
     curve,
     estimate,
-    families,
-    figures,
     group,
     kinds,
+    leaves,
     r_histogram,
     settings,
 )
@@ -46,31 +39,8 @@ from visionthink.reports.training_runs import (
 EPISODES = 48
 MAX_POINTS = 150
 MAX_HEAT_MAPS = 6
-HEADS = {
-    "request_weak": "requests weak %",
-    "request_strong": "requests strong %",
-    "request_lucky": "requests lucky %",
-    "accuracy": "accuracy %",
-    "format": "reward: format",
-    "reward": "reward: total",
-    "visual_token_ratio": "visual tokens %",
-    "eval_request_weak": "held-out: requests weak %",
-    "eval_request_strong": "held-out: requests strong %",
-    "eval_request_lucky": "held-out: requests lucky %",
-    "eval_accuracy": "held-out: accuracy %",
-}
-"""Column heads of `FIGURES`."""
-_PLAIN = ("format", "reward")
-"""Figures that are not shares."""
-NOTE = (
-    "Figures of training are means over the last tenth of the steps that have them; held-out ones "
-    "are those of the last evaluation. Visual tokens are those processed, over those of the "
-    "originals alone."
-)
-SEEDS = "Means over runs that differ in their seeds only, ± their standard errors."
-
-Sweep = tuple[str, Sequence[Setting]]
-"""A config key and the runs by its values."""
+_PLAIN = ("format", "reward")  # figures that are not shares
+Sweep = tuple[str, Sequence[Group]]  # a config key and the runs by its values
 
 
 # Tables
@@ -78,66 +48,48 @@ Sweep = tuple[str, Sequence[Setting]]
 
 def final_table(groups: Sequence[Group]) -> Table:
     """A row for each run, and below them one for each group of several."""
-    lines = [
-        Line([one_line(run.name), f"{len(run.steps):,}", *_cells(_single(figures(run)))])
-        for of_group in groups
-        for run in of_group.runs
-    ]
-    for of_group in groups:
-        if len(of_group.runs) > 1:
-            label = f"{one_line(of_group.label)} ({len(of_group.runs)} runs)"
-            lines.append(Line([label, "", *_cells(_pooled(of_group.runs))]))
-    return Table(["run", "steps", *HEADS.values()], lines).without_empty_columns()
+    runs = [run for of_group in groups for run in of_group.runs]
+    lines = [_line(run.name, f"{len(run.steps):,}", [run]) for run in runs]
+    for of in groups:
+        if len(of.runs) > 1:
+            lines.append(_line(f"{of.label} ({len(of.runs)} runs)", "", of.runs))
+    return _table("run", "steps", lines)
+
+
+def sweep_table(settings: Sequence[Group], key: str) -> Table:
+    """Final figures for each value of a config key, over all runs that have it."""
+    return _table(key, "runs", [_line(of.label, str(len(of.runs)), of.runs) for of in settings])
+
+
+def _table(first: str, second: str, lines: list[Line]) -> Table:
+    heads = [one_line(first), second, *(head for _, head in FIGURES.values())]
+    return Table(heads, lines).without_empty_columns()
+
+
+def _line(label: str, number: str, runs: Sequence[TrainingRun]) -> Line:
+    cells = [one_line(label), number]
+    for name, (key, _) in FIGURES.items():
+        found = estimate(runs, key)
+        scale = (1, 3) if name in _PLAIN else (100, 1)
+        cells.append(found.text(*scale) if found else NOTHING)
+    return Line(cells)
 
 
 def family_table(groups: Sequence[Group]) -> Table | None:
     """Final request rate by family, a column for each group; None if there are no families."""
-    prefix = "episode/request_rate"
-    lines = [
-        Line(
-            [
-                one_line(family),
-                *(_cell("", estimate(of.runs, f"{prefix}/family/{family}")) for of in groups),
-            ]
-        )
-        for family in families(groups, prefix)
-    ]
+    stem = "episode/request_rate/family/"
+    lines: list[Line] = []
+    for family in leaves(groups, stem):
+        found = [estimate(of.runs, f"{stem}{family}") for of in groups]
+        lines.append(Line([one_line(family), *(it.text() if it else NOTHING for it in found)]))
     heads = ["requests by family, %", *(one_line(of.label) for of in groups)]
     return Table(heads, lines) if lines else None
 
 
-def sweep_table(settings: Sequence[Setting], key: str) -> Table:
-    """Final figures for each value of a config key, over all runs that have it."""
-    lines = [
-        Line([one_line(of.label), str(len(of.runs)), *_cells(_pooled(of.runs))]) for of in settings
-    ]
-    return Table([one_line(key), "runs", *HEADS.values()], lines).without_empty_columns()
-
-
-def sweep_warning(settings: Sequence[Setting], key: str) -> str:
+def sweep_warning(settings: Sequence[Group], key: str) -> str:
     """Other keys in which the runs of a sweep differ, and which may be the cause."""
     others = [k for k in differing(r for of in settings for r in of.runs) if k != key]
     return f"these runs also differ in {', '.join(others)}" if others else ""
-
-
-def _single(values: Mapping[str, float | None]) -> dict[str, Estimate | None]:
-    return {k: None if v is None else Estimate(v, None, 1) for k, v in values.items()}
-
-
-def _pooled(runs: Sequence[TrainingRun]) -> dict[str, Estimate | None]:
-    return {name: estimate(runs, key) for name, key in FIGURES.items()}
-
-
-def _cells(found: Mapping[str, Estimate | None]) -> list[str]:
-    return [_cell(name, found[name]) for name in HEADS]
-
-
-def _cell(name: str, found: Estimate | None) -> str:
-    if found is None:
-        return "-"
-    scale, digits = (1, 3) if name in _PLAIN else (100, 1)
-    spread = "" if found.stderr is None else f" ± {found.stderr * scale:.{digits}f}"
-    return f"{found.mean * scale:.{digits}f}{spread}"
 
 
 # The report
@@ -146,17 +98,13 @@ def _cell(name: str, found: Estimate | None) -> str:
 def training_report(
     runs: Sequence[TrainingRun], *, by: str | None = None, episodes: int = EPISODES
 ) -> Report:
-    """The report of training runs.
+    """The report of training runs, with at most `episodes` sample episodes of all runs together.
 
-    Args:
-        runs: see `training_runs.read_runs`.
-        by: a config key: final figures are also shown for each of its values.
-        episodes: how many sample episodes the page shows at most, of all runs together.
+    `by` is a config key: final figures are also shown for each of its values.
 
     Raises:
-        MissingExtraError: matplotlib is not installed.
-        UsageError: a run has no such key.
-        RunError: the episodes of a run are broken.
+        MissingExtraError, UsageError, RunError: matplotlib is not installed; a run has no such key;
+            the episodes of a run are broken.
     """
     title = "Training runs" if len(runs) > 1 else f"Training run {one_line(runs[0].name)}"
     steps = count(max(len(run.steps) for run in runs), "step")
@@ -169,9 +117,9 @@ def training_blocks(runs: Sequence[TrainingRun], by: str | None, episodes: int) 
 
     groups = group(runs)
     sweep = (by, settings(runs, by)) if by is not None else None
-    blocks: list[Block] = [Heading("Final figures"), final_table(groups), NOTE]
+    blocks: list[Block] = [Heading("Final figures"), final_table(groups), texts()["final figures"]]
     if any(len(of_group.runs) > 1 for of_group in groups):
-        blocks.append(SEEDS)
+        blocks.append(texts()["seeds"])
     if sweep is not None:
         key, found = sweep
         blocks += [Heading(f"By {key}"), sweep_table(found, key)]
@@ -187,100 +135,62 @@ def training_blocks(runs: Sequence[TrainingRun], by: str | None, episodes: int) 
     return blocks
 
 
-def write_training_report(
-    runs: Sequence[TrainingRun], out: str | os.PathLike[str], **options: Any
-) -> list[Path]:
-    """Write `training_report` into a folder: the page, the Markdown, and the plots."""
-    return training_report(runs, **options).write(out)
-
-
 # Plots
 
 
-class _Curves(NamedTuple):
-    """A plot of curves, an entry of `curves.yaml`. `metrics` have the titles of their panels; with
-    `by_kind` they are drawn by kind of question. `share`: y is a share; `level` is marked.
-    """
-
-    name: str
-    title: str
-    caption: str
-    metrics: Mapping[str, str]
-    by_kind: bool = False
-    share: bool = False
-    level: float | None = None
-
-
-@cache
-def _all_curves() -> list[_Curves]:
-    text = (Path(__file__).parent / "curves.yaml").read_text(encoding="utf-8")
-    return [_Curves(**each) for each in yaml.safe_load(text)]
-
-
 def training_plots(groups: Sequence[Group], sweep: Sweep | None = None) -> list[Plot]:
-    """All plots that the runs have figures for.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
-    """
+    """All plots that the runs have figures for. Raises MissingExtraError: no matplotlib."""
     width = bin_width(groups, MAX_POINTS)
     names = [of.label for of in groups]
     # A line looks the same in every plot: as its group does, or as its kind if there is one group.
-    metrics = [metric for curves in _all_curves() if curves.by_kind for metric in curves.metrics]
+    specs = [{"by_kind": False, "share": False, "level": None, **of} for of in texts()["curves"]]
+    metrics = [metric for spec in specs if spec["by_kind"] for metric in spec["metrics"]]
     found = {kind for metric in metrics for kind in kinds(groups, metric)}
     by_kind = [*(k for k in KINDS if k in found), *sorted(found - KINDS.keys())]
     order = names if len(groups) > 1 else [*by_kind, *names]
     with drawing():
         swept = sweep_plot(sweep[1], sweep[0]) if sweep is not None else None
-        drawn = [_curve_plot(curves, groups, order, width) for curves in _all_curves()]
+        drawn = [_curve_plot(spec, groups, order, width) for spec in specs]
         plots = [swept, *drawn, _heat_maps(groups, width)]
     return [plot for plot in plots if plot is not None]
 
 
 def _curve_plot(
-    spec: _Curves, groups: Sequence[Group], order: Sequence[str], width: int
+    spec: Mapping[str, Any], groups: Sequence[Group], order: Sequence[str], width: int
 ) -> Plot | None:
-    """None if no run has one of its metrics. `order` gives each label its style."""
-    width = 1 if spec.name == "held_out" else width
+    """A plot of curves, see `texts.yaml`; None if no run has one of its metrics. `order` gives each
+    label its style.
+    """
+    width = 1 if spec["name"] == "held_out" else width
     panels: list[Panel] = []
     for title, metrics in _panels(spec, groups):
-        found = [(label, curve(of, key, width)) for label, of, key in metrics]
-        lines = [
-            Curve(
-                KINDS.get(label, label),
-                style(order.index(label)),
-                points.steps,
-                points.mean,
-                (points.low, points.high) if points.n > 1 else None,
-            )
-            for label, points in found
-            if points is not None
-        ]
+        lines: list[Curve] = []
+        for label, of, key in metrics:
+            if points := curve(of, key, width):
+                name, look = KINDS.get(label, label), style(order.index(label))
+                band = (points.low, points.high) if points.n > 1 else None
+                lines.append(Curve(name, look, points.steps, points.mean, band))
         panels += [Panel(title, lines)] if lines else []
     if not panels:
         return None
-    seeds = " Lines are means over seeds, bands go from the least to the largest."
-    return line_plot(
-        spec.name,
-        spec.title,
-        spec.caption + (seeds if any(line.band for p in panels for line in p.items) else ""),
-        panels,
-        x_label="step" if width == 1 else f"step (a point is the mean of {width})",
-        legend=[KINDS.get(label, label) for label in order] if len(order) > 1 else [],
-        share=spec.share,
-        level=spec.level,
-    )
+    bands = any(line.band for panel in panels for line in panel.items)
+    caption = f"{spec['caption']} {texts()['bands']}" if bands else spec["caption"]
+    x_label = "step" if width == 1 else f"step (a point is the mean of {width})"
+    legend = [KINDS.get(label, label) for label in order] if len(order) > 1 else []
+    about = (spec["name"], spec["title"], caption, panels)
+    axes = {"share": spec["share"], "level": spec["level"]}
+    return line_plot(*about, x_label=x_label, legend=legend, **axes)
 
 
 def _panels(
-    spec: _Curves, groups: Sequence[Group]
+    spec: Mapping[str, Any], groups: Sequence[Group]
 ) -> Iterator[tuple[str, list[tuple[str, Group, str]]]]:
     """Titles; and label, group and metric of each line.
 
     By kind, one group has a panel with a line for each kind, several have a panel for each kind.
     """
-    for metric, title in spec.metrics.items():
-        found = kinds(groups, metric) if spec.by_kind else []
+    for metric, title in spec["metrics"].items():
+        found = kinds(groups, metric) if spec["by_kind"] else []
         if found and len(groups) == 1:
             yield title, [(kind, groups[0], f"{metric}/kind/{kind}") for kind in found]
             continue
@@ -290,14 +200,13 @@ def _panels(
             yield name, [(of.label, of, key) for of in groups]
 
 
-def sweep_plot(settings: Sequence[Setting], key: str) -> Plot | None:
+def sweep_plot(settings: Sequence[Group], key: str) -> Plot | None:
     """Final request rate and accuracy by kind for each value of a config key, with standard errors
     over seeds: lines where all values are numbers, else bars. None if the runs have neither.
     """
-    pooled = [Group("", setting.runs) for setting in settings]
     held_out = all(run.evaluations for setting in settings for run in setting.runs)
     stem = "eval" if held_out else "episode"
-    found = {what: kinds(pooled, f"{stem}/{what}") for what in ("request_rate", "accuracy")}
+    found = {what: kinds(settings, f"{stem}/{what}") for what in ("request_rate", "accuracy")}
     every = list(dict.fromkeys(kind for of_metric in found.values() for kind in of_metric))
     numeric = len(settings) > 1 and all(is_number(setting.value) for setting in settings)
     values, names = [of.value for of in settings], [of.label for of in settings]
@@ -340,18 +249,9 @@ def _heat_maps(groups: Sequence[Group], width: int) -> Plot | None:
     if not panels:
         return None
     first = f" The first {MAX_HEAT_MAPS} of {len(panels)} are shown."
-    return heat_map_plot(
-        "r_histogram",
-        "Distribution of r by step",
-        "r compares direct answers with requests, prompt by prompt: by counts of right answers or, "
-        "with the rule rates, by rates of success, undefined where all episodes of a prompt chose "
-        "the same way. The line is the threshold of the control penalty."
-        f"{first if len(panels) > MAX_HEAT_MAPS else ''}",
-        panels[:MAX_HEAT_MAPS],
-        x_label="step",
-        y_label="r",
-        scale_label="share of groups",
-    )
+    caption = texts()["r_histogram"] + (first if len(panels) > MAX_HEAT_MAPS else "")
+    about = ("r_histogram", "Distribution of r by step", caption, panels[:MAX_HEAT_MAPS])
+    return heat_map_plot(*about, x_label="step", y_label="r", scale_label="share of groups")
 
 
 def _theta(of_group: Group) -> float | None:
@@ -372,52 +272,27 @@ def _theta(of_group: Group) -> float | None:
 
 def training_json(groups: Sequence[Group], sweep: Sweep | None = None) -> dict[str, Any]:
     """The object that `report --json` prints."""
+    runs = [run for of_group in groups for run in of_group.runs]
     found: dict[str, Any] = {
         "runs": [
-            {
-                "name": run.name,
-                "path": str(run.folder.path),
-                "steps": len(run.steps),
-                "last_step": run.steps[-1]["step"],
-                "figures": figures(run),
-            }
-            for of_group in groups
-            for run in of_group.runs
+            {"name": run.name, "path": str(run.folder.path), "figures": run.figures}
+            | {"steps": len(run.steps), "last_step": run.steps[-1]["step"]}
+            for run in runs
         ],
-        "groups": [
-            {
-                "label": of_group.label,
-                "runs": [run.name for run in of_group.runs],
-                "figures": _estimates(of_group.runs, groups),
-            }
-            for of_group in groups
-        ],
+        "groups": [{"label": of.label, **_estimates(of)} for of in groups],
     }
     if sweep is not None:
         key, settings = sweep
-        found["by"] = {
-            "key": key,
-            "note": sweep_warning(settings, key),
-            "values": [
-                {
-                    "value": setting.value,
-                    "runs": [run.name for run in setting.runs],
-                    "figures": _estimates(setting.runs, groups),
-                }
-                for setting in settings
-            ],
-        }
+        values = [{"value": of.value, **_estimates(of)} for of in settings]
+        found["by"] = {"key": key, "note": sweep_warning(settings, key), "values": values}
     return found
 
 
-def _estimates(runs: Sequence[TrainingRun], groups: Sequence[Group]) -> dict[str, Any]:
+def _estimates(of: Group) -> dict[str, Any]:
     """Every figure with its spread, those by kind and family among them."""
-    keys = dict(FIGURES)
-    for stem in ("episode", "eval"):
-        for what in ("request_rate", "accuracy"):
-            prefix = f"{stem}/{what}"
-            for part, leaves in (("kind", kinds), ("family", families)):
-                found = [f"{prefix}/{part}/{leaf}" for leaf in leaves(groups, prefix)]
-                keys |= dict(zip(found, found, strict=True))
-    values = {name: estimate(runs, key) for name, key in keys.items()}
-    return {name: value.to_json() for name, value in values.items() if value is not None}
+    keys = {name: key for name, (key, _) in FIGURES.items()}
+    stems = ("episode/request_rate/", "episode/accuracy/", "eval/request_rate/", "eval/accuracy/")
+    keys |= {key: key for key in sorted(of.keys) if key.startswith(stems)}
+    values = {name: estimate(of.runs, key) for name, key in keys.items()}
+    shown = {name: value.to_json() for name, value in values.items() if value is not None}
+    return {"runs": [run.name for run in of.runs], "figures": shown}

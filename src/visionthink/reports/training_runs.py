@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,19 +35,19 @@ KINDS = {
 """Kinds of questions in the order in which they are shown, in words; others come after them."""
 
 FIGURES = {
-    "request_weak": "episode/request_rate/kind/weak",
-    "request_strong": "episode/request_rate/kind/strong",
-    "request_lucky": "episode/request_rate/kind/lucky",
-    "accuracy": "reward/accuracy",
-    "format": "reward/format",
-    "reward": "reward/total",
-    "visual_token_ratio": "cost/visual_token_ratio",
-    "eval_request_weak": "eval/request_rate/kind/weak",
-    "eval_request_strong": "eval/request_rate/kind/strong",
-    "eval_request_lucky": "eval/request_rate/kind/lucky",
-    "eval_accuracy": "eval/accuracy",
+    "request_weak": ("episode/request_rate/kind/weak", "requests weak %"),
+    "request_strong": ("episode/request_rate/kind/strong", "requests strong %"),
+    "request_lucky": ("episode/request_rate/kind/lucky", "requests lucky %"),
+    "accuracy": ("reward/accuracy", "accuracy %"),
+    "format": ("reward/format", "reward: format"),
+    "reward": ("reward/total", "reward: total"),
+    "visual_token_ratio": ("cost/visual_token_ratio", "visual tokens %"),
+    "eval_request_weak": ("eval/request_rate/kind/weak", "held-out: requests weak %"),
+    "eval_request_strong": ("eval/request_rate/kind/strong", "held-out: requests strong %"),
+    "eval_request_lucky": ("eval/request_rate/kind/lucky", "held-out: requests lucky %"),
+    "eval_accuracy": ("eval/accuracy", "held-out: accuracy %"),
 }
-"""Final figures, and the metrics that they are means of."""
+"""Final figures: the metrics that they are means of, and their heads in tables."""
 
 _OF_TRAINING = ("episode/", "reward/", "control/", "judge/", "cost/", "length/", "time/", "train/")
 _BESIDE = {"train/epoch"}
@@ -82,13 +82,19 @@ class TrainingRun:
         tail = 1 if key.startswith("eval/") else math.ceil(FINAL_SHARE * len(values))
         return mean(values[-tail:]) if values else None
 
+    @property
+    def figures(self) -> dict[str, float | None]:
+        """The final figures, by the names of `FIGURES`."""
+        return {name: self.final(key) for name, (key, _) in FIGURES.items()}
+
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that differ in their seeds only."""
+    """Runs that differ in their seeds only, or that have the same `value` of a config key."""
 
     label: str
     runs: tuple[TrainingRun, ...]
+    value: Any = None
 
     @property
     def keys(self) -> set[str]:
@@ -96,10 +102,8 @@ class Group:
 
 
 def read_runs(paths: Sequence[str | os.PathLike[str]]) -> list[TrainingRun]:
-    """Read run folders; one that is named twice counts once.
-
-    Raises:
-        RunError: a folder is not a run, is broken, or holds no step of training.
+    """Read run folders; one that is named twice counts once. Raises RunError: a folder is not a
+    run, is broken, or holds no step of training.
     """
     return [_read(path, name) for path, name in named(paths)]
 
@@ -114,20 +118,17 @@ def _read(path: Path, name: str) -> TrainingRun:
             raise RunError(f"{path / METRICS} has a line without a step; mend or remove it")
         for key, value in line.items():
             if key.startswith("eval/"):
-                held_out = evaluations.setdefault(step, {"step": step})
-                held_out[key.replace("eval/episode/", "eval/", 1)] = value
+                name_of = key.replace("eval/episode/", "eval/", 1)
+                evaluations.setdefault(step, {"step": step})[name_of] = value
             elif key.startswith(_OF_TRAINING) and key not in _BESIDE:
                 training.setdefault(step, {"step": step})[key] = value
     if not training:
         what = "an evaluation, not training" if folder.summary else "no step of training yet"
         raise RunError(f"{path} holds {what}; name run folders that `visionthink train` has filled")
-    return TrainingRun(
-        name=name,
-        folder=folder,
-        config=flatten(folder.config),
-        steps=tuple(training[step] for step in sorted(training)),
-        evaluations=tuple(evaluations[step] for step in sorted(evaluations)),
+    steps, held_out = (
+        tuple(lines[step] for step in sorted(lines)) for lines in (training, evaluations)
     )
+    return TrainingRun(name, folder, flatten(folder.config), steps, held_out)
 
 
 # Groups
@@ -140,51 +141,28 @@ def group(runs: Sequence[TrainingRun]) -> list[Group]:
 
 def kinds(groups: Iterable[Group], prefix: str) -> list[str]:
     """The kinds that have a metric `prefix/kind/KIND`, in the order of `KINDS`."""
-    return _leaves(groups, f"{prefix}/kind/", list(KINDS))
+    found = leaves(groups, f"{prefix}/kind/")
+    return [*(kind for kind in KINDS if kind in found), *(k for k in found if k not in KINDS)]
 
 
-def families(groups: Iterable[Group], prefix: str) -> list[str]:
-    """The families that have a metric `prefix/family/FAMILY`."""
-    return _leaves(groups, f"{prefix}/family/", [])
-
-
-def _leaves(groups: Iterable[Group], stem: str, first: list[str]) -> list[str]:
+def leaves(groups: Iterable[Group], stem: str) -> list[str]:
+    """What follows a stem in the names of metrics."""
     keys = {key for of_group in groups for key in of_group.keys}
-    found = {key.removeprefix(stem) for key in keys if key.startswith(stem)}
-    return [*(leaf for leaf in first if leaf in found), *sorted(found - set(first))]
+    return sorted(key.removeprefix(stem) for key in keys if key.startswith(stem))
 
 
 # Figures
 
 
-def figures(run: TrainingRun) -> dict[str, float | None]:
-    """The final figures of a run, by the names of `FIGURES`."""
-    return {name: run.final(key) for name, key in FIGURES.items()}
-
-
-def estimate(of_group: Iterable[TrainingRun], key: str) -> Estimate | None:
+def estimate(runs: Iterable[TrainingRun], key: str) -> Estimate | None:
     """The final value of a metric over runs; None if none of them has one."""
-    values = (run.final(key) for run in of_group)
+    values = (run.final(key) for run in runs)
     return over_runs([value for value in values if value is not None])
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One value of a config key, and the runs that have it."""
-
-    value: Any
-    runs: tuple[TrainingRun, ...]
-
-    @property
-    def label(self) -> str:
-        return value_text({"": self.value}, "")
-
-
-def settings(runs: Sequence[TrainingRun], key: str) -> list[Setting]:
+def settings(runs: Sequence[TrainingRun], key: str) -> list[Group]:
     """The runs by their value of a config key; numbers ascend, others are in the order given.
-
-    Raises:
-        UsageError: a run has no such key.
+    Raises UsageError: a run has no such key.
     """
     found: dict[str, list[TrainingRun]] = {}
     for run in runs:
@@ -194,16 +172,14 @@ def settings(runs: Sequence[TrainingRun], key: str) -> list[Setting]:
                 f"its keys: {_listed(run.config, key)}"
             )
         found.setdefault(value_text(run.config, key), []).append(run)
-    settings = [Setting(of[0].config[key], tuple(of)) for of in found.values()]
-    if all(is_number(setting.value) for setting in settings):
-        settings.sort(key=lambda setting: setting.value)
-    return settings
+    groups = [Group(label, tuple(of), of[0].config[key]) for label, of in found.items()]
+    numeric = all(is_number(of_group.value) for of_group in groups)
+    return sorted(groups, key=lambda of_group: of_group.value) if numeric else groups
 
 
 def _listed(config: Mapping[str, Any], key: str) -> str:
     """Keys of a config; those that share a part with `key` come first."""
-    parts = set(key.split("."))
-    near = sorted(config, key=lambda have: (not parts & set(have.split(".")), have))
+    near = sorted(config, key=lambda have: (not {*key.split(".")} & {*have.split(".")}, have))
     return ", ".join(near[:8]) + (", …" if len(near) > 8 else "")
 
 
@@ -233,13 +209,9 @@ def curve(of_group: Group, key: str, width: int = 1) -> SeedCurve | None:
         return None
     at = sorted({step for points in curves for step in points})
     columns = [[points[step] for points in curves if step in points] for step in at]
-    return SeedCurve(
-        steps=tuple(step * width + (width - 1) / 2 for step in at),
-        mean=tuple(math.fsum(column) / len(column) for column in columns),
-        low=tuple(map(min, columns)),
-        high=tuple(map(max, columns)),
-        n=len(curves),
-    )
+    steps = tuple(step * width + (width - 1) / 2 for step in at)
+    means = tuple(math.fsum(column) / len(column) for column in columns)
+    return SeedCurve(steps, means, tuple(map(min, columns)), tuple(map(max, columns)), len(curves))
 
 
 def _binned(points: Mapping[int, float], width: int) -> dict[int, float]:
@@ -271,41 +243,27 @@ class Histogram:
 def r_histogram(of_group: Group, width: int = 1) -> Histogram | None:
     """The counts of all runs, `width` steps together; None if there are none.
 
-    A step without counts belongs to the one before it: not every step draws new episodes.
+    A step without counts belongs to the one before it: not every step samples new episodes.
     """
     counts: dict[int, list[float]] = {}
     defined = undefined = 0.0
-    for step, histogram, none in _histograms(of_group):
-        bins = len(next(iter(counts.values()), histogram))
-        total = counts.setdefault(step // width, [0.0] * bins)
-        for at, number in enumerate(histogram[:bins]):
+    for step in (step for run in of_group.runs for step in run.steps):
+        found, none = step.get("control/r_histogram"), step.get("control/r_undefined")
+        if not isinstance(found, list) or not found or not all(map(is_number, found)):
+            continue
+        bins = len(next(iter(counts.values()), found))
+        total = counts.setdefault(step["step"] // width, [0.0] * bins)
+        for at, number in enumerate(found[:bins]):
             total[at] += number
-        defined += math.fsum(histogram)
-        undefined += none
+        defined += math.fsum(found)
+        undefined += float(none) if none is not None and is_number(none) else 0.0
     if not defined:
         return None
     at = sorted(counts)
     last = at[-1] + (at[-1] - at[-2] if len(at) > 1 else 1)
+    sums = [(counts[step], math.fsum(counts[step])) for step in at]
     return Histogram(
         edges=tuple(step * width for step in (*at, last)),
-        shares=tuple(_shares(counts[step]) for step in at),
+        shares=tuple(tuple(n / total for n in of) if total else None for of, total in sums),
         undefined=undefined / (defined + undefined),
     )
-
-
-def _histograms(of_group: Group) -> Iterator[tuple[int, list[float], float]]:
-    for run in of_group.runs:
-        for step in run.steps:
-            histogram = step.get("control/r_histogram")
-            if isinstance(histogram, list) and histogram and all(map(is_number, histogram)):
-                none = step.get("control/r_undefined")
-                yield (
-                    step["step"],
-                    [float(n) for n in histogram],
-                    float(none) if none is not None and is_number(none) else 0.0,
-                )
-
-
-def _shares(counts: Sequence[float]) -> tuple[float, ...] | None:
-    total = math.fsum(counts)
-    return tuple(count / total for count in counts) if total else None

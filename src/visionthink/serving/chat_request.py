@@ -94,6 +94,11 @@ class ChatMessage(_Wire):
     role: Literal["system", "developer", "user", "assistant"]
     content: Content
 
+    @property
+    def parts(self) -> Sequence[TextPart | ImagePart]:
+        content = self.content
+        return [TextPart(type="text", text=content)] if isinstance(content, str) else content
+
 
 class StreamOptions(_Wire):
     """What a stream contains beside the answer."""
@@ -208,6 +213,9 @@ class ImageSource:
     param: str
     url: str
 
+    def error(self, message: str, code: str = "invalid_image_url") -> ApiError:
+        return ApiError(400, message, param=self.param, code=code)
+
 
 def images_in(messages: Sequence[ChatMessage], limits: ServeLimits) -> list[ImageSource]:
     """The images of a request, in order.
@@ -218,15 +226,12 @@ def images_in(messages: Sequence[ChatMessage], limits: ServeLimits) -> list[Imag
     sources: list[ImageSource] = []
     characters = 0
     for number, message in enumerate(messages):
-        parts = [] if isinstance(message.content, str) else message.content
-        characters += len(message.content) if isinstance(message.content, str) else 0
-        for index, part in enumerate(parts):
-            match part:
-                case ImagePart():
-                    param = f"messages[{number}].content[{index}].image_url"
-                    sources.append(ImageSource(param, part.image_url.url))
-                case TextPart():
-                    characters += len(part.text)
+        for index, part in enumerate(message.parts):
+            if isinstance(part, TextPart):
+                characters += len(part.text)
+            else:
+                param = f"messages[{number}].content[{index}].image_url"
+                sources.append(ImageSource(param, part.image_url.url))
     if len(sources) > limits.images:
         raise ApiError(
             400,
@@ -267,7 +272,7 @@ def open_images(
             allowed = Limits(limits.image_bytes, max(pixels, 1), MAX_ASPECT)
             picture = open_picture(data, allowed)
         except ImageError as error:
-            raise ApiError(400, str(error), param=source.param, code="invalid_image") from error
+            raise source.error(str(error), "invalid_image") from error
         pixels -= picture.size[0] * picture.size[1]
         pictures[source.url] = picture
     return pictures
@@ -278,16 +283,14 @@ def _data(source: ImageSource) -> bytes:
     head, comma, text = source.url.partition(",")
     if head[:5].lower() != "data:" or not comma:
         message = "an image must be a data URL, like data:image/png;base64,iVBORw0KGgo…"
-        raise ApiError(400, message, param=source.param, code="invalid_image_url")
+        raise source.error(message)
     kind, *flags = head[5:].lower().split(";")
     if not kind.strip().startswith("image/") or "base64" not in [flag.strip() for flag in flags]:
-        message = "a data URL of an image must start with data:image/…;base64,"
-        raise ApiError(400, message, param=source.param, code="invalid_image_url")
+        raise source.error("a data URL of an image must start with data:image/…;base64,")
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
-        message = "the data URL does not hold valid base64"
-        raise ApiError(400, message, param=source.param, code="invalid_image_url") from None
+        raise source.error("the data URL does not hold valid base64") from None
 
 
 def to_example(messages: Sequence[ChatMessage], pictures: Mapping[str, Picture]) -> Example:
@@ -299,7 +302,10 @@ def to_example(messages: Sequence[ChatMessage], pictures: Mapping[str, Picture])
     turns: list[Message] = []
     for message in messages:
         role: Role = "system" if message.role == "developer" else message.role
-        parts = _parts(message, pictures)
+        parts = tuple(
+            part.text if isinstance(part, TextPart) else pictures[part.image_url.url]
+            for part in message.parts
+        )
         if turns and turns[-1].role == role:
             turns[-1] = Message(role, _joined(turns[-1].parts, parts))
         else:
@@ -312,15 +318,6 @@ def to_example(messages: Sequence[ChatMessage], pictures: Mapping[str, Picture])
         message = "the last message has no text; ask something about the image"
         raise ApiError(400, message, param=f"{last}.content")
     return conversation_example(turns)
-
-
-def _parts(message: ChatMessage, pictures: Mapping[str, Picture]) -> tuple[Part, ...]:
-    if isinstance(message.content, str):
-        return (message.content,)
-    return tuple(
-        part.text if isinstance(part, TextPart) else pictures[part.image_url.url]
-        for part in message.content
-    )
 
 
 def _joined(first: tuple[Part, ...], second: tuple[Part, ...]) -> tuple[Part, ...]:

@@ -76,7 +76,7 @@ class PixelBudget:
     async def share(self, pixels: int) -> AsyncGenerator[Callable[[int], None]]:
         """Wait for `pixels`, at most the whole budget, and hold them.
 
-        It yields a function that keeps only so many of them and gives the rest back.
+        It yields a function that keeps fewer of them and gives the rest back.
         """
         await self._take(pixels)
         held = pixels

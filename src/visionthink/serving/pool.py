@@ -187,9 +187,6 @@ class Lease(Engine):
             lambda engine: engine.stream(messages, sampling, pass_on), lambda: not passed_on
         )
 
-    async def close(self) -> None:
-        """The pool closes its engines."""
-
     async def _try(
         self, ask: Callable[[Engine], Awaitable[Completion]], can_retry: Callable[[], bool]
     ) -> Completion:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from visionthink.core.protocol import profile_for
 from visionthink.core.types import LookMode
+from visionthink.settings import GridName
 
-GridName = Literal["qwen2.5-vl", "qwen3-vl", "mini"]
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 

@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from visionthink.api import GRIDS, open_engine
+from visionthink.api import open_engine
 from visionthink.core.errors import MissingExtraError, UsageError
+from visionthink.core.families import GRIDS
 from visionthink.serving.guards import keys_in
 from visionthink.serving.pool import Backend, Pool
 from visionthink.serving.serve_options import ServeOptions

@@ -97,10 +97,9 @@ def _save_input_files(source: Checkpoint, out: Path) -> None:
     if not target.exists():
         source.image_processor.save_pretrained(out)
     held = json.loads(target.read_text(encoding="utf-8"))
-    size = dict(source.image_processor.size)
-    if held.get("size") != size:  # model.max_pixels bounded images in training
-        bounds = {"min_pixels": size["shortest_edge"], "max_pixels": size["longest_edge"]}
-        _write_json(target, {**held, **bounds, "size": size})
+    # Training saw images of at most model.max_pixels.
+    if (limited := source.runner.saved_processor(held, source.image_processor)) != held:
+        _write_json(target, limited)
 
 
 def source_file(model: str, name: str) -> Path | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from visionthink.core.errors import VisionThinkError
 from visionthink.core.images import DEFAULT_LIMITS, Size, half_size
-from visionthink.core.ledger import BYTES, CHARACTERS_PER_TOKEN, text_flops, vision_flops
+from visionthink.core.ledger import BYTES, CHARACTERS_PER_TOKEN, text_flops
 from visionthink.core.profiles import PROFILES, Profile
 from visionthink.core.protocol import profile_for
 from visionthink.data.source import DataOptions, load_rows
@@ -85,13 +85,13 @@ def estimate(
             "visual tokens, first look",
             low,
             "",
-            f"{low_size[0]}x{low_size[1]} px, cells of {sizes.grid.cell} px; image {origin}",
+            f"of {low_size[0]}x{low_size[1]} px; image {origin}",
         ),
     ]
     if mode == "auto":
         mean = low + ASSUMED_REQUESTS * high
         figures += [
-            Figure("visual tokens, original", high, "", f"cells of {size[0]}x{size[1]} px"),
+            Figure("visual tokens, original", high, "", f"of {size[0]}x{size[1]} px"),
             Figure("visual tokens, mean", mean, "", f"{low} + {ASSUMED_REQUESTS:g} x {high}"),
         ]
     if isinstance(config, TrainGrpo):
@@ -175,7 +175,7 @@ def _forward(sizes: Sizes, tokens: int, learnt: int, visual: Sequence[int]) -> i
     head = 2 * shape.hidden * shape.vocabulary
     squares = [(math.isqrt(count), math.isqrt(count)) for count in visual]
     text = text_flops(tokens, 0, shape) + (learnt - 1) * head
-    return text + vision_flops(squares, shape.vision)
+    return text + shape.vision.flops(squares)
 
 
 def _passes(config: TrainConfig, world: int) -> tuple[int, str]:
@@ -240,7 +240,7 @@ def _grpo(config: TrainGrpo, sizes: Sizes, look: Look, world: int) -> list[Figur
             "",
             f"at most {plan.samples:,} x {replies:g} replies x {reply} max_completion_length",
         ),
-        Figure("forward of a sample", forward, "FLOP", f"text_flops({tokens:,}) + vision_flops"),
+        Figure("forward of a sample", forward, "FLOP", f"text_flops({tokens:,}) + vision tower"),
         Figure("rollout of a generation", rollout, "FLOP", "prefill + one token at a time"),
         Figure(
             "learning of an optimizer step",

@@ -19,14 +19,12 @@ class Packed:
         completion_ids: T ids, replies and what stands between them, image placeholders included.
         replies: T numbers, of the reply that a token was generated in, from 0; None elsewhere.
         pictures: the images in order of appearance.
-        grids: (1, patch rows, patch columns) of each.
     """
 
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
     replies: tuple[int | None, ...]
     pictures: tuple[Picture, ...]
-    grids: tuple[tuple[int, int, int], ...]
 
     @property
     def mask(self) -> tuple[int, ...]:
@@ -49,7 +47,7 @@ def pack_episode(episode: Episode, checkpoint: Checkpoint) -> Packed:
             if ids[place] == token:
                 replies[place] = number
     start, last = len(prompts[0].ids), prompts[-1]
-    return Packed(ids[:start], ids[start:], tuple(replies[start:]), last.pictures, last.grids)
+    return Packed(ids[:start], ids[start:], tuple(replies[start:]), last.pictures)
 
 
 def _sampled(episode: Episode, index: int) -> tuple[int, ...]:

@@ -88,7 +88,7 @@ def load_model(options: ModelOptions) -> Checkpoint:
     if options.lora is not None:
         _check_targets(options.lora, checkpoint.model)
     if options.freeze_vision:
-        checkpoint.model.model.visual.requires_grad_(False)
+        checkpoint.runner.tower(checkpoint.model).requires_grad_(False)
     return checkpoint
 
 

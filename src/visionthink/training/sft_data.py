@@ -26,7 +26,6 @@ from visionthink.core.protocol import Answer, Request
 from visionthink.core.types import Completion, Message, Sampling, Usage
 from visionthink.data.rows import Row
 from visionthink.engines.hf_checkpoint import Checkpoint
-from visionthink.engines.hf_prompt import pixels
 from visionthink.training.config import MixtureOptions, ThoughtOptions
 from visionthink.training.packing import Packed, pack_episode
 
@@ -58,7 +57,7 @@ class Lesson:
 
 def lessons_of(
     rows: Sequence[Row],
-    profile: Tagged,
+    profile: Profile,
     *,
     mixture: MixtureOptions,
     thoughts: ThoughtOptions,
@@ -95,7 +94,7 @@ def lessons_of(
     return chosen
 
 
-def _lesson(row: Row, profile: Tagged, thoughts: ThoughtOptions) -> Lesson | None:
+def _lesson(row: Row, profile: Profile, thoughts: ThoughtOptions) -> Lesson | None:
     given = row.metadata.get("replies")
     if given is not None:
         replies = tuple(str(reply) for reply in given)
@@ -117,13 +116,14 @@ def _lesson(row: Row, profile: Tagged, thoughts: ThoughtOptions) -> Lesson | Non
 
 
 def written_replies(
-    way: Way, answer: str, profile: Tagged, thoughts: ThoughtOptions
+    way: Way, answer: str, profile: Profile, thoughts: ThoughtOptions
 ) -> tuple[str, ...]:
     """The replies of a row that brings none: our words, the row's answer."""
     text = protocol.plain_text(answer)
     if way == "direct":
         return (protocol.direct_reply(thoughts.direct, text),)
-    request = protocol.request_reply(thoughts.request, marker=profile.marker)
+    marker = profile.marker if isinstance(profile, Tagged) else None
+    request = protocol.request_reply(thoughts.request, marker=marker)
     return request, protocol.direct_reply(thoughts.after, text)
 
 
@@ -141,8 +141,8 @@ class ReplayEngine(Engine):
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """The next written reply."""
         tokenizer, reply = self._checkpoint.tokenizer, next(self._replies)
-        end = tokenizer.convert_tokens_to_ids("<|im_end|>")
-        ids = (*tokenizer(reply, add_special_tokens=False)["input_ids"], end)
+        ids = tokenizer(reply, add_special_tokens=False)["input_ids"]
+        ids = (*ids, self._checkpoint.tokens.end)
         return Completion(reply, "stop", Usage(0, len(ids)), token_ids=ids)
 
 
@@ -167,8 +167,8 @@ class Collator:
     tool_turn_loss_weight: float = 1.0
 
     def __call__(self, lessons: Sequence[Lesson]) -> dict[str, Any]:
-        """`input_ids`, `attention_mask`, `labels`, `mm_token_type_ids` and `loss_weights` are
-        (B, T), `pixel_values` (patches, values), `image_grid_thw` (images, 3).
+        """`input_ids`, `attention_mask`, `labels` and `loss_weights` are (B, T); the rest is what
+        the family's models take, `pixel_values` for one.
 
         Each token of a reply has a label. It weighs 1, in a reply that requests
         `tool_turn_loss_weight`; all other tokens weigh 0.
@@ -192,13 +192,11 @@ class Collator:
                     labels[row, place] = conversation[place]
                     weights[row, place] = self.tool_turn_loss_weight if requests else 1.0
         pictures = [picture for tokens in batch for picture in tokens.pictures]
-        grids = [grid for tokens in batch for grid in tokens.grids]
         return {
             "input_ids": ids,
             "attention_mask": mask,
             "labels": labels,
             "loss_weights": weights,
-            "mm_token_type_ids": (ids == self.checkpoint.image_id).int(),
-            "pixel_values": pixels(pictures, grids, self.checkpoint),
-            "image_grid_thw": torch.tensor(grids),
+            **self.checkpoint.markers(ids),
+            **self.checkpoint.inputs(pictures),
         }

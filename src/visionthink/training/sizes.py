@@ -10,9 +10,10 @@ import torch
 import transformers
 
 from visionthink.core.errors import UsageError
+from visionthink.core.families import family_of, published_models
 from visionthink.core.images import Grid
 from visionthink.core.ledger import ModelShape
-from visionthink.core.shapes import check_family, grid_of, known_models, model_shape
+from visionthink.engines.families import RUNNERS
 from visionthink.training.config import ModelOptions
 from visionthink.training.export import PREPROCESSOR, source_file
 
@@ -45,7 +46,7 @@ def model_sizes(options: ModelOptions) -> Sizes:
         network: Any = transformers.AutoModelForImageTextToText.from_config(config)
     parameters = sum(parameter.numel() for parameter in network.parameters())
     if options.freeze_vision:
-        network.model.visual.requires_grad_(False)
+        RUNNERS[config.model_type].tower(network).requires_grad_(False)
     adapters = 0
     if options.lora is not None:
         from peft import get_peft_model
@@ -54,14 +55,15 @@ def model_sizes(options: ModelOptions) -> Sizes:
             network = get_peft_model(network, options.lora.build())
         adapters = sum(parameter.numel() for parameter in network.parameters()) - parameters
     trainable = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    return Sizes(parameters, trainable, adapters, model_shape(config.to_dict()), grid)
+    shape = family_of(config.to_dict(), options.name).shape(config.to_dict())
+    return Sizes(parameters, trainable, adapters, shape, grid)
 
 
 def _config(options: ModelOptions) -> tuple[Any, Grid]:
     """The transformers configuration and the grid; from the table, transformers fills the rest."""
     path = source_file(options.source, "config.json")
     if path is None:
-        known = known_models()
+        known = published_models()
         if options.name not in known:
             raise UsageError(
                 f"the sizes of model {options.name!r} are not known here: give a folder, or one of "
@@ -69,9 +71,10 @@ def _config(options: ModelOptions) -> tuple[Any, Grid]:
             )
         sizes = dict(known[options.name])
         config = transformers.CONFIG_MAPPING[sizes.pop("model_type")](**sizes)
-        return config, grid_of(config.to_dict(), None, options.max_pixels)
+        family = family_of(config.to_dict(), options.name)
+        return config, family.grid_of(config.to_dict(), None, options.max_pixels)
     config = transformers.AutoConfig.from_pretrained(path.parent)
-    check_family(config.to_dict(), options.name)
+    family = family_of(config.to_dict(), options.name)
     file = source_file(options.source, PREPROCESSOR)
     preprocessor = None if file is None else json.loads(file.read_text(encoding="utf-8"))
-    return config, grid_of(config.to_dict(), preprocessor, options.max_pixels)
+    return config, family.grid_of(config.to_dict(), preprocessor, options.max_pixels)

@@ -28,7 +28,7 @@ from visionthink.core.rewards import advantages, has_signal, score_group
 from visionthink.core.types import Episode, Example, Sampling
 from visionthink.data.rows import Row
 from visionthink.engines.hf_checkpoint import Checkpoint
-from visionthink.engines.hf_prompt import Prompt, pixels
+from visionthink.engines.hf_prompt import Prompt
 from visionthink.judges import Judge
 from visionthink.training.packing import Packed, pack_episode
 from visionthink.training.processor import processor_of
@@ -120,7 +120,7 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         self.tools = [accuracy]
         for model in (self.model, self.ref_model):
             if isinstance(model, torch.nn.Module):
-                model.register_forward_pre_hook(_send_pixels, with_kwargs=True)
+                model.register_forward_pre_hook(self._before_forward, with_kwargs=True)
 
     def create_model_card(self, *_: Any, **__: Any) -> None:
         """Checkpoints say what they are in the run folder."""
@@ -146,16 +146,13 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         elif self._spare_prompt is not None:  # sharded weights need every process in every round
             asked = [self._spare_prompt]
         pictures = [picture for prompt in asked for picture in prompt.pictures]
-        grids = [grid for prompt in asked for grid in prompt.grids]
         if self.use_vllm:
-            ids = [_collapse(prompt.ids, self.checkpoint.image_id) for prompt in asked]
+            held = self.checkpoint
+            ids = [held.runner.collapsed(prompt.ids, held.tokens) for prompt in asked]
             fields = {}
         else:
             ids = [list(prompt.ids) for prompt in asked]
-            fields = {
-                "pixel_values": pixels(pictures, grids, self.checkpoint),
-                "image_grid_thw": torch.tensor(grids),
-            }
+            fields = self.checkpoint.inputs(pictures)
         images = [[picture.image for picture in prompt.pictures] for prompt in asked]
         replies, _ = self._generate_single_turn(ids, images, fields, 1, has_tool_images=True)
         return [tuple(reply) for reply in replies][: len(prompts)]
@@ -391,10 +388,28 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
     def _prepare_input(self, data: Any) -> Any:
         """Leave pixels on the host: a generation batch of them can be larger than the model."""
         if isinstance(data, Mapping) and "pixel_values" in data:
-            rest: Any = {key: value for key, value in data.items() if key != "pixel_values"}
+            kept: Any = self._without_foreign_marker(data)
+            rest: Any = {key: value for key, value in kept.items() if key != "pixel_values"}
             moved: Any = super()._prepare_input(rest)
             return {**moved, "pixel_values": data["pixel_values"]}
         return super()._prepare_input(data)
+
+    def _without_foreign_marker(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
+        """`inputs` without a mark of visual tokens that the model does not take: TRL adds
+        `token_type_ids` wherever there is no `image_grid_thw`.
+        """
+        own = self.checkpoint.runner.marker_input
+        return {k: v for k, v in inputs.items() if k != "token_type_ids" or k == own}
+
+    def _before_forward(
+        self, module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Move pixels to the model for the one forward pass that needs them."""
+        values = kwargs.get("pixel_values")
+        if values is None:
+            return args, kwargs
+        kwargs = {**kwargs, "pixel_values": values.to(next(module.parameters()).device)}
+        return args, self._without_foreign_marker(kwargs)
 
     def _record(self, rollouts: Rollouts) -> None:
         """Metrics of this generation: scalars for TRL's reporters, the rest for the run folder."""
@@ -423,7 +438,7 @@ def _questions(rows: Sequence[Row]) -> Dataset:
 
 def _ban_placeholders(args: GRPOConfig, checkpoint: Checkpoint) -> None:
     """Never sample an image or video placeholder: it would shift every later image."""
-    banned = list(checkpoint.banned_ids)
+    banned = list(checkpoint.tokens.banned)
     ban = (
         {"logit_bias": dict.fromkeys(banned, -100.0)}
         if args.use_vllm
@@ -431,23 +446,3 @@ def _ban_placeholders(args: GRPOConfig, checkpoint: Checkpoint) -> None:
     )
     asked: Any = args.generation_kwargs or {}
     args.generation_kwargs = {**ban, **asked}
-
-
-def _collapse(ids: Sequence[int], image_id: int) -> list[int]:
-    """One placeholder an image: vLLM expands them by itself."""
-    return [
-        token
-        for index, token in enumerate(ids)
-        if token != image_id or index == 0 or ids[index - 1] != image_id
-    ]
-
-
-def _send_pixels(
-    module: torch.nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Move pixels to the model for the one forward pass that needs them."""
-    values = kwargs.get("pixel_values")
-    if values is not None:
-        device = next(module.parameters()).device
-        kwargs = {**kwargs, "pixel_values": values.to(device)}
-    return args, kwargs

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 from pydantic import BaseModel, Field
 
-from visionthink.api import GRIDS, open_engine
+from visionthink.api import open_engine
 from visionthink.core.engine import Engine
 from visionthink.core.errors import UsageError
+from visionthink.core.families import GRIDS
 from visionthink.core.types import LookMode, Sampling, seed_of
 from visionthink.evaluation.policies import Policy, parse_policy
-from visionthink.settings import checked
+from visionthink.settings import GridName, checked
 
 
 class ModelArgs(
@@ -45,7 +46,7 @@ class ModelArgs(
     pretrained: str | None = None
     base_url: str | None = None
     api_key: str | None = None
-    grid: Literal["qwen2.5-vl", "qwen3-vl"] | None = None
+    grid: GridName | None = None
     look: LookMode | None = None
     profile: str | None = None
     policy: str | None = None
