@@ -22,9 +22,8 @@ from visionthink.core.images import Picture, half_view
 from visionthink.core.profiles import PROFILES
 from visionthink.core.types import Completion, Message, Sampling
 from visionthink.engines import hf_decode
-from visionthink.engines.hf import HFEngine
+from visionthink.engines.hf import HFEngine, Spelling
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
-from visionthink.engines.hf_stream import Spelling
 from visionthink.mini import CHECKPOINTS
 
 SHORT = Sampling(max_tokens=12)

@@ -12,7 +12,7 @@ from pruning_models import LAYERS, deep_checkpoint, logits_of, picture, prompt_a
 
 from checkpoints import save_qwen2_5_vl
 from visionthink.pruning import SparseVLM
-from visionthink.pruning.merging import density_peaks
+from visionthink.pruning.selection import density_peaks
 
 Points = list[list[float]]
 

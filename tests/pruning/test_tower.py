@@ -22,7 +22,7 @@ from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl
 from transformers.models.qwen2_vl import modeling_qwen2_vl
 from transformers.vision_utils import get_vision_window_index
 
-import visionthink.pruning.attention
+import visionthink.pruning.selection
 import visionthink.pruning.tower
 from checkpoints import save_qwen2_5_vl, save_qwen2_vl
 from visionthink.engines.hf_checkpoint import Checkpoint
@@ -97,7 +97,7 @@ def test_received_attention_equals_the_naive_softmax(
         received.append(compute(*args))
         return received[-1]
 
-    monkeypatch.setattr(visionthink.pruning.attention, "MOST_WEIGHTS", at_once)
+    monkeypatch.setattr(visionthink.pruning.selection, "MOST_WEIGHTS", at_once)
     monkeypatch.setattr(visionthink.pruning.tower, "received_attention", recording)
     logits_of(checkpoint, prompt, VisionZip(0.5))
     naive = [float(weights[:, :, patch].mean(dim=0).sum()) for patch in range(192)]

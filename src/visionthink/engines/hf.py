@@ -23,8 +23,9 @@ from visionthink.core.types import Completion, Message, Sampling, Usage
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint, torch
 from visionthink.engines.hf_decode import Decoded, Prefix, decode
 from visionthink.engines.hf_prompt import Prompt, build_prompt
-from visionthink.engines.hf_stream import Spelling
 
+HALF = "\ufffd"
+"""What bytes of a partial character decode to; the next token may complete it."""
 GATHER_SECONDS = 0.001
 """How long a batch waits for episodes that are just about to ask."""
 
@@ -310,3 +311,26 @@ class HFEngine(Engine):
             ),
             token_ids=reply.ids,
         )
+
+
+class Spelling:
+    """The text of the tokens so far, without a partial character at its end.
+
+    With byte-level tokenizers it is a prefix of what `decode` makes of all tokens together: text
+    that ends with a whole character stays as it is, so only the tokens after it are decoded again.
+    """
+
+    def __init__(self, decode: Callable[[Sequence[int]], str]) -> None:
+        self._decode = decode
+        self._after: list[int] = []
+        self.text = ""
+
+    def add(self, token: int) -> bool:
+        """Take in the next token; whether the text grew."""
+        self._after.append(token)
+        piece = self._decode(self._after)
+        if piece.endswith(HALF):
+            return False
+        self._after.clear()
+        self.text += piece
+        return bool(piece)

@@ -2,7 +2,7 @@
 
 `methods` says which share of the visual tokens stays on which layer; `layers` (FastV, SparseVLM)
 and `tower` (VisionZip) drop the others from the hidden states, the KV cache and the positions;
-`cost` foretells what a prompt comes to. Importing this loads no torch.
+`cost` predicts what a prompt costs. Importing this loads no torch.
 """
 
 from visionthink.pruning.engine import pruned_engine

@@ -1,4 +1,4 @@
-"""An hf engine's twin that prunes: same weights, fewer visual tokens."""
+"""A copy of an hf engine that prunes: same weights, fewer visual tokens."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from visionthink.core.engine import Engine
+from visionthink.core.errors import UsageError
 from visionthink.core.ledger import Pruned
 from visionthink.pruning.layout import Prompt, layout_of
-from visionthink.pruning.methods import Method, VisionZip
+from visionthink.pruning.methods import Method, VisionZip, check_shape
+
+KERNELS = ("sdpa", "eager")
 
 
 def pruned_engine(engine: Engine, method: Method, first_look_only: bool = False) -> Engine:
     """An engine that replies as `engine` does, on the same weights, with visual tokens pruned.
 
     Replies come one at a time, and never while `engine` computes; `engine` itself stays as it is.
-    Each reply's `usage.pruned` tells what was run.
+    Each reply's `usage.pruned` says what was run.
 
     Args:
         engine: an hf engine, with sdpa or eager attention.
@@ -40,18 +43,31 @@ class Pruning:
 
     @property
     def reuses_prefix(self) -> bool:
-        """VisionZip alone: it chooses by the image, so that a longer prompt is pruned the same.
+        """Only VisionZip: it chooses by the image, so a longer prompt is pruned the same way.
 
-        FastV and SparseVLM choose by the last words: the choice for one turn is not that for the
-        next, which is prefilled anew.
+        FastV and SparseVLM choose by the last words: the choice for one turn does not hold for the
+        next, which is prefilled again.
         """
         return isinstance(self.method, VisionZip)
 
     def check(self, checkpoint: Any) -> None:
-        """Raise UsageError if the method does not fit the model."""
-        from visionthink.pruning.checks import check_model
+        """Refuse a model that the method does not fit.
 
-        check_model(checkpoint.model, self.method, checkpoint.shape)
+        Raises:
+            UsageError: its attention or its layers.
+        """
+        config = checkpoint.model.config
+        for part in (config.get_text_config(), config.vision_config):
+            kernel = part._attn_implementation
+            if kernel not in KERNELS:
+                raise UsageError(
+                    f"pruning works with sdpa and eager attention; this model runs {kernel!r}: "
+                    "model.set_attn_implementation('sdpa')"
+                )
+        kinds = getattr(config.get_text_config(), "layer_types", None) or ()
+        if "sliding_attention" in kinds:
+            raise UsageError("pruning needs layers that attend to everything; some here do not")
+        check_shape(self.method, checkpoint.shape)
 
     def during(
         self, checkpoint: Any, prompt: Prompt, past: int

@@ -14,12 +14,10 @@ from typing import Any
 import torch
 
 from visionthink.core.ledger import ModelShape, Pruned
-from visionthink.pruning.attention import layer_attention
-from visionthink.pruning.checks import check_call
 from visionthink.pruning.cost import peaks_flops, raters_flops, rows_flops
 from visionthink.pruning.layout import Layout
-from visionthink.pruning.merging import best, density_peaks
 from visionthink.pruning.methods import FastV, SparseVLM, recycled
+from visionthink.pruning.selection import best, check_call, density_peaks, layer_attention
 
 Hooked = tuple[tuple[Any, ...], dict[str, Any]] | None
 

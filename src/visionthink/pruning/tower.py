@@ -14,12 +14,16 @@ import torch
 
 from visionthink.core.images import Cells
 from visionthink.core.ledger import ModelShape, Pruned
-from visionthink.pruning.attention import received_attention, rotate_patches
-from visionthink.pruning.checks import check_call
 from visionthink.pruning.cost import received_flops
 from visionthink.pruning.layout import Layout
-from visionthink.pruning.merging import best, contextual
 from visionthink.pruning.methods import VisionZip, tower_of
+from visionthink.pruning.selection import (
+    best,
+    check_call,
+    contextual,
+    received_attention,
+    rotate_patches,
+)
 
 Hooked = tuple[tuple[Any, ...], dict[str, Any]] | None
 

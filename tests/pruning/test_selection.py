@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from visionthink.pruning.merging import best, contextual
+from visionthink.pruning.selection import best, contextual
 
 
 def test_contextual_tokens_by_hand():
