@@ -94,7 +94,7 @@ def train(side: Side, task: Task, pipe: Any) -> None:
     checkpoint = load_checkpoint(task.model, device="cpu", dtype="float32")
     checkpoint.model.set_attn_implementation(task.attention)
     rows = load_rows(DataOptions(path=task.data))
-    args = arguments(task, side, checkpoint.banned_ids)
+    args = arguments(task, side, checkpoint.tokens.banned)
     if side == "plain":
         trainer = plain_trainer(checkpoint, rows, PROFILE, args)
     else:
