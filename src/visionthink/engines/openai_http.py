@@ -42,7 +42,7 @@ def checked_key(given: str | None, variable: str) -> tuple[str, str]:
     key = given.strip()
     if not all("!" <= char <= "~" for char in key):
         raise UsageError(
-            f"{origin}, but it has characters that are that no key has; paste it again"
+            f"{origin}, but it has characters that no key has; paste it again"
         )
     return (key, origin) if key else ("none", "no key was given")
 
