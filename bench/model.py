@@ -5,15 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers import AutoTokenizer, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
-from visionthink.mini.tokenizer import build_tokenizer
+from visionthink.mini import CHECKPOINTS
 
 
 def save_bench_model(folder: Path, hidden: int = 768, layers: int = 12) -> Path:
     """Write the checkpoint; the same weights each time. `hidden` is a multiple of 128."""
-    tokenizer = build_tokenizer()
+    tokenizer = AutoTokenizer.from_pretrained(CHECKPOINTS / "mini-base")
 
     def of(token: str) -> int:
         return tokenizer.convert_tokens_to_ids(token)

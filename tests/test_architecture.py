@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "judges": {*BASE, "engines"},
     "data": {*BASE, "mini"},  # the embedded world is one of the sources
     "pruning": {"core"},
-    "mini": {"core", "engines"},
+    "mini": {"core"},
     # the front door
     "api": {*ADAPTERS},
     "__init__": {*ADAPTERS, "api", "reports"},  # the names that it offers, loaded when used
@@ -55,7 +55,7 @@ MAY_IMPORT = {
 CORE_NEEDS = {"PIL", "numpy"}
 
 TORCH = {"torch", "transformers"}
-TORCH_ROOMS = {"engines", "pruning", "training", "mini"}
+TORCH_ROOMS = {"engines", "pruning", "training"}
 TORCH_FILES = {"cli/doctor.py"}  # it reports which device torch finds
 
 HEAVY = {
@@ -63,7 +63,7 @@ HEAVY = {
     *("fastapi", "starlette", "uvicorn", "prometheus_client", "aiohttp"),
 }
 
-TAG_FILES = {"core/protocol.py", "mini/tokenizer.py"}
+TAG_FILES = {"core/protocol.py"}
 TAGS = tuple(
     f"<{slash}{name}>"
     for name in ("think", "answer", "tool_call", "tool_response")
@@ -147,7 +147,6 @@ def test_torch_stays_in_its_rooms():
 
 
 def test_tags_stand_in_the_protocol_only():
-    """And in the list of tokens that the embedded model's tokenizer is built from."""
     for path in sorted(ROOT.rglob("*")):
         name = name_of(path)
         if path.suffix in TEXTS and name not in TAG_FILES:

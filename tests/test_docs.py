@@ -12,8 +12,10 @@ import pytest
 
 import visionthink
 from visionthink.core.actions import ACTIONS
+from visionthink.core.families import FAMILIES
 from visionthink.core.profiles import PROFILES
 from visionthink.core.rewards import RULES
+from visionthink.engines.families import RUNNERS
 from visionthink.evaluation.metrics import METRICS
 from visionthink.evaluation.policies import POLICIES
 from visionthink.judges import JUDGES
@@ -23,7 +25,9 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").g
 GENERATED = {"cli.md"}
 FOLDERS = ("src", "tests", "docs", "bench", "recipes", "scripts", "examples", "deploy")
 MOST_COLUMNS = 120
-TABLES: tuple[dict[str, Any], ...] = (ACTIONS, PROFILES, RULES, JUDGES, METRICS, POLICIES)
+TABLES: tuple[dict[str, Any], ...] = (
+    *(ACTIONS, PROFILES, FAMILIES, RUNNERS, RULES, JUDGES, METRICS, POLICIES),
+)
 
 
 def name_of(page: Path) -> str:

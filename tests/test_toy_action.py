@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from PIL import Image
 
 import visionthink
 from checkpoints import save_qwen2_5_vl
+from evaluation.answering import work, write_rows
 from serving.gateways import image_part, request, served, user
 from training.coaching import trainer_of
 from training.replaying import in_turns, reply_ids
@@ -26,9 +28,14 @@ from visionthink.core.actions import ACTIONS, Problem, View
 from visionthink.core.images import Grid, Picture
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import direct_reply, render_thought, render_tool_call, request_reply
-from visionthink.core.types import Episode, Look
+from visionthink.core.types import Episode, Look, Sampling
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
 from visionthink.engines.scripted import ScriptedEngine
+from visionthink.evaluation.lmms.asking import Ask, Asker, figures
+from visionthink.evaluation.lmms.model_args import ModelArgs
+from visionthink.evaluation.policies import parse_policies
+from visionthink.evaluation.runner import Settings, evaluate
+from visionthink.evaluation.summary import Sample, summarise
 from visionthink.runs.records import episode_record
 from visionthink.training.packing import Packed, pack_episode
 from visionthink.training.rollout_types import RolloutSettings
@@ -176,6 +183,29 @@ def test_the_gateway_replies_with_all_looks_and_counts_them(stream: bool):
     assert counts == [16, 96, 112, 64]
 
 
+def test_an_evaluation_counts_all_looks(tmp_path: Path):
+    """4 + 8 + 16 visual tokens of 16: 1.75, and one image for each look."""
+    folder, policy = tmp_path / "run", "auto:mini-left"
+    todo = work(folder, write_rows(tmp_path, ["plain-42"]), [policy])
+    asyncio.run(evaluate(todo, ScriptedEngine([LEFT, WHOLE, ANSWER]), Settings()))
+    (record,) = todo.run.episodes()
+    assert [look["action"] for look in record["looks"]] == [None, "left", "original"]
+    assert len(record["images"]) == 3
+    rows = summarise([Sample.of(record)], {"rows": "auto"}, parse_policies([policy]))
+    keys = ("accuracy", "request_rate", "visual_token_ratio", "visual_token_ratio_replaced")
+    assert [rows[-1][key] for key in keys] == [1.0, 1.0, 1.75, 1.5]
+
+
+def test_lmms_eval_counts_all_looks():
+    """16 + 32 + 64 visual tokens of 64."""
+    asker = Asker(ScriptedEngine([LEFT, WHOLE, ANSWER]), ModelArgs(profile="mini-left"))
+    asks = [Ask("pope", "0", lambda: ("What number?", [IMAGE]), Sampling())]
+    said = asyncio.run(asker.all(asks))
+    assert [each.text for each in said] == ["42"]
+    found = figures(said)
+    assert (found["request_rate"], found["visual_token_ratio"]) == (1.0, 1.75)
+
+
 def test_two_training_steps_learn_from_three_turns(tmp_path: Path):
     """The masked tokens are the three replies; the last step has changed the weights."""
     checkpoint: Checkpoint = load_checkpoint(save_qwen2_5_vl(tmp_path / "tiny"), device="cpu")
@@ -191,7 +221,7 @@ def test_two_training_steps_learn_from_three_turns(tmp_path: Path):
     roll_out = trainer.roll_out
 
     def replayed(examples: Any) -> Any:
-        trainer.generate = next(generations)
+        trainer.generate = next(generations)  # pyright: ignore[reportAttributeAccessIssue] -- replays
         return roll_out([replace(example, answer="right") for example in examples])
 
     trainer.roll_out = replayed

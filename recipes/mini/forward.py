@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb_vision
 
-from visionthink.mini.model import IMAGE_MEAN, IMAGE_STD
+from recipes.mini.model import IMAGE_MEAN, IMAGE_STD
 from visionthink.mini.sheet import PATCH
 
 MERGE = 2

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 
 from recipes.mini.forward import patches_of, see
+from recipes.mini.replies import answer_after_request, answer_at_once, request_original
+from recipes.mini.tokenizer import IMAGE
 from visionthink.core.profiles import PROFILES
-from visionthink.mini.replies import answer_after_request, answer_at_once, request_original
 from visionthink.mini.sheet import TOKEN, Ask
-from visionthink.mini.tokenizer import IMAGE
 
 IGNORED = -100
 ROUND = 4

@@ -27,10 +27,10 @@ from recipes.mini.lessons import (
     Lesson,
     packs_of,
 )
+from recipes.mini.model import TEXT, build_model, save_checkpoint
 from recipes.mini.packing import Packer, packed_loss
+from recipes.mini.tokenizer import build_tokenizer
 from recipes.mini.vision_pretraining import VisionHeads
-from visionthink.mini.model import TEXT, build_model, save_checkpoint
-from visionthink.mini.tokenizer import build_tokenizer
 
 SEED = 7
 CORES = 2

@@ -227,8 +227,8 @@ def test_unusable_rows_are_reported(data: Path, tmp_path: Path, run: Run) -> Non
         assert given.code == 1
         assert "1 of 13 rows of" in given.err
         assert "correct them, or set skip_bad" in given.err
-        told = options(server, tmp_path / "run", "low")
-        given = run("eval", data, *told, "--set", "skip_bad=true")
+        arguments = options(server, tmp_path / "run", "low")
+        given = run("eval", data, *arguments, "--set", "skip_bad=true")
     assert given.code == 0
     assert given.err.startswith("rows: 1 unusable rows are left out, the first: row 13: ")
 

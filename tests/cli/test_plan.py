@@ -34,8 +34,8 @@ def test_tables_and_a_verdict(run: Run):
 
 def test_json_is_one_object(run: Run):
     given = run("plan", *SEVEN, "--request-rate", 0.31, "--json")
-    told = json.loads(given.out)
-    high, low, auto, *pruned = told["policies"]
+    found = json.loads(given.out)
+    high, low, auto, *pruned = found["policies"]
     assert [row["policy"] for row in (high, low, auto, pruned[0])] == [
         *("high", "low", "auto", "fastv:0.5")
     ]
@@ -44,12 +44,12 @@ def test_json_is_one_object(run: Run):
     assert (high["flops_ratio"], low["visual_token_ratio"]) == (1, 0.24)
     assert auto["visual_token_ratio"] == pytest.approx(0.55)
     assert auto["flops_ratio"] == pytest.approx(0.59, abs=0.03)
-    assert high["kv_bytes"] == (1000 + 70 + 100) * told["kv_bytes_per_token"]
-    assert told["break_even"]["visual_tokens"] == 0.76
-    assert told["weight_bytes"] == 2 * told["parameters"]
-    assert [row["request_rate"] for row in told["by_request_rate"]] == [0, 0.1, 0.25, 0.5, 0.75, 1]
-    assert told["by_request_rate"][-1]["visual_token_ratio"] == 1.24
-    assert told["workload"]["images"] == [
+    assert high["kv_bytes"] == (1000 + 70 + 100) * found["kv_bytes_per_token"]
+    assert found["break_even"]["visual_tokens"] == 0.76
+    assert found["weight_bytes"] == 2 * found["parameters"]
+    assert [row["request_rate"] for row in found["by_request_rate"]] == [0, 0.1, 0.25, 0.5, 0.75, 1]
+    assert found["by_request_rate"][-1]["visual_token_ratio"] == 1.24
+    assert found["workload"]["images"] == [
         {
             "size": [1120, 700],
             "count": 1,
@@ -70,15 +70,15 @@ def test_a_folder_of_images(run: Run, tmp_path: Path):
         "224x112 (32 visual tokens, 8 at half size)" in given.out
     )
     assert given.err.startswith(f"Note: images left out: 1, the first: {tmp_path / 'd.gif'}: ")
-    told = json.loads(run("plan", tmp_path, "--model", "mini", "--json").out)
-    assert len(told["left_out"]) == 1
+    found = json.loads(run("plan", tmp_path, "--model", "mini", "--json").out)
+    assert len(found["left_out"]) == 1
 
 
 def test_counts_of_sizes(run: Run):
     """16 visual tokens three times and 64 once: 28 on average."""
     sizes = ("--image-size", "112x112:3", "--image-size", "224x224")
-    told = json.loads(run("plan", "--model", "mini", *sizes, "--json").out)
-    assert told["policies"][0]["visual_tokens"] == 28
+    found = json.loads(run("plan", "--model", "mini", *sizes, "--json").out)
+    assert found["policies"][0]["visual_tokens"] == 28
 
 
 def test_a_server_without_a_prefix_cache(run: Run):
@@ -105,6 +105,7 @@ def test_nothing_heavy_is_loaded():
     ("arguments", "code", "message"),
     [
         (("--model", "Qwen2.5-VL-8B"), 2, "did you mean Qwen/Qwen2.5-VL-7B-Instruct"),
+        (("--model", "minni"), 2, "did you mean mini or mini-sft? Or give a folder"),
         (("--model", "./nothing"), 1, "there is no config.json in 'nothing'"),
         (("--image-size", "big"), 2, "must be WIDTHxHEIGHT or WIDTHxHEIGHT:COUNT"),
         (("--image-size", "0x10"), 2, "got '0x10'"),

@@ -15,9 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from visionthink.core import images as core_images
 from visionthink.core.errors import DataError, ImageError, UsageError
-from visionthink.data.image_refs import FORMATS
 from visionthink.data.source import Columns, DataOptions, load_rows
 
 RED, BLUE = (200, 20, 20), (20, 20, 200)
@@ -186,10 +184,6 @@ def test_folder_with_csv_and_splits(folder: Path) -> None:
     )
     with pytest.raises(DataError, match=r"1 of 2 rows .*: line 4: the answer is empty"):
         load_rows(DataOptions(path=str(folder), split="train"))
-
-
-def test_handles_decode_what_open_picture_decodes() -> None:
-    assert FORMATS == core_images._FORMATS
 
 
 def test_formats_are_guessed(folder: Path) -> None:

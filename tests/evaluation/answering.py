@@ -37,7 +37,7 @@ SHAPE = ModelShape(
 
 def write_rows(folder: Path, names: Sequence[str], **more: Any) -> Path:
     """A JSONL file with one row a name: `print-…` is small print, `plain-…` is not, what stands
-    after the dash is the answer. Family and kind are told by the name.
+    after the dash is the answer. Family and kind follow from the name.
     """
     Image.new("RGB", (SIDE, SIDE), "white").save(folder / "image.png")
     kinds = {"print": "strong", "plain": "weak"}

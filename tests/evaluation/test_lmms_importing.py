@@ -49,12 +49,12 @@ def test_a_benchmark_s_own_figure_stands_beside_accuracy(tmp_path: Path):
     write_output(tmp_path / "out", POPE)
     found = imported(tmp_path, tmp_path / "out")
     row = only(found)
-    wanted = {
+    expected = {
         **{"suite": "pope", "family": "all", "kind": None, "policy": "auto", "n": 4, "errors": 0},
         **{"accuracy": 0.75, "stderr": 0.25, "f1": 0.8},
         **{"metric": "pope_f1_score", "score": 80.0},
     }
-    assert {key: row.pop(key) for key in wanted} == wanted
+    assert {key: row.pop(key) for key in expected} == expected
     assert set(row.values()) == {None}
     assert found.notes == [
         "no run folder of episodes (the results name none), so no costs: "

@@ -32,7 +32,7 @@ def test_an_unknown_task_suggests_the_nearest_preset():
 
 
 def test_results_that_are_not_numbers():
-    """lmms-eval writes N/A and none where it has no figure; MME wants both of its scores."""
+    """lmms-eval writes N/A and none where it has no figure; MME needs both of its scores."""
     mathvista, mme = presets()["mathvista_testmini_format"], presets()["mme"]
     assert mathvista.result({"llm_as_judge_eval,none": None}, 4) is None
     assert mme.result({"mme_perception_score,none": 10.0}, 4) is None
@@ -50,10 +50,10 @@ def test_the_command_import(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     figures = {"pope_accuracy": 1.0, "pope_f1_score": 1.0}
     write_output(tmp_path / "out", {"pope": (figures, [pope_sample(0, "yes")])})
     assert run("import", tmp_path / "out", "--out", tmp_path / "run") == 0
-    told = capsys.readouterr()
-    assert told.out.splitlines()[0] == "pope"
-    assert told.out.splitlines()[-1] == "pope, auto: pope_f1_score 100"
-    assert "no run folder of episodes" in told.err
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[0] == "pope"
+    assert printed.out.splitlines()[-1] == "pope, auto: pope_f1_score 100"
+    assert "no run folder of episodes" in printed.err
     assert run("import", tmp_path / "out", "--out", tmp_path / "json", "--json") == 0
     (row,) = json.loads(capsys.readouterr().out)
     assert row["score"] == 100

@@ -9,7 +9,8 @@ import pytest
 
 from engines.chat_server import ChatServer, says, status
 from visionthink.core.errors import JudgeError, UsageError
-from visionthink.evaluation.metrics import Score, Scorer, metric_names, said_yes
+from visionthink.evaluation.metrics import METRICS, Score, Scorer, metric_names, said_yes
+from visionthink.evaluation.suites import SuiteOptions, with_judging
 from visionthink.judges import JudgeOptions
 
 
@@ -113,3 +114,12 @@ def test_a_judge_that_fails_scores_nothing():
 def test_a_judge_needs_its_options():
     with pytest.raises(UsageError):
         Scorer("judge", JudgeOptions(kind="llm"))
+
+
+def test_a_metric_is_one_row(monkeypatch: pytest.MonkeyPatch):
+    """One that exists only here is accepted by options and scores."""
+    monkeypatch.setitem(METRICS, "start", lambda _, answers, said: float(said[0] == answers[0][0]))
+    assert with_judging(None, "start", None, None) == {"metric": "start", "judge": None}
+    assert SuiteOptions(metric="start").scored_by == "start"
+    assert score("start", "tea", "two") == 1
+    assert score("start", "tea", "cup") == 0

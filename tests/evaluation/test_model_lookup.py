@@ -18,7 +18,7 @@ from visionthink.mini import CHECKPOINTS
 def test_a_model_is_found_by_its_short_name(name: str):
     found = find_model(name)
     assert found.name == "Qwen/Qwen3-VL-8B-Instruct"
-    assert (found.grid.cell, found.shape.layers) == (32, 36)
+    assert (found.grid.cells((640, 320)), found.shape.layers) == ((20, 10), 36)  # 32 px each
 
 
 def test_a_folder_needs_no_weights(tmp_path: Path):
@@ -27,7 +27,7 @@ def test_a_folder_needs_no_weights(tmp_path: Path):
     found = find_model(str(tmp_path))
     embedded = find_model("mini")
     assert (found.shape, found.grid) == (embedded.shape, embedded.grid)
-    assert find_model("mini", max_pixels=784).grid.max_pixels == 784
+    assert find_model("mini", max_pixels=784).grid.cells((224, 224)) == (1, 1)  # 28 x 28 px
 
 
 @pytest.mark.parametrize(

@@ -115,12 +115,12 @@ def test_seconds_alone_and_at_once_are_separate():
 
 def test_seconds_alone_are_weighted_as_requests_are():
     """Alone 1 s direct and 3 s requested; of all four three requested: (1 + 3 · 3) / 4 = 2.5 s. If
-    none that requested was alone, nobody knows.
+    none that requested was alone, the mean is unknown.
     """
-    told = [(1.0, False, True), (3.0, True, True), (9.0, True, False), (9.0, True, False)]
+    timed = [(1.0, False, True), (3.0, True, True), (9.0, True, False), (9.0, True, False)]
     samples = [
         sample("auto", f"w{i}", 1.0, seconds=seconds, requested=requested, alone=alone)
-        for i, (seconds, requested, alone) in enumerate(told)
+        for i, (seconds, requested, alone) in enumerate(timed)
     ]
     assert rows_of(samples, "auto")[-1]["seconds_alone"] == 2.5
     assert rows_of([samples[0], *samples[2:]], "auto")[-1]["seconds_alone"] is None

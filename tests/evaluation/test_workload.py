@@ -99,8 +99,8 @@ def test_the_known_figures_of_qwen2_5_vl_7b(by_profile: bool):
     """1000 image tokens and 70 of text: an estimate of others' making (vision tower included, the
     second turn prefills what is new), as shares of vanilla. 1120 x 700 is 40 x 25 cells.
     """
-    told, response = prompt_tokens(PROFILES["agent"]) if by_profile else (0, 70)
-    given = Workload({(1120, 700): 1}, text=70, instructions=told, response=response)
+    instructions, response = prompt_tokens(PROFILES["agent"]) if by_profile else (0, 70)
+    given = Workload({(1120, 700): 1}, text=70, instructions=instructions, response=response)
     found = plan(find_model("Qwen2.5-VL-7B"), given)
     assert found.high.visual == 1000
     assert found.ratio(found.low, "flops") == pytest.approx(0.28, abs=0.03)

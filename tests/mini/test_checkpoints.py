@@ -5,10 +5,10 @@ import json
 
 import pytest
 
+from recipes.mini.tokenizer import build_tokenizer
 from visionthink.core.episode import run_episode
 from visionthink.engines.hf import HFEngine
 from visionthink.mini import CHECKPOINTS, DEFAULT_CHECKPOINT
-from visionthink.mini.tokenizer import build_tokenizer
 from visionthink.mini.world import load_samples
 
 NAMES = ("mini", "mini-base", "mini-sft")

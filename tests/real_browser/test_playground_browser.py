@@ -474,7 +474,7 @@ def test_a_key_is_asked_for_and_kept_in_memory_only(chromium: Browser):
     with opened(chromium, scripted(DIRECT), keys=[KEY], failures=2) as page:
         field, alert = (
             page.get_by_label("This server requires an API key"),
-            page.locator("#key-trouble"),
+            page.locator("#key-error"),
         )
         expect(field).to_be_focused()
         field.fill("wrong")

@@ -91,13 +91,13 @@ def test_run_level_figures_are_in_the_results(ran: Ran):
     """Of all episodes; the one without an image has no ledger."""
     episodes = [e for e in RunFolder.open(ran.run).episodes() if e["ledger"] is not None]
     tokens = [e["ledger"]["visual_tokens"] for e in episodes]
-    told = ran.done.results()["throughput"]
-    assert told["avg_request_rate"] == sum(e["requested"] for e in episodes) / len(episodes)
-    assert 0 < told["avg_request_rate"] < 1
-    assert told["avg_visual_token_ratio"] == pytest.approx(
+    figures = ran.done.results()["throughput"]
+    assert figures["avg_request_rate"] == sum(e["requested"] for e in episodes) / len(episodes)
+    assert 0 < figures["avg_request_rate"] < 1
+    assert figures["avg_visual_token_ratio"] == pytest.approx(
         sum(t["processed"] for t in tokens) / sum(t["vanilla"] for t in tokens)
     )
-    assert (told["avg_failed"], told["avg_cut_off"], told["avg_unanswered"]) == (0, 0, 0)
+    assert (figures["avg_failed"], figures["avg_cut_off"], figures["avg_unanswered"]) == (0, 0, 0)
 
 
 def test_any_number_of_images(ran: Ran):
@@ -166,8 +166,8 @@ def test_scores_are_the_benchmarks_own(ran: Ran, tasks: Tasks, imported: Importe
         "docvqa_val": "anls",
         "realworldqa": "exact_match",
     }.items():
-        wanted = 100 * results[tasks.names[task]][f"{key},none"]
-        assert row(imported, task)["score"] == pytest.approx(wanted)
+        expected = 100 * results[tasks.names[task]][f"{key},none"]
+        assert row(imported, task)["score"] == pytest.approx(expected)
     mme = results[tasks.names["mme"]]
     total = mme["mme_perception_score,none"] + mme["mme_cognition_score,none"]
     assert row(imported, "mme")["score"] == total

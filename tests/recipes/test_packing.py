@@ -5,13 +5,13 @@ import pytest
 import torch
 from PIL import Image
 
+from recipes.mini.model import build_model, save_checkpoint
 from recipes.mini.packing import IGNORED, Packer, PackRow, packed_logits, packed_mask
+from recipes.mini.replies import answer_after_request, answer_at_once, request_original
+from recipes.mini.tokenizer import IMAGE, build_tokenizer
 from visionthink.core.profiles import PROFILES
 from visionthink.mini.ink import half_view
-from visionthink.mini.model import build_model, save_checkpoint
 from visionthink.mini.paper import make_receipt
-from visionthink.mini.replies import answer_after_request, answer_at_once, request_original
-from visionthink.mini.tokenizer import IMAGE, build_tokenizer
 from visionthink.mini.world import generator
 
 TOKENIZER = build_tokenizer()

@@ -15,8 +15,8 @@ from recipes.mini.lessons import (
 from recipes.mini.packing import IGNORED, Packer
 from recipes.mini.practice import HEADS, make_practice
 from recipes.mini.recipe import STAGES, Stage, learning_rate, run_recipe
-from visionthink.mini.replies import request_original
-from visionthink.mini.tokenizer import build_tokenizer
+from recipes.mini.replies import request_original
+from recipes.mini.tokenizer import build_tokenizer
 from visionthink.mini.world import FAMILIES, generator
 
 TINY = (

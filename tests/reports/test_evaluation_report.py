@@ -100,7 +100,7 @@ def test_tables_and_notes_of_the_page(tmp_path: Path):
     check_alone(walk)
     text = walk.rows()
     assert "mini: means over 2 runs: a, b." in text
-    assert "Vanilla (high) 75.0 ± 0.0 100.0 100.0 2 2 x 100 0" in text
+    assert "Vanilla (high) 75.0 ± 0.0 100.0 100.0 2 200 0" in text
     assert "of vanilla 66.7" in text
     assert "a mini mini 0 16 2026-11-21 0.1.0 A processor" in text
     assert "b mini mini 1 16 - - -" in text
@@ -233,7 +233,7 @@ def test_seeds_are_counted_and_spread(tmp_path: Path):
     ]
     sheet = score_table(of(*paths))
     assert sheet.lines[1].cells == [
-        *("Down-sample (low)", "50.0 ± 25.0", "25.0", "30.0", "0.5", "2 x 100", "2")
+        *("Down-sample (low)", "50.0 ± 25.0", "25.0", "30.0", "0.5", "200", "2")
     ]
     assert len(sheet.lines) == 2, "there is no line of shares where there is no vanilla"
 

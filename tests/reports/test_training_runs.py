@@ -16,7 +16,6 @@ from visionthink.reports.training_runs import (
     bin_width,
     curve,
     estimate,
-    figures,
     group,
     kinds,
     leaves,
@@ -46,7 +45,7 @@ def test_final_figures_are_means_over_the_last_tenth(tmp_path: Path):
         lines[at]["reward/accuracy"] = 0.5
     lines[19]["reward/accuracy"] = 1.0
     run = read(tmp_path / "a", lines)
-    assert figures(run) == {
+    assert run.figures == {
         "request_weak": 0.2,
         "request_strong": None,
         "request_lucky": None,
@@ -83,7 +82,7 @@ def test_held_out_figures_are_those_of_the_last_evaluation(tmp_path: Path):
     run = read(tmp_path / "a", lines)
     assert [step["step"] for step in run.steps] == [1, 2]
     assert [evaluation["step"] for evaluation in run.evaluations] == [0, 2]
-    found = figures(run)
+    found = run.figures
     assert (found["eval_accuracy"], found["eval_request_weak"]) == (0.9, 0.25)
     assert found["request_weak"] == 0.5
 

@@ -144,7 +144,7 @@ def command(
     Examples:
       visionthink eval mini --policy high --policy low --policy auto --out runs/mini
       visionthink eval photos.jsonl --estimate
-    """  # noqa: D301 - click wants the character that keeps its line breaks
+    """  # noqa: D301 - the character keeps line breaks in click
     if estimate and policies:
         raise click.UsageError("--estimate chooses its own policies: leave --policy out")
     if out is None and (resume or not estimate):

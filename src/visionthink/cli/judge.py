@@ -94,7 +94,7 @@ def command(
     \b
     Example:
       visionthink judge predictions.jsonl --out judged.jsonl
-    """  # noqa: D301 - click wants the character that keeps its line breaks
+    """  # noqa: D301 - the character keeps line breaks in click
     if kind != "rules":
         cache = cache or out.with_name(f"{out.name}.cache")
     options = _options(kind=kind, cache=cache, **given)

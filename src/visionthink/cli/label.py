@@ -107,7 +107,7 @@ def command(
     \b
     Example:
       visionthink label mini --set size=20 --model mini-base --out labels.jsonl
-    """  # noqa: D301 - click wants the character that keeps its line breaks
+    """  # noqa: D301 - the character keeps line breaks in click
     check_place(out, resume=resume, retry_failed=retry_failed)
     rule = Rule.of(n, enough, gap)
     rollouts = Rollouts(rule, profile, temperature, max_tokens=max_tokens, seed=seed)

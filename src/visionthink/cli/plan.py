@@ -114,7 +114,7 @@ def command(
     Examples:
       visionthink plan photos --model Qwen3-VL-8B --request-rate 0.2
       visionthink plan --image-size 1280x960 --image-size 640x480:3
-    """  # noqa: D301 - click wants the character that keeps its line breaks
+    """  # noqa: D301 - the character keeps line breaks in click
     planned = find_model(model, max_pixels)
     images, left_out = _images(folder, sizes)
     chosen = profile or ("mini" if model in EMBEDDED else "agent")

@@ -33,7 +33,7 @@ Pixels = tuple[int, int, int, int]
 MAX_ASPECT = 200.0  # long side / short side; the Qwen-VL image processors refuse longer strips
 
 # The only decoders that unknown bytes may reach. Pillow's "JPEG" covers phones' MPO as well.
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
 _GIVE = "give a PNG, JPEG, WebP, GIF, TIFF or BMP file"
 _MIMES = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"RIFF", "image/webp"))
 _PLAIN_MODES = {"JPEG": ("RGB", "L"), "PNG": ("RGB", "L"), "WEBP": ("RGB",)}
@@ -298,7 +298,7 @@ def _identify(data: bytes) -> Image.Image:
         raise _Refusal("it is empty (0 bytes)", _GIVE)
     try:
         with _no_warnings():
-            return Image.open(io.BytesIO(data), formats=_FORMATS)
+            return Image.open(io.BytesIO(data), formats=FORMATS)
     except UnidentifiedImageError as error:
         raise _Refusal(f"it does not hold an image (it starts {data[:12]!r})", _GIVE) from error
 

@@ -15,10 +15,7 @@ from typing import Any, BinaryIO, Protocol
 from PIL import Image, UnidentifiedImageError
 
 from visionthink.core.errors import ImageError
-from visionthink.core.images import Limits, Picture, open_picture
-
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
-"""What `open_picture` decodes; other formats are refused when their header is read."""
+from visionthink.core.images import FORMATS, Limits, Picture, open_picture
 
 DATA_URL = "data:"
 

@@ -86,7 +86,9 @@ def _csv_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 yield number, {k: v for k, v in record.items() if k is not None and v is not None}
                 number = reader.line_num + 1
     except (OSError, csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {str(path)!r}: {error}") from error
+        raise DataError(
+            f"cannot read {str(path)!r}: {getattr(error, 'strerror', None) or error}"
+        ) from error
 
 
 def _line(

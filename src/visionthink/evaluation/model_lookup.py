@@ -53,10 +53,13 @@ def find_model(name: str, max_pixels: int | None = None) -> PlannedModel:
         if (file := folder / "preprocessor_config.json").is_file():
             preprocessor = _read_json(file)
     else:
-        near = difflib.get_close_matches(short, known, n=3, cutoff=0.5) or known
+        names = {**known, **{embedded: embedded for embedded in EMBEDDED}}
+        near = difflib.get_close_matches(short, names, n=3, cutoff=0.6)
+        meant = f"did you mean {' or '.join(names[each] for each in near)}?" if near else ""
         raise UsageError(
-            f"the sizes of model {name!r} are not known here; did you mean "
-            f"{', '.join(known[each] for each in near)}? Or give a folder with its config.json"
+            f"the sizes of model {name!r} are not known here; "
+            f"{meant or 'known are ' + ', '.join(names.values()) + '.'} "
+            "Or give a folder with its config.json"
         )
     family = family_of(config, name)
     try:
@@ -81,7 +84,8 @@ def _read_json(path: Path) -> dict[str, Any]:
             f"there is no {path.name} in {str(path.parent)!r}; give a model's folder or name"
         ) from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {str(path)!r}: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"cannot read {str(path)!r}: {why}") from error
     if not isinstance(held, dict):
         raise CheckpointError(f"{str(path)!r} must hold a JSON object; got {type(held).__name__}")
     return held

@@ -17,7 +17,7 @@ from typing import Literal, get_args
 from PIL import Image
 
 from visionthink.core.errors import DataError, UsageError
-from visionthink.core.images import DEFAULT_LIMITS, Cells, Size, half_size
+from visionthink.core.images import DEFAULT_LIMITS, FORMATS, Cells, Size, half_size
 from visionthink.core.ledger import (
     CHARACTERS_PER_TOKEN,
     TurnCost,
@@ -26,7 +26,7 @@ from visionthink.core.ledger import (
     turn_cost,
 )
 from visionthink.core.profiles import Profile
-from visionthink.data.image_refs import FORMATS, file_problem
+from visionthink.data.image_refs import file_problem
 from visionthink.evaluation.model_lookup import PlannedModel
 from visionthink.pruning.cost import predict
 from visionthink.pruning.methods import check_shape, parse_method

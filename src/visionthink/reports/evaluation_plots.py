@@ -13,14 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from visionthink.core.means import mean
-from visionthink.reports.evaluation_runs import (
-    ALL,
-    KINDS,
-    Comparison,
-    Entry,
-    kind_of,
-    labels,
-)
+from visionthink.reports.evaluation_runs import ALL, KINDS, Comparison, Entry, kind_of, labels
 from visionthink.reports.plotting import (
     HATCHES,
     INK,
@@ -50,23 +43,18 @@ STYLES = {
     "": Style("#8a8f96", "h", "++++"),
 }
 """By the keys of `KINDS`, and of other policies."""
-UPPER_BOUNDS = ("oracle",)
-"""Kinds of policies that use the ground truth: upper bounds only."""
 FRONT, RANDOM, BEST = "Pareto front", "requests at random: low + p", "best choice of requests"
 _TOKENS = "visual tokens, % of vanilla"
 _MAX_BARS = 6
 
 
 def evaluation_plots(comparison: Comparison, figures: Published | None = None) -> list[Plot]:
-    """All plots that have figures; `figures` adds the paper's beside those measured.
-
-    Raises:
-        MissingExtraError: matplotlib is not installed.
+    """All plots that have figures; `figures` adds the paper's beside those measured. Raises
+    MissingExtraError: matplotlib is not installed.
     """
     with drawing():
         plots = [*_scatters(comparison), *_requests(comparison), *_seconds(comparison)]
-        beside = None if figures is None else published_plot(comparison, figures)
-    return [*plots, *([beside] if beside else [])]
+        return plots if figures is None else [*plots, *published_plot(comparison, figures)]
 
 
 def _first(count: int) -> str:
@@ -92,22 +80,21 @@ def places(comparison: Comparison, suites: Sequence[str], *, shares: bool) -> li
     found: list[Place] = []
     for entry in comparison.entries:
         x = comparison.across(entry, "visual_token_ratio", suites)
-        score = entry.figure("accuracy", suites[0])
-        if shares:
-            y, error = comparison.average(entry, suites=suites), None
-        else:
-            y, error = (score.mean, score.stderr) if score else (None, None)
+        score = None if shares else entry.figure("accuracy", suites[0])
+        y = comparison.average(entry, suites=suites) if shares else score and score.mean
         if x is not None and y is not None:
-            found.append(Place(entry, x, y, error))
+            found.append(Place(entry, x, y, score and score.stderr))
     return found
 
 
 def pareto_front(places: Sequence[Place]) -> list[Place]:
-    """Those that none beats in score with as few tokens or fewer, without upper bounds."""
+    """Those that none beats in score with as few tokens or fewer. The oracle is left out: it uses
+    the ground truth, and is an upper bound only.
+    """
     front: list[Place] = []
     for place in sorted(places, key=lambda p: (p.x, -p.y)):
         beaten = bool(front) and place.y <= front[-1].y
-        if not beaten and kind_of(place.entry.policy) not in UPPER_BOUNDS:
+        if not beaten and kind_of(place.entry.policy) != "oracle":
             front.append(place)
     return front
 
@@ -167,8 +154,7 @@ def _scatter(name: str, title: str, panels: Sequence[Panel], what: str, more: st
 # Requests
 
 
-_Category = tuple[str, str, str]
-"""Name, suite, family."""
+_Category = tuple[str, str, str]  # name, suite, family
 
 
 def _requests(comparison: Comparison) -> Iterator[Plot]:
@@ -192,16 +178,17 @@ def _requests(comparison: Comparison) -> Iterator[Plot]:
             hatch = HATCHES[before % len(HATCHES)] if before else STYLES[kind].hatch
             look = STYLES[kind]._replace(hatch=hatch)
             bars.append(Bars(label, [look], values, [figure and figure.stderr for figure in found]))
-        oracle = any(kind_of(entry.policy) == "oracle" for entry in entries)
+        caption = [
+            "requests",
+            *(["oracle"] if any(kind_of(e.policy) == "oracle" for e in entries) else []),
+        ]
+        name = f"requests_{at}" if at else "requests"
+        whole = f"How often the original is requested{f': {title}' if title else ''}"
+        about = " ".join(texts()[of] for of in caption)
+        panel = Panel("", bars, [category for category, _, _ in categories])
+        x_label = "samples for which the original is requested"
         if bars:
-            yield bar_plot(
-                f"requests_{at}" if at else "requests",
-                f"How often the original is requested{f': {title}' if title else ''}",
-                " ".join([texts()["requests"], *([texts()["oracle"]] if oracle else [])]),
-                [Panel("", bars, [name for name, _, _ in categories])],
-                x_label="samples for which the original is requested",
-                share=True,
-            )
+            yield bar_plot(name, whole, about, [panel], x_label=x_label, share=True)
 
 
 def _categories(comparison: Comparison) -> Iterator[tuple[str, list[_Category]]]:
@@ -224,25 +211,19 @@ def _seconds(comparison: Comparison) -> Iterator[Plot]:
     """Seconds of a sample, and what they would be if they followed FLOPs."""
     panels: list[Panel] = []
     for suite in comparison.suites:
-        held = [(e, e.figure(comparison.clock, suite)) for e in comparison.entries]
-        timed = [(entry, figure) for entry, figure in held if figure is not None]
-        entries = [entry for entry, _ in timed]
+        entries = [of for of in comparison.entries if of.figure(comparison.clock, suite)]
         looks = [STYLES[kind_of(entry.policy)] for entry in entries]
-        means, errors = [of.mean for _, of in timed], [of.stderr for _, of in timed]
+        seconds = [entry.figure(comparison.clock, suite) for entry in entries]
+        means, errors = ([of and getattr(of, x) for of in seconds] for x in ("mean", "stderr"))
         bars = [Bars("measured", looks, means, errors)]
         limits = [time_limit(comparison, suite, entry) for entry in entries]
         if any(limit is not None for limit in limits):
             bars.append(Bars("if time followed FLOPs", looks, limits, hollow=True))
         title = suite if len(comparison.suites) > 1 else ""
         panels += [Panel(title, bars, labels(entries))] if entries else []
-    if panels:
-        yield bar_plot(
-            "seconds",
-            "Seconds of a sample",
-            f"{texts()[comparison.clock]} {texts()['seconds']}{_first(len(panels))}",
-            panels[:MAX_PANELS],
-            x_label="seconds",
-        )
+    caption = f"{texts()[comparison.clock]} {texts()['seconds']}{_first(len(panels))}"
+    if shown := panels[:MAX_PANELS]:
+        yield bar_plot("seconds", "Seconds of a sample", caption, shown, x_label="seconds")
 
 
 def time_limit(comparison: Comparison, suite: str, entry: Entry) -> float | None:
@@ -293,10 +274,10 @@ def published() -> Published:
     return Published(held["label"], benchmarks, tuple(rows))
 
 
-def published_plot(comparison: Comparison, figures: Published) -> Plot | None:
+def published_plot(comparison: Comparison, figures: Published) -> Iterator[Plot]:
     """The mean over suites beside the paper's average, and each suite that is one of its benchmarks
-    beside that; shares of vanilla, because models and questions of both are others. None if nothing
-    measured has a share of vanilla.
+    beside that; shares of vanilla, because models and questions of both are others. Nothing if
+    nothing measured has a share of vanilla.
     """
     suites = list(comparison.suites)
     mean_of = "mean over suites" if len(suites) > 1 else suites[0]
@@ -308,19 +289,11 @@ def published_plot(comparison: Comparison, figures: Published) -> Plot | None:
         ours = places(comparison, of, shares=True)
         points = _points(ours, "measured")
         drawn += [Panel(title, [*points, *published_points(figures, name)])] if points else []
-    if not drawn:
-        return None
     where = dict.fromkeys(row["where"] for row in figures.rows if row["tokens"] is not None)
-    return scatter_plot(
-        "published",
-        "Beside the paper's figures",
-        f"Hollow marks are {figures.label} ({', '.join(where)} of the paper): "
-        f"{texts()['published']}",
-        drawn,
-        x_label=_TOKENS,
-        y_label="score, % of vanilla",
-        cross=True,
-    )
+    hollow = f"Hollow marks are {figures.label} ({', '.join(where)} of the paper): "
+    about = ("published", "Beside the paper's figures", hollow + texts()["published"], drawn)
+    if drawn:
+        yield scatter_plot(*about, x_label=_TOKENS, y_label="score, % of vanilla", cross=True)
 
 
 def benchmark(suite: str, figures: Published) -> str | None:
@@ -336,7 +309,9 @@ def published_points(figures: Published, name: str | None) -> list[Point]:
         y, method = figures.share(row, name), row["method"]
         if row["tokens"] is None or y is None:
             continue
-        kinds = (kind for kind, of in KINDS.items() if method.lower().startswith(of.title.lower()))
+        kinds = (
+            k for k, (name_of, _) in KINDS.items() if method.lower().startswith(name_of.lower())
+        )
         style = STYLES[next(kinds, "")]
         texts = {method: row["tokens"]}
         same = (of["rates"] for of in figures.rows if of["rates"] and of["method"] == method)

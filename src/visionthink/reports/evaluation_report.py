@@ -25,8 +25,7 @@ from visionthink.reports.training_report import EPISODES, training_blocks
 from visionthink.reports.training_runs import KINDS as QUESTIONS
 from visionthink.reports.training_runs import TrainingRun
 
-MAX_FAMILIES = 6
-"""If a suite has more families, they are not columns of the scores."""
+MAX_FAMILIES = 6  # if a suite has more families, they are not columns of the scores
 _RUNS = ["run", "model", "suites", "seed", "at once", "started", "visionthink", "machine"]
 _COSTS = ("visual_token_ratio", "flops_ratio", "seconds_per_sample", "seconds_alone")
 
@@ -61,7 +60,7 @@ def score_table(comparison: Comparison) -> Table:
     lines: list[Line] = []
     heading = ""
     for entry in comparison.entries:
-        before, heading = heading, KINDS.get(kind_of(entry.policy), OTHER).heading
+        before, heading = heading, KINDS.get(kind_of(entry.policy), OTHER)[1]
         lines += [Line([heading], "heading")] if heading != before else []
         whole = [row for suite in comparison.suites for row in entry.of_suite(suite)]
         cells = [one_line(entry.title)]
@@ -70,7 +69,7 @@ def score_table(comparison: Comparison) -> Table:
         ratios = ("visual_token_ratio", "flops_ratio")
         cells += [_percent(comparison.across(entry, name)) for name in ratios]
         cells.append(_seconds(comparison.across(entry, comparison.clock)))
-        cells += [_samples(entry, comparison), f"{sum(row.errors for row in whole):,}"]
+        cells += [f"{sum(row.n for row in whole):,}", f"{sum(row.errors for row in whole):,}"]
         lines.append(Line(cells))
         shares = ["  of vanilla"]
         shares += [_percent(comparison.share(entry, suite, of=of)) for _, suite, of in parts]
@@ -89,8 +88,8 @@ def cost_table(comparison: Comparison) -> Table:
         for entry in comparison.entries:
             if rows := entry.of_suite(suite):
                 cells = [form(entry.figure(name, suite)) for _, name, form in COLUMNS]
-                failed = f"{sum(row.errors for row in rows):,}"
-                numbers = [_versus(entry, suite), _counts([row.n for row in rows]), failed]
+                n, failed = sum(row.n for row in rows), sum(row.errors for row in rows)
+                numbers = [_versus(entry, suite), f"{n:,}", f"{failed:,}"]
                 lines.append(Line([one_line(entry.title), *cells, *numbers]))
     heads = ["policy", *(head for head, _, _ in COLUMNS), "minus high", "n", "failed"]
     return Table(heads, lines).without_empty_columns()
@@ -188,24 +187,6 @@ def _versus(entry: Entry, suite: str) -> str:
     return f"{figure.mean * 100:+.1f} ({low * 100:+.1f} to {high * 100:+.1f})"
 
 
-def _samples(entry: Entry, comparison: Comparison) -> str:
-    """Scored samples of all suites; those of a run times the runs where these are alike."""
-    found = [[row.n for row in entry.of_suite(suite)] for suite in comparison.suites]
-    held = [counts for counts in found if counts]
-    if not held:
-        return NOTHING
-    if all(len(counts) == len(held[0]) and len(set(counts)) == 1 for counts in held):
-        return _counts([sum(counts[0] for counts in held)] * len(held[0]))
-    return f"{sum(map(sum, held)):,}"
-
-
-def _counts(found: Sequence[int]) -> str:
-    """`1,000`, of several runs `3 x 1,000`; their sum if they are not equal."""
-    if len(found) > 1 and len(set(found)) == 1:
-        return f"{len(found)} x {found[0]:,}"
-    return f"{sum(found):,}"
-
-
 # The report
 
 
@@ -286,13 +267,8 @@ def _row_json(comparison: Comparison, entry: Entry, suite: str, family: str) -> 
     held = [rows[suite, family] for rows in entry.held if (suite, family) in rows]
     figures = {name: entry.figure(name, suite, (family,)) for name in FIGURES if name != "stderr"}
     found: dict[str, Any] = {
-        "system": entry.system,
-        "suite": suite,
-        "family": family,
-        "kind": held[0].kind,
-        "policy": entry.policy,
-        "runs": len(held),
-        "n": sum(row.n for row in held),
+        **{"system": entry.system, "suite": suite, "family": family, "kind": held[0].kind},
+        **{"policy": entry.policy, "runs": len(held), "n": sum(row.n for row in held)},
         "errors": sum(row.errors for row in held),
         **{name: figure and figure.to_json() for name, figure in figures.items()},
     }

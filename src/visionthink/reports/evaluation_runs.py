@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 from visionthink.core.errors import RunError
 from visionthink.core.means import mean
@@ -29,8 +29,7 @@ from visionthink.reports.run_groups import (
 )
 from visionthink.runs.folder import EPISODES, METRICS, SUMMARY, RunFolder, flatten
 
-ALL = "all"
-"""The family that stands for a whole suite."""
+ALL = "all"  # the family that stands for a whole suite
 FIGURES = (
     *("accuracy", "stderr", "f1", "request_rate"),
     *("visual_token_ratio", "visual_token_ratio_replaced", "flops_ratio", "paper_flops_ratio"),
@@ -81,10 +80,9 @@ def is_evaluation(path: str | os.PathLike[str]) -> bool:
     its episodes are broken.
     """
     folder = RunFolder.open(path)
-    if (folder.path / SUMMARY).exists():
-        return True
-    if (folder.path / METRICS).exists():
-        return False
+    for name in (SUMMARY, METRICS):
+        if (folder.path / name).exists():
+            return name == SUMMARY
     first = next(folder.episodes(), None)
     return "policies" in folder.config if first is None else "policy" in first
 
@@ -202,25 +200,20 @@ def _gaps(name: str, rows: Sequence[Row]) -> Iterator[str]:
 VANILLA = "high"
 
 
-class Kind(NamedTuple):
-    """A kind of policy: its name, and its heading in tables."""
-
-    title: str
-    heading: str
-
-
 KINDS = {
-    "high": Kind("Vanilla", "The original"),
-    "low": Kind("Down-sample", "The small image"),
-    "fastv": Kind("FastV", "A fixed share of the tokens"),
-    "sparsevlm": Kind("SparseVLM", "A fixed share of the tokens"),
-    "visionzip": Kind("VisionZip", "A fixed share of the tokens"),
-    "auto": Kind("VisionThink", "The model decides"),
-    "random": Kind("Requests at random", "For reference"),
-    "oracle": Kind("Oracle", "For reference"),
+    "high": ("Vanilla", "The original"),
+    "low": ("Down-sample", "The small image"),
+    "fastv": ("FastV", "A fixed share of the tokens"),
+    "sparsevlm": ("SparseVLM", "A fixed share of the tokens"),
+    "visionzip": ("VisionZip", "A fixed share of the tokens"),
+    "auto": ("VisionThink", "The model decides"),
+    "random": ("Requests at random", "For reference"),
+    "oracle": ("Oracle", "For reference"),
 }
-"""Kinds of policies by what their names begin with, in the order of the tables."""
-OTHER = Kind("", "Other")
+"""Kinds of policies by what their names begin with, in the order of the tables: their names, and
+their headings there.
+"""
+OTHER = ("", "Other")
 
 
 def kind_of(policy: str) -> str:
@@ -229,8 +222,7 @@ def kind_of(policy: str) -> str:
     return head if head in KINDS else ""
 
 
-Rows = Mapping[tuple[str, str], Row]
-"""Of one policy of one run, by suite and family."""
+Rows = Mapping[tuple[str, str], Row]  # of one policy of one run, by suite and family
 
 
 @dataclass(frozen=True)
@@ -250,7 +242,7 @@ class Entry:
     @property
     def title(self) -> str:
         """With the name that readers know: `Vanilla (high)`."""
-        kind = KINDS.get(kind_of(self.policy), OTHER).title
+        kind, _ = KINDS.get(kind_of(self.policy), OTHER)
         return f"{kind} ({self.label})" if kind else self.label
 
     def figure(self, name: str, suite: str, of: Sequence[str] = (ALL,)) -> Estimate | None:
@@ -285,9 +277,8 @@ class Entry:
 
 def labels(entries: Sequence[Entry]) -> list[str]:
     """What tells entries apart: their policies, and their systems if there are several."""
-    if len({entry.system for entry in entries}) == 1:
-        return [entry.policy for entry in entries]
-    return [entry.label for entry in entries]
+    many = len({entry.system for entry in entries}) > 1
+    return [entry.label if many else entry.policy for entry in entries]
 
 
 def _weighted(name: str, rows: Sequence[Row]) -> tuple[float, float | None] | None:
@@ -337,11 +328,8 @@ class Comparison:
 
     def vanilla(self, entry: Entry, suite: str) -> Entry | None:
         """The entry that is 100 % for this one."""
-        found = {
-            other.system: other
-            for other in reversed(self.entries)  # of several the first, plain `high` before others
-            if kind_of(other.policy) == VANILLA and other.scored(suite)
-        }
+        high = [e for e in self.entries if kind_of(e.policy) == VANILLA and e.scored(suite)]
+        found = {e.system: e for e in reversed(high)}  # of several the first, plain `high`
         others = list(found.values())
         return found.get(entry.system) or (others[0] if len(others) == 1 else None)
 

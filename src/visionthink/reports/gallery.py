@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from jinja2 import TemplateError
 from PIL import Image
 
 from visionthink.core.errors import VisionThinkError
@@ -33,7 +34,7 @@ from visionthink.core.types import (
 from visionthink.reports.evaluation_runs import KINDS as POLICY_KINDS
 from visionthink.reports.evaluation_runs import EvaluationRun, kind_of
 from visionthink.reports.formatting import one_line, pixels, shortened
-from visionthink.reports.page import card
+from visionthink.reports.page import card, macro
 from visionthink.reports.report import Gallery
 from visionthink.reports.run_groups import is_number
 from visionthink.reports.training_runs import KINDS, TrainingRun
@@ -41,12 +42,15 @@ from visionthink.runs.records import EPISODE_VERSION
 
 LIMITS = Limits(max_bytes=4 * 2**20, max_pixels=4_000_000)
 PARTS = ("accuracy", "format", "control", "total", "advantage")
-WAYS = ("direct", "requested", "unanswered")
-VERDICTS = ("right", "wrong", "failed")
+OUTCOMES = {
+    "way": {mark: mark for mark in ("direct", "requested", "unanswered")},
+    "verdict": {mark: mark for mark in ("right", "wrong", "failed")},
+}
 _DATA_URL = "data:image/"
 _BLANK = (0xC8, 0xC6, 0xC0)
 _UNKNOWN_PROFILE = "agent"
-_KEPT = ("policy", "answer", "requested", "score")
+_BROKEN = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What reading a spoilt record raises."""
 
 Record = Mapping[str, Any]
 
@@ -66,10 +70,8 @@ class Sample:
 
 
 def spread(run: TrainingRun, most: int) -> list[Sample]:
-    """At most `most` of the run's episodes, evenly spread, the last one among them.
-
-    Raises:
-        RunError: a line of `episodes.jsonl` is broken.
+    """At most `most` of the run's episodes, evenly spread, the last one among them. Raises
+    RunError: a line of `episodes.jsonl` is broken.
     """
     count = sum(1 for _ in run.folder.episodes())
     few = min(most, count)
@@ -80,10 +82,8 @@ def spread(run: TrainingRun, most: int) -> list[Sample]:
 
 def choose(runs: Sequence[EvaluationRun], most: int) -> list[Sample]:
     """At most `most` episodes of all runs together, those with images first: one of each policy,
-    outcome, suite and run, then another, so that what is rare is there as well.
-
-    Raises:
-        RunError: a line of `episodes.jsonl` is broken.
+    outcome, suite and run, then another, so that what is rare is there as well. Raises RunError: a
+    line of `episodes.jsonl` is broken.
     """
     seen: Counter[tuple[Any, ...]] = Counter()
     places: list[tuple[Any, ...]] = []
@@ -102,7 +102,8 @@ def _read(runs: Sequence[EvaluationRun], chosen: set[tuple[int, int]]) -> Iterat
         same: dict[tuple[str, str], list[Record]] = {_name(record): [] for record in records}
         for record in run.folder.episodes():
             if (name := _name(record)) in same:
-                same[name].append({key: record.get(key) for key in _KEPT})
+                kept = ("policy", "answer", "requested", "score")
+                same[name].append({key: record.get(key) for key in kept})
         for record in sorted(records, key=_rank):
             policy = record.get("policy")
             others = [other for other in same[_name(record)] if other["policy"] != policy]
@@ -127,13 +128,12 @@ def training_gallery(samples: Sequence[Sample]) -> Gallery:
     many = len({sample.run.name for sample in samples}) > 1
     cards: list[Record] = []
     for number, sample in enumerate(samples, start=1):
-        step, kind = sample.record.get("step"), sample.record.get("kind")
+        step, kind = sample.record.get("step"), _word(sample.record, "kind")
         at = f"step {step}" if isinstance(step, int) else ""
         facts = [sample.run.name if many else "", at, _word(sample.record, "family")]
         right = _judged(_reward(sample.record).get("accuracy"))
         cards.append(_folded(sample, number, facts, [right, kind if kind in KINDS else ""]))
-    names = {"way": WAYS, "verdict": VERDICTS, "kind": KINDS}
-    return _gallery("only", cards, {name: {m: m for m in marks} for name, marks in names.items()})
+    return _gallery("only", cards, {**OUTCOMES, "kind": {kind: kind for kind in KINDS}})
 
 
 def evaluation_gallery(samples: Sequence[Sample]) -> Gallery:
@@ -157,8 +157,7 @@ def evaluation_gallery(samples: Sequence[Sample]) -> Gallery:
         what: {mark: one_line(text) or "none" for text, mark in of.items()}
         for what, of in marks.items()
     }
-    choices |= {"way": {m: m for m in WAYS}, "verdict": {m: m for m in VERDICTS}}
-    return _gallery("show", cards, choices)
+    return _gallery("show", cards, choices | OUTCOMES)
 
 
 def _gallery(
@@ -197,33 +196,34 @@ def _verdict(record: Record) -> str:
 
 
 def _folded(
-    sample: Sample,
-    number: int,
-    facts: Sequence[str],
-    marks: Sequence[str],
+    sample: Sample, number: int, facts: Sequence[str], marks: Sequence[str],
     hidden: Sequence[str] = (),
-) -> Record:
+) -> Record:  # fmt: skip
     """One record, folded under one line: `facts`, how it went, `marks`, the question, the answer.
 
     `marks` and `hidden` are words of ours that it can be chosen by; `hidden` ones are not shown.
     """
     record = sample.record
-    shown: dict[str, Any] = {"card": None, "problem": "", "note": ""}
-    if record.get("turns") is not None or record.get("error") is None:
-        try:
-            episode, note = episode_of(record, sample.run.folder.path)
-            shown |= {"card": card(episode, number), "note": note}
-            marks = [_way(episode), *marks]
-        except (VisionThinkError, ArithmeticError, LookupError, TypeError, ValueError) as error:
-            why = one_line(f"{type(error).__name__}: {error}")
-            shown["problem"] = f"This record cannot be shown: {why[:200]}"
-            marks = []
     expected = record.get("answer_expected")
-    return shown | {
+    shown: dict[str, Any] = {
         "record": record,
         "expected": None if expected is None else one_line(str(expected)),
         "reward": _reward(record),
         "others": [(other, _verdict(other)) for other in sample.others],
+        "note": "",
+    }
+    try:
+        if record.get("turns") is None and record.get("error") is not None:
+            html = macro("gallery.html.jinja", "failed", shown)
+        else:
+            episode, shown["note"] = episode_of(record, sample.run.folder.path)
+            html = macro("gallery.html.jinja", "scored_card", shown, card(episode, number))
+            marks = [_way(episode), *marks]
+    except (VisionThinkError, TemplateError, *_BROKEN) as error:
+        html = macro("gallery.html.jinja", "broken", one_line(f"{type(error).__name__}: {error}"))
+        marks = []
+    return {
+        "html": html,
         "classes": " ".join(mark for mark in ("sample", *marks, *hidden) if mark),
         "facts": ", ".join(one_line(fact) for fact in (*facts, *marks) if fact),
         "question": shortened(one_line(str(record.get("question", ""))), 90),
@@ -240,12 +240,8 @@ def _way(episode: Episode) -> str:
 
 
 def episode_of(record: Record, folder: Path) -> tuple[Episode, str]:
-    """The episode of a record, and a note on what was not kept of it.
-
-    Original images are not in records, so the episode's example has none.
-
-    Raises:
-        VisionThinkError, KeyError, TypeError, ValueError: the record is broken.
+    """The episode of a record, whose example has no images, and a note on what was not kept of it.
+    Raises VisionThinkError, or one of `_BROKEN`: the record is broken.
     """
     if record["version"] > EPISODE_VERSION:
         raise ValueError(f"it is of version {record['version']}: update visionthink")
@@ -272,18 +268,11 @@ def episode_of(record: Record, folder: Path) -> tuple[Episode, str]:
         note += f"{'; ' if note else ''}its profile, {profile[:40]}, is not known here"
         profile = _UNKNOWN_PROFILE
     episode = Episode(
-        example=Example((), str(record["question"])),
-        look=look,
-        profile=profile,
-        model=str(record["model"]),
-        answer=str(record["answer"]),
-        stop_reason=StopReason(record["stop_reason"]),
-        format_valid=bool(record["format_valid"]),
-        messages=tuple(messages),
-        turns=tuple(turns),
-        looks=looks,
-        ledger=ledger,
-    )
+        example=Example((), str(record["question"])), look=look, profile=profile,
+        model=str(record["model"]), answer=str(record["answer"]),
+        stop_reason=StopReason(record["stop_reason"]), format_valid=bool(record["format_valid"]),
+        messages=tuple(messages), turns=tuple(turns), looks=looks, ledger=ledger,
+    )  # fmt: skip
     return episode, note
 
 
@@ -335,17 +324,11 @@ def _look(fact: Record) -> Look:
     if box is not None:
         x0, y0, x1, y1 = map(int, box)
         box = (x0, y0, x1, y1)
+    action = None if action is None else one_line(str(action))[:40]
     scale = min(1.0, 448 / max(width, height))
-    blank = Image.new("RGB", (max(1, round(width * scale)), max(1, round(height * scale))), _BLANK)
-    return Look(
-        int(fact["turn"]),
-        int(fact["image"]),
-        None if action is None else one_line(str(action))[:40],
-        box,
-        (width, height),
-        int(fact["visual_tokens"]),
-        Picture(blank),
-    )
+    grey = Image.new("RGB", (max(1, round(width * scale)), max(1, round(height * scale))), _BLANK)
+    turn, image, tokens = (int(fact[key]) for key in ("turn", "image", "visual_tokens"))
+    return Look(turn, image, action, box, (width, height), tokens, Picture(grey))
 
 
 def _open(source: object, folder: Path) -> Picture:

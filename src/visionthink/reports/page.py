@@ -27,7 +27,6 @@ LONGEST_SIDE = 1600
 """Larger looks are shown shrunk to this, and all others of the episode by the same factor."""
 SHOWN = (336, 416)
 """CSS pixels into which a look is fitted, enlarged or shrunk; half as wide for one of several."""
-THUMBNAIL = 160
 MAX_PNG = 400_000
 """Bytes; larger images are embedded as JPEG."""
 
@@ -74,6 +73,11 @@ def render(template: str, *, style: str = "", **values: Any) -> str:
     return page.render(style=Markup(sheet), policy=policy, **values)  # noqa: S704 - our own
 
 
+def macro(template: str, name: str, *values: object) -> Markup:
+    """The HTML of one macro of a template."""
+    return getattr(_TEMPLATES.get_template(template).module, name)(*values)
+
+
 def style_sheet(name: str) -> str:
     return (Path(__file__).parent / "templates" / name).read_text(encoding="utf-8")
 
@@ -102,13 +106,10 @@ def _figure(look: Look, several: bool, factor: float) -> dict[str, Any]:
     return {"src": _image_url(image), "size": shown, "enlarged": image.width < shown[0]}
 
 
-def _thumbnail(image: Image.Image) -> Markup:
-    small = image.copy()
-    small.thumbnail((THUMBNAIL, THUMBNAIL))
-    return _image_url(small)
-
-
-def _image_url(image: Image.Image) -> Markup:
+def _image_url(image: Image.Image, most: int = LONGEST_SIDE) -> Markup:
+    if max(image.size) > most:
+        image = image.copy()
+        image.thumbnail((most, most))
     buffer = io.BytesIO()
     image.save(buffer, "PNG", optimize=True)
     if buffer.tell() <= MAX_PNG:
@@ -126,7 +127,7 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
     undefined=StrictUndefined,
 )
-_TEMPLATES.globals |= {"figure": _figure, "thumbnail": _thumbnail}
+_TEMPLATES.globals |= {"figure": _figure, "image_url": _image_url}
 _TEMPLATES.filters |= {
     name: getattr(formatting, name)
     for name in ("box_text", "clean", "count", "flops", "percent", "pixels", "seconds")

@@ -193,15 +193,14 @@ def _new_figure(
     for ax in axes[len(panels) :]:
         ax.set_visible(False)
     for panel, ax in zip(panels, axes, strict=False):
-        ax.set_title("\n".join(_wrapped(panel.title, 84 // columns, 2)))
+        ax.set_title(_wrapped(panel.title, 84 // columns))
         ax.set_axisbelow(True)
-    whole = "\n".join(_wrapped(title, 90, 3))
-    figure.suptitle(whole, x=0.005, ha="left", fontsize=12, fontweight="bold")
+    figure.suptitle(_wrapped(title, 90), x=0.005, ha="left", fontsize=12, fontweight="bold")
     return figure, axes[: len(panels)]
 
 
-def _wrapped(text: str, columns: int, most: int) -> list[str]:
-    return textwrap.wrap(text, columns, max_lines=most, placeholder=" …")
+def _wrapped(text: str, columns: int) -> str:
+    return "\n".join(textwrap.wrap(text, columns, max_lines=2, placeholder=" …"))
 
 
 def _add_legend(figure: Figure, axes: Sequence[Axes], labels: Sequence[str] | None = None) -> None:
@@ -298,18 +297,17 @@ def _draw_bars(ax: Axes, bars: Bars, shift: float, thick: float, share: bool) ->
             continue
         error = (bars.errors[at] if bars.errors else None) or 0.0
         look = bars.styles[at % len(bars.styles)]
-        fill: dict[str, Any] = {"facecolor": look.colour, "hatch": look.hatch, "linewidth": 0}
-        if bars.hollow:
-            fill = {"facecolor": "white", "linewidth": 0.9}
+        fill: dict[str, Any] = {"facecolor": "white", "linewidth": 0.9}
+        if not bars.hollow:
+            fill = {"facecolor": look.colour, "hatch": look.hatch, "linewidth": 0}
         ax.barh(
             at + shift, value, height=thick * (0.5 if bars.hollow else 0.9), xerr=error or None,
             label=f"{_LEAD}{bars.label}", edgecolor=MUTED if bars.hollow else "white", zorder=2,
             error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2}, **fill,
         )  # fmt: skip
-        if not bars.hollow:
-            text = f"{value:.0%}" if share else f"{value:.3g}"
-            end = (value + error, at + shift)
-            ax.annotate(text, end, (3, 0), textcoords="offset points", va="center", fontsize=SMALL)
+        text = "" if bars.hollow else f"{value:.0%}" if share else f"{value:.3g}"
+        end = (value + error, at + shift)
+        ax.annotate(text, end, (3, 0), textcoords="offset points", va="center", fontsize=SMALL)
 
 
 def scatter_plot(

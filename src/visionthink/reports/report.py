@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import yaml
 
@@ -125,15 +125,13 @@ PAGE_WIDTH = 165
 """Columns of text that fit into a table of the page at 1,280 px; wider tables are broken."""
 
 
-@dataclass(frozen=True)
-class Heading:
+class Heading(NamedTuple):
     """A heading of a part."""
 
     text: str
 
 
-@dataclass(frozen=True)
-class Notes:
+class Notes(NamedTuple):
     """What a reader must know about the figures, one sentence each."""
 
     items: Sequence[str]
@@ -181,17 +179,13 @@ class Report:
         """The page; plots are inside it as SVG."""
         from visionthink.reports.page import data_url, render, style_sheet
 
-        style = style_sheet("report.css")
-        style += "".join(block.style for block in self.blocks if isinstance(block, Gallery))
+        galleries = [block.style for block in self.blocks if isinstance(block, Gallery)]
         return render(
-            "report.html.jinja",
-            style=style,
-            title=self.title,
-            summary=self.summary,
+            "report.html.jinja", style="".join([style_sheet("report.css"), *galleries]),
+            title=self.title, summary=self.summary, page_width=PAGE_WIDTH,
             blocks=[(type(block).__name__, block) for block in self.blocks],
-            page_width=PAGE_WIDTH,
             svg_url=lambda plot: data_url(plot.svg, "svg+xml"),
-        )
+        )  # fmt: skip
 
     def markdown(self) -> str:
         """The page without its episodes; the plots are PNG files beside it."""

@@ -124,9 +124,8 @@ def _common(names: Sequence[str]) -> str:
     """What the names begin with, without the number or seed that tells them apart."""
     if len(names) == 1:
         return names[0]
-    first, last = min(names), max(names)
-    same = next((n for n in range(len(first)) if first[n] != last[n : n + 1]), len(first))
-    return _NUMBER.sub("", first[:same]) or names[0]
+    common = os.path.commonprefix(list(names))  # noqa: RUF071 - names, not paths
+    return _NUMBER.sub("", common) or names[0]
 
 
 def value_text(config: Mapping[str, Any], key: str) -> str:

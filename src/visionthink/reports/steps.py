@@ -10,7 +10,6 @@ from visionthink.core.protocol import Request, parse_reply
 from visionthink.core.types import Episode, Look, StopReason
 
 ENDINGS: dict[StopReason, str] = {
-    StopReason.ANSWERED: "answered",
     StopReason.MALFORMED: "the last reply holds neither an answer nor a valid request",
     StopReason.OUT_OF_TURNS: "the last turn was used for a request",
     StopReason.LENGTH: "a token limit cut off the last reply",

@@ -22,10 +22,8 @@ _PLACES = tuple(
     for x, y in ((9, 0), (-9, 0), (0, 11), (0, -11), (8, 8), (-8, 8), (8, -8), (-8, -8))
 )
 """Points to the right and up from the mark, and how the text is aligned; the best come first."""
-_HALF_MARK, _HALF_LINE = 6.0, 1.5
-"""Half of what a mark and a line cover, in points."""
-_FAR = 20.0
-"""Texts that are farther from their points, in points, are tied to them by a line."""
+_HALF_MARK, _HALF_LINE = 6.0, 1.5  # half of what a mark and a line cover, in points
+_FAR = 20.0  # texts that are farther from their points, in points, are tied to them by a line
 Areas = NDArray[Any]
 """Rows of left, bottom, right, top, in pixels; shape (n, 4)."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from visionthink.core.rewards import FORMER_NAMES, RULES
 from visionthink.reports.formatting import count, one_line
@@ -29,7 +29,6 @@ from visionthink.reports.training_runs import (
     bin_width,
     curve,
     estimate,
-    figures,
     group,
     kinds,
     leaves,
@@ -40,10 +39,8 @@ from visionthink.reports.training_runs import (
 EPISODES = 48
 MAX_POINTS = 150
 MAX_HEAT_MAPS = 6
-_PLAIN = ("format", "reward")
-"""Figures that are not shares."""
-Sweep = tuple[str, Sequence[Group]]
-"""A config key and the runs by its values."""
+_PLAIN = ("format", "reward")  # figures that are not shares
+Sweep = tuple[str, Sequence[Group]]  # a config key and the runs by its values
 
 
 # Tables
@@ -141,40 +138,30 @@ def training_blocks(runs: Sequence[TrainingRun], by: str | None, episodes: int) 
 # Plots
 
 
-class _Curves(NamedTuple):
-    """A plot of curves, as `texts.yaml` has it."""
-
-    name: str
-    title: str
-    caption: str
-    metrics: Mapping[str, str]
-    by_kind: bool = False
-    share: bool = False
-    level: float | None = None
-
-
 def training_plots(groups: Sequence[Group], sweep: Sweep | None = None) -> list[Plot]:
     """All plots that the runs have figures for. Raises MissingExtraError: no matplotlib."""
     width = bin_width(groups, MAX_POINTS)
     names = [of.label for of in groups]
     # A line looks the same in every plot: as its group does, or as its kind if there is one group.
-    all_curves = [_Curves(**each) for each in texts()["curves"]]
-    metrics = [metric for curves in all_curves if curves.by_kind for metric in curves.metrics]
+    specs = [{"by_kind": False, "share": False, "level": None, **of} for of in texts()["curves"]]
+    metrics = [metric for spec in specs if spec["by_kind"] for metric in spec["metrics"]]
     found = {kind for metric in metrics for kind in kinds(groups, metric)}
     by_kind = [*(k for k in KINDS if k in found), *sorted(found - KINDS.keys())]
     order = names if len(groups) > 1 else [*by_kind, *names]
     with drawing():
         swept = sweep_plot(sweep[1], sweep[0]) if sweep is not None else None
-        drawn = [_curve_plot(curves, groups, order, width) for curves in all_curves]
+        drawn = [_curve_plot(spec, groups, order, width) for spec in specs]
         plots = [swept, *drawn, _heat_maps(groups, width)]
     return [plot for plot in plots if plot is not None]
 
 
 def _curve_plot(
-    spec: _Curves, groups: Sequence[Group], order: Sequence[str], width: int
+    spec: Mapping[str, Any], groups: Sequence[Group], order: Sequence[str], width: int
 ) -> Plot | None:
-    """None if no run has one of its metrics. `order` gives each label its style."""
-    width = 1 if spec.name == "held_out" else width
+    """A plot of curves, see `texts.yaml`; None if no run has one of its metrics. `order` gives each
+    label its style.
+    """
+    width = 1 if spec["name"] == "held_out" else width
     panels: list[Panel] = []
     for title, metrics in _panels(spec, groups):
         lines: list[Curve] = []
@@ -187,27 +174,23 @@ def _curve_plot(
     if not panels:
         return None
     bands = any(line.band for panel in panels for line in panel.items)
-    return line_plot(
-        spec.name,
-        spec.title,
-        f"{spec.caption} {texts()['bands']}" if bands else spec.caption,
-        panels,
-        x_label="step" if width == 1 else f"step (a point is the mean of {width})",
-        legend=[KINDS.get(label, label) for label in order] if len(order) > 1 else [],
-        share=spec.share,
-        level=spec.level,
-    )
+    caption = f"{spec['caption']} {texts()['bands']}" if bands else spec["caption"]
+    x_label = "step" if width == 1 else f"step (a point is the mean of {width})"
+    legend = [KINDS.get(label, label) for label in order] if len(order) > 1 else []
+    about = (spec["name"], spec["title"], caption, panels)
+    axes = {"share": spec["share"], "level": spec["level"]}
+    return line_plot(*about, x_label=x_label, legend=legend, **axes)
 
 
 def _panels(
-    spec: _Curves, groups: Sequence[Group]
+    spec: Mapping[str, Any], groups: Sequence[Group]
 ) -> Iterator[tuple[str, list[tuple[str, Group, str]]]]:
     """Titles; and label, group and metric of each line.
 
     By kind, one group has a panel with a line for each kind, several have a panel for each kind.
     """
-    for metric, title in spec.metrics.items():
-        found = kinds(groups, metric) if spec.by_kind else []
+    for metric, title in spec["metrics"].items():
+        found = kinds(groups, metric) if spec["by_kind"] else []
         if found and len(groups) == 1:
             yield title, [(kind, groups[0], f"{metric}/kind/{kind}") for kind in found]
             continue
@@ -266,15 +249,9 @@ def _heat_maps(groups: Sequence[Group], width: int) -> Plot | None:
     if not panels:
         return None
     first = f" The first {MAX_HEAT_MAPS} of {len(panels)} are shown."
-    return heat_map_plot(
-        "r_histogram",
-        "Distribution of r by step",
-        texts()["r_histogram"] + (first if len(panels) > MAX_HEAT_MAPS else ""),
-        panels[:MAX_HEAT_MAPS],
-        x_label="step",
-        y_label="r",
-        scale_label="share of groups",
-    )
+    caption = texts()["r_histogram"] + (first if len(panels) > MAX_HEAT_MAPS else "")
+    about = ("r_histogram", "Distribution of r by step", caption, panels[:MAX_HEAT_MAPS])
+    return heat_map_plot(*about, x_label="step", y_label="r", scale_label="share of groups")
 
 
 def _theta(of_group: Group) -> float | None:
@@ -298,13 +275,8 @@ def training_json(groups: Sequence[Group], sweep: Sweep | None = None) -> dict[s
     runs = [run for of_group in groups for run in of_group.runs]
     found: dict[str, Any] = {
         "runs": [
-            {
-                "name": run.name,
-                "path": str(run.folder.path),
-                "steps": len(run.steps),
-                "last_step": run.steps[-1]["step"],
-                "figures": figures(run),
-            }
+            {"name": run.name, "path": str(run.folder.path), "figures": run.figures}
+            | {"steps": len(run.steps), "last_step": run.steps[-1]["step"]}
             for run in runs
         ],
         "groups": [{"label": of.label, **_estimates(of)} for of in groups],

@@ -82,6 +82,11 @@ class TrainingRun:
         tail = 1 if key.startswith("eval/") else math.ceil(FINAL_SHARE * len(values))
         return mean(values[-tail:]) if values else None
 
+    @property
+    def figures(self) -> dict[str, float | None]:
+        """The final figures, by the names of `FIGURES`."""
+        return {name: self.final(key) for name, (key, _) in FIGURES.items()}
+
 
 @dataclass(frozen=True)
 class Group:
@@ -149,11 +154,6 @@ def leaves(groups: Iterable[Group], stem: str) -> list[str]:
 # Figures
 
 
-def figures(run: TrainingRun) -> dict[str, float | None]:
-    """The final figures of a run, by the names of `FIGURES`."""
-    return {name: run.final(key) for name, (key, _) in FIGURES.items()}
-
-
 def estimate(runs: Iterable[TrainingRun], key: str) -> Estimate | None:
     """The final value of a metric over runs; None if none of them has one."""
     values = (run.final(key) for run in runs)
@@ -179,8 +179,7 @@ def settings(runs: Sequence[TrainingRun], key: str) -> list[Group]:
 
 def _listed(config: Mapping[str, Any], key: str) -> str:
     """Keys of a config; those that share a part with `key` come first."""
-    parts = set(key.split("."))
-    near = sorted(config, key=lambda have: (not parts & set(have.split(".")), have))
+    near = sorted(config, key=lambda have: (not {*key.split(".")} & {*have.split(".")}, have))
     return ", ".join(near[:8]) + (", …" if len(near) > 8 else "")
 
 

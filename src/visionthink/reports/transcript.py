@@ -25,8 +25,7 @@ from visionthink.reports.formatting import count as counted
 from visionthink.reports.steps import ending, shows_all_at_first, steps
 
 COLUMNS = 100
-LABEL = 13
-"""Columns of the label, with the space after it."""
+LABEL = 13  # columns of the label, with the space after it
 MAX_LINES = 8
 """Lines of one thought, question or answer; the characters of the rest are counted."""
 

@@ -57,7 +57,7 @@ class Lesson:
 
 def lessons_of(
     rows: Sequence[Row],
-    profile: Tagged,
+    profile: Profile,
     *,
     mixture: MixtureOptions,
     thoughts: ThoughtOptions,
@@ -94,7 +94,7 @@ def lessons_of(
     return chosen
 
 
-def _lesson(row: Row, profile: Tagged, thoughts: ThoughtOptions) -> Lesson | None:
+def _lesson(row: Row, profile: Profile, thoughts: ThoughtOptions) -> Lesson | None:
     given = row.metadata.get("replies")
     if given is not None:
         replies = tuple(str(reply) for reply in given)
@@ -116,13 +116,14 @@ def _lesson(row: Row, profile: Tagged, thoughts: ThoughtOptions) -> Lesson | Non
 
 
 def written_replies(
-    way: Way, answer: str, profile: Tagged, thoughts: ThoughtOptions
+    way: Way, answer: str, profile: Profile, thoughts: ThoughtOptions
 ) -> tuple[str, ...]:
     """The replies of a row that brings none: our words, the row's answer."""
     text = protocol.plain_text(answer)
     if way == "direct":
         return (protocol.direct_reply(thoughts.direct, text),)
-    request = protocol.request_reply(thoughts.request, marker=profile.marker)
+    marker = profile.marker if isinstance(profile, Tagged) else None
+    request = protocol.request_reply(thoughts.request, marker=marker)
     return request, protocol.direct_reply(thoughts.after, text)
 
 

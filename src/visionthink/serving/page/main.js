@@ -146,15 +146,15 @@ function busy(is) {
 function complain(error) {
   settle();
   if (error.kind === "key") return askForKey(state.key ? "The server does not accept this key." : "");
-  page.trouble.textContent = error.message;
-  page.trouble.scrollIntoView({ block: "nearest" });
+  page.error.textContent = error.message;
+  page.error.scrollIntoView({ block: "nearest" });
   if (error.kind === "model") state.model = null; // the server has a different one now
   if (error.kind === "busy") offer(error.wait);
 }
 
 function askForKey(message) {
   page.key.hidden = false;
-  page["key-trouble"].textContent = message;
+  page["key-error"].textContent = message;
   page["key-text"].focus();
 }
 
@@ -175,8 +175,8 @@ function offer(wait) {
 function settle() {
   clearInterval(state.countdown);
   page.again.hidden = true;
-  page.trouble.textContent = "";
-  page["key-trouble"].textContent = "";
+  page.error.textContent = "";
+  page["key-error"].textContent = "";
 }
 
 // Events

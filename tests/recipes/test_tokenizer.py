@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from visionthink.core.protocol import ANSWER, CALL, CALL_BODY, RESPONSE, THINK
-from visionthink.mini.tokenizer import (
+from recipes.mini.tokenizer import (
     CONTROL_TOKENS,
     END_OF_TURN,
     MAX_VOCABULARY,
@@ -15,6 +14,7 @@ from visionthink.mini.tokenizer import (
     PROTOCOL_TOKENS,
     build_tokenizer,
 )
+from visionthink.core.protocol import ANSWER, CALL, CALL_BODY, RESPONSE, THINK
 
 TOKENIZER = build_tokenizer()
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from recipes.mini.replies import CLEAR, CLEAR_NOW, TOO_SMALL
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import CALL_BODY
 from visionthink.mini import chart, cloth, handwriting, paper, scene, sign
 from visionthink.mini.figures import COLOURS, SHAPES
-from visionthink.mini.replies import CLEAR, CLEAR_NOW, TOO_SMALL
 
 IMAGE = "<|image_pad|>"
 END_OF_TURN = "<|im_end|>"
