@@ -60,7 +60,7 @@ class Pruned:
     Attributes:
         run: tokens that the layer ran.
         cached: tokens that its cache held before.
-        visual: those of `run` that stand for the images which came just before the reply.
+        visual: those of `run` that are visual tokens of the images just before the reply.
         extra_flops: of choosing and merging the tokens.
     """
 
