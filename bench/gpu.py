@@ -25,6 +25,7 @@ import transformers
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from trl.trainer.grpo_config import GRPOConfig
+from visionthink.mini.tokenizer import build_tokenizer
 
 from fixed_replies import AGAIN, DIRECT, REQUEST, episode, flops, noise, seconds
 from ratio import machine
@@ -36,7 +37,6 @@ from visionthink.engines.hf import HFEngine
 from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.engines.memory import PeakMemory
 from visionthink.judges import JudgeOptions, open_judge
-from visionthink.mini.tokenizer import build_tokenizer
 from visionthink.training.arguments import under_new_names
 from visionthink.training.config import LoraOptions
 from visionthink.training.rollout_types import RolloutSettings

@@ -41,9 +41,7 @@ def checked_key(given: str | None, variable: str) -> tuple[str, str]:
         given, origin = os.environ.get(variable, ""), f"the key is that of {variable}"
     key = given.strip()
     if not all("!" <= char <= "~" for char in key):
-        raise UsageError(
-            f"{origin}, but it has characters that no key has; paste it again"
-        )
+        raise UsageError(f"{origin}, but it has characters that no key has; paste it again")
     return (key, origin) if key else ("none", "no key was given")
 
 
