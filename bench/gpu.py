@@ -22,10 +22,9 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
+from transformers import AutoTokenizer, Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from trl.trainer.grpo_config import GRPOConfig
-from visionthink.mini.tokenizer import build_tokenizer
 
 from fixed_replies import AGAIN, DIRECT, REQUEST, episode, flops, noise, seconds
 from ratio import machine
@@ -37,6 +36,7 @@ from visionthink.engines.hf import HFEngine
 from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.engines.memory import PeakMemory
 from visionthink.judges import JudgeOptions, open_judge
+from visionthink.mini import CHECKPOINTS
 from visionthink.training.arguments import under_new_names
 from visionthink.training.config import LoraOptions
 from visionthink.training.rollout_types import RolloutSettings
@@ -71,7 +71,7 @@ class Line:
 
 def random_checkpoint(size: str, device: str, dtype: torch.dtype) -> Checkpoint:
     """A model of random weights, made where it runs, with the embedded tokenizer."""
-    tokenizer = build_tokenizer()
+    tokenizer = AutoTokenizer.from_pretrained(CHECKPOINTS / "mini-base")
     text = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [16, 24, 24]}
     if size == "3b":
         sizes = dict(FAMILIES[FAMILY].published["Qwen/Qwen2.5-VL-3B-Instruct"])
