@@ -88,6 +88,7 @@ class ToyVision:
     """A tower that costs 1000 FLOPs for each visual token."""
 
     deepstack: int = 0
+    token_values: int = 588
 
     def flops(self, images: Sequence[Cells]) -> int:
         return sum(1000 * columns * rows for columns, rows in images)

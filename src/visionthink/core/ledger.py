@@ -33,6 +33,11 @@ class Vision(Protocol):
         """How many of the language model's first layers add visual features to those tokens."""
         ...
 
+    @property
+    def token_values(self) -> int:
+        """How many numbers the tower reads for one visual token."""
+        ...
+
     def flops(self, images: Sequence[Cells]) -> int:
         """FLOPs of the tower and its projector for images of these cells (`Grid.cells`)."""
         ...
