@@ -221,7 +221,7 @@ def test_the_terminal_and_the_page_draw_every_look(tmp_path: Path):
     page = tmp_path / "page.html"
     visionthink.save_page([episode], page)
     text = page.read_text("utf-8").replace("\xa0", " ")
-    assert text.count("<img") == 3
+    assert text.count("<img") == 6  # each look, and once more in the conversation
     assert "x 0-50 %, y 0-100 %" in text
 
 
