@@ -1,8 +1,8 @@
 """The cost of an episode: visual tokens, text tokens, prefill FLOPs, seconds.
 
 Every token figure says what it counts. *First* is the first look, *requested* all later ones,
-*processed* their sum: all visual tokens the model ran over. *Vanilla* is the original alone. Where
-each request is for the original, a request rate p costs 0.25 + p of vanilla, and breaks even at
+*processed* their sum: all visual tokens the model ran over. *Vanilla* is the original alone. If
+every request is for the original, a request rate p costs 0.25 + p of vanilla, and breaks even at
 p = 75 %.
 
 Two counts of prefill FLOPs. `paper_prefill_flops` is the formula of the paper (§2.2), which counts
