@@ -38,7 +38,7 @@ from visionthink.evaluation.runner import Settings, evaluate
 from visionthink.evaluation.summary import Sample, summarise
 from visionthink.runs.records import episode_record
 from visionthink.training.packing import Packed, pack_episode
-from visionthink.training.rollout_types import RolloutSettings
+from visionthink.training.rollout import RolloutSettings
 from visionthink.training.sft_data import Lesson, replay
 
 

@@ -48,7 +48,7 @@ from visionthink.evaluation.runner import Settings, evaluate
 from visionthink.pruning import parse_method, pruned_engine
 from visionthink.runs.folder import EPISODES
 from visionthink.training.packing import pack_episode
-from visionthink.training.rollout_types import RolloutSettings
+from visionthink.training.rollout import RolloutSettings
 
 TEMPLATE = """\
 {%- for message in messages -%}

@@ -14,7 +14,7 @@ from visionthink.data.rows import Rows
 from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.judges.judge import JudgeStats, Verdict
 from visionthink.mini.world import make_example
-from visionthink.training.rollout_types import RolloutSettings
+from visionthink.training.rollout import RolloutSettings
 from visionthink.training.trainer import VisionThinkTrainer
 
 

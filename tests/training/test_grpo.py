@@ -16,7 +16,7 @@ from visionthink.runs.folder import RunFolder
 from visionthink.training.config import TrainGrpo
 from visionthink.training.grpo import train_grpo
 from visionthink.training.resume import last_checkpoint
-from visionthink.training.rollout_types import RolloutSettings
+from visionthink.training.rollout import RolloutSettings
 from visionthink.training.trainer import VisionThinkTrainer
 
 

@@ -31,7 +31,7 @@ from visionthink.core.types import Example, Sampling, StopReason
 from visionthink.data.rows import Rows
 from visionthink.engines.hf import HFEngine
 from visionthink.engines.hf_checkpoint import Checkpoint
-from visionthink.training.rollout_types import RolloutSettings
+from visionthink.training.rollout import RolloutSettings
 from visionthink.training.trainer import VisionThinkTrainer
 
 

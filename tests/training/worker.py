@@ -26,8 +26,8 @@ from visionthink.core.types import Episode, Example
 from visionthink.engines.hf_checkpoint import load_checkpoint
 from visionthink.engines.hf_prompt import Prompt
 from visionthink.mini import CHECKPOINTS
+from visionthink.training.rollout import RolloutSettings
 from visionthink.training.rollout_facts import Facts
-from visionthink.training.rollout_types import RolloutSettings
 from visionthink.training.trainer import VisionThinkTrainer
 
 GROUP = 4

@@ -16,7 +16,7 @@ from visionthink.core.ledger import BYTES, CHARACTERS_PER_TOKEN, text_flops
 from visionthink.core.profiles import PROFILES, Profile
 from visionthink.core.protocol import profile_for
 from visionthink.data.source import DataOptions, load_rows
-from visionthink.training.arguments import GRPO_DEFAULTS
+from visionthink.training.arguments import DEFAULTS
 from visionthink.training.config import TrainConfig, TrainGrpo, batch_plan, processes_here
 from visionthink.training.sizes import Sizes, model_sizes
 
@@ -124,7 +124,7 @@ def _memory(config: TrainConfig, sizes: Sizes) -> list[Figure]:
     held = sizes.parameters + sizes.adapters
     lora = config.model.lora is not None
     trained = 4 if lora else each  # adapters are float32
-    beta = config.trainer.get("beta", GRPO_DEFAULTS["beta"])
+    beta = config.trainer.get("beta", DEFAULTS["grpo"]["beta"])
     figures = [
         Figure("weights", held * each, "B", f"{held:,} parameters x {each} ({dtype})"),
         Figure("gradients", sizes.trainable * trained, "B", f"{sizes.trainable:,} x {trained}"),
@@ -187,7 +187,7 @@ def _passes(config: TrainConfig, world: int) -> tuple[int, str]:
     if config.trainer.get("gradient_checkpointing"):
         total, parts = total + 1, f"{parts} + 1 recomputed"
     if isinstance(config, TrainGrpo):
-        if config.trainer.get("beta", GRPO_DEFAULTS["beta"]):
+        if config.trainer.get("beta", DEFAULTS["grpo"]["beta"]):
             total, parts = total + 1, f"{parts} + 1 reference"
         # Updates after the first of a generation compare with the policy that generated.
         if batch_plan(config, world).updates * (config.trainer.get("num_iterations") or 1) > 1:

@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.episode import run_episode
+from visionthink.core.rewards import GroupScore, RewardSettings
 from visionthink.core.types import (
     Completion,
     Episode,
@@ -27,12 +28,13 @@ from visionthink.core.types import (
 )
 from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.engines.hf_prompt import Prompt, build_prompt
+from visionthink.training.rollout_facts import Facts
 
 
 class Generator(Protocol):
     """What turns prompts into replies, on all processes together."""
 
-    def any_process(self, waiting: bool) -> bool:
+    def any_process(self, flag: bool) -> bool:
         """Whether any process waits for replies; every process calls this, in step."""
         ...
 
@@ -100,30 +102,15 @@ class LockstepEngine(Engine):
         )
 
 
-def roll_out(
-    examples: Sequence[Example],
-    engine: LockstepEngine,
-    *,
-    look: LookMode,
-    profile: str | None,
-    max_turns: int | None,
-    sampling: Sampling,
-) -> list[Episode]:
-    """One episode for each example, in order. Every process must call this at the same time."""
+def roll_out(examples: Sequence[Example], engine: LockstepEngine, **options: Any) -> list[Episode]:
+    """One episode for each example, in order. Every process must call this at the same time.
+
+    `options` are those of `run_episode`.
+    """
 
     async def run() -> list[Episode]:
         episodes = [
-            asyncio.ensure_future(
-                run_episode(
-                    example,
-                    engine,
-                    look=look,
-                    profile=profile,
-                    max_turns=max_turns,
-                    sampling=sampling,
-                )
-            )
-            for example in examples
+            asyncio.ensure_future(run_episode(example, engine, **options)) for example in examples
         ]
         try:
             await engine.serve()
@@ -133,3 +120,49 @@ def roll_out(
                 episode.cancel()
 
     return asyncio.run(run())
+
+
+# A generation
+
+
+@dataclass(frozen=True)
+class RolloutSettings:
+    """Settings of episodes and rewards.
+
+    Attributes:
+        reward: how episodes are rewarded.
+        advantage_floor: added to the standard deviation of a group, see `rewards.advantages`.
+        resample_rounds: how often groups without reward variance are redrawn; 0 keeps them.
+        max_unscored_rate: a larger share of unscored episodes stops the run.
+        patience_s: how many seconds to keep asking a judge that fails.
+        rollout_batch: replies generated together on a process; None: all.
+    """
+
+    look: LookMode = "auto"
+    profile: str | None = None
+    max_turns: int | None = None
+    reward: RewardSettings = field(default_factory=RewardSettings)
+    advantage_floor: float = 1e-4
+    resample_rounds: int = 0
+    max_unscored_rate: float = 0.2
+    patience_s: float = 60.0
+    rollout_batch: int | None = None
+
+
+@dataclass
+class Rollouts:
+    """One generation batch of this process, and the facts of all processes.
+
+    Attributes:
+        rows: places in the data set, N on this process.
+        episodes: N.
+        facts: of all N x processes episodes, groups contiguous; the same on every process.
+        scores: of all groups.
+        shares: the advantages of all episodes.
+    """
+
+    rows: list[int]
+    episodes: list[Episode]
+    facts: list[Facts]
+    scores: list[GroupScore] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
-from transformers import GenerationConfig, PrinterCallback
+from transformers import GenerationConfig
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -32,8 +32,8 @@ from visionthink.engines.hf_prompt import Prompt
 from visionthink.judges import Judge
 from visionthink.training.packing import Packed, pack_episode
 from visionthink.training.processor import processor_of
-from visionthink.training.resume import EpochOrder, ResumesVisionModels
-from visionthink.training.rollout import LockstepEngine, roll_out
+from visionthink.training.resume import EpochOrder, VisionTrainer
+from visionthink.training.rollout import LockstepEngine, Rollouts, RolloutSettings, roll_out
 from visionthink.training.rollout_facts import (
     Facts,
     facts_of,
@@ -44,7 +44,6 @@ from visionthink.training.rollout_facts import (
     rollout_metrics,
     share,
 )
-from visionthink.training.rollout_types import Rollouts, RolloutSettings
 
 SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p")
 
@@ -52,22 +51,17 @@ BROKEN_ROUNDS = 10
 """How often groups whose images cannot be opened are drawn anew before training gives up."""
 
 
-def accuracy(**_: Any) -> NoReturn:
-    """Names a column of rewards; `_calculate_rewards` fills it."""
-    raise AssertionError("rewards are computed for whole groups")
+def _column(name: str) -> Any:
+    """A function that names a column of rewards; `_calculate_rewards` fills it."""
+
+    def reward(**_: Any) -> NoReturn:
+        raise AssertionError("rewards are computed for whole groups")
+
+    reward.__name__ = name
+    return reward
 
 
-def format(**_: Any) -> NoReturn:
-    """Names a column of rewards; `_calculate_rewards` fills it."""
-    raise AssertionError("rewards are computed for whole groups")
-
-
-def control(**_: Any) -> NoReturn:
-    """Names a column of rewards; `_calculate_rewards` fills it."""
-    raise AssertionError("rewards are computed for whole groups")
-
-
-class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
+class VisionThinkTrainer(VisionTrainer, GRPOTrainer):
     """GRPO over VisionThink episodes.
 
     Args:
@@ -108,16 +102,15 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         _ban_placeholders(args, checkpoint)
         super().__init__(
             model=checkpoint.model,
-            reward_funcs=[accuracy, format, control],
+            reward_funcs=[_column(name) for name in ("accuracy", "format", "control")],
             args=args,
             train_dataset=_questions(rows),
             processing_class=processor_of(checkpoint),
             **options,
         )
-        self.remove_callback(PrinterCallback)  # the run log shows progress
         self.log_multimodal = False  # it gathers the pixels of all processes, logged or not
         # TRL lays out images that come after the first prompt only where there are tools.
-        self.tools = [accuracy]
+        self.tools = [_column("none")]
         for model in (self.model, self.ref_model):
             if isinstance(model, torch.nn.Module):
                 model.register_forward_pre_hook(self._before_forward, with_kwargs=True)
@@ -126,14 +119,6 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         """Checkpoints say what they are in the run folder."""
 
     # Rollouts
-
-    def any_process(self, waiting: bool) -> bool:
-        """Whether any process waits for replies (`rollout.Generator`)."""
-        if self.accelerator.num_processes == 1:
-            return waiting
-        flag = torch.tensor([int(waiting)], device=self.accelerator.device)
-        flags: Any = self.accelerator.gather(flag)
-        return bool(flags.max().item())
 
     def generate(self, prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
         """Replies to prompts by TRL's backend: transformers or vLLM (`rollout.Generator`)."""
@@ -221,15 +206,18 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
             dull = [i for i, score in enumerate(rollouts.scores) if not has_signal(score.totals)]
             if not dull:
                 break
-            wanted = self._redraw(len(rollouts.facts), dull, round_)
-            mine = self._mine(wanted, len(rows))
-            again = [i for i, row in enumerate(mine) if row is not None]
-            opened, examples = self._open([row for row in mine if row is not None], round_)
+            draw = random.Random(f"{self.args.seed}/{self.state.global_step}/resample/{round_}")
+            wanted: dict[int, int] = {}  # place among the episodes of all processes → row
+            for group in dull:
+                places = range(group * size, (group + 1) * size)
+                wanted |= dict.fromkeys(places, draw.randrange(len(self.rows)))
+            start = self.accelerator.process_index * len(rows)
+            mine = [place for place in wanted if start <= place < start + len(rows)]
+            opened, examples = self._open([wanted[place] for place in mine], round_)
             episodes, facts = self._roll_out_and_judge(opened, examples)
-            for place, row, episode in zip(again, opened, episodes, strict=True):
-                rollouts.rows[place], rollouts.episodes[place] = row, episode
-            places = [i for group in dull for i in range(group * size, (group + 1) * size)]
-            for place, fact in zip(places, facts, strict=True):
+            for place, row, episode in zip(mine, opened, episodes, strict=True):
+                rollouts.rows[place - start], rollouts.episodes[place - start] = row, episode
+            for place, fact in zip(wanted, facts, strict=True):
                 rollouts.facts[place] = fact
             fresh += len(dull)
             self._score(rollouts)
@@ -260,19 +248,6 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
             f"images could not be opened in {BROKEN_ROUNDS} draws in a row; check the data set "
             f"(row {self.rows[broken[0]].id!r} for one)"
         )
-
-    def _redraw(self, count: int, groups: Sequence[int], round_: int) -> list[int | None]:
-        """`count` rows, for all processes: other questions for `groups`, None elsewhere."""
-        draw = random.Random(f"{self.args.seed}/{self.state.global_step}/resample/{round_}")
-        size = self.group_size
-        wanted: list[int | None] = [None] * count
-        for group in groups:
-            wanted[group * size : (group + 1) * size] = [draw.randrange(len(self.rows))] * size
-        return wanted
-
-    def _mine(self, values: Sequence[Any], count: int) -> list[Any]:
-        start = self.accelerator.process_index * count
-        return list(values[start : start + count])
 
     def _roll_out_and_judge(
         self, rows: list[int], examples: list[Example]
@@ -347,7 +322,8 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         self._check_judge(rollouts)
         self._record(rollouts)
         output = super()._generate_and_score_completions(inputs)
-        shares = self._mine(rollouts.shares, len(rollouts.rows))
+        start = self.accelerator.process_index * len(inputs)
+        shares = rollouts.shares[start : start + len(inputs)]
         output["advantages"] = torch.tensor(shares, device=self.accelerator.device)
         return output
 
