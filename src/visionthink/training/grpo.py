@@ -10,7 +10,6 @@ from visionthink.core.protocol import profile_for
 from visionthink.judges import open_judge
 from visionthink.training.callbacks import Evaluation, RunLog, Say, Watchdog
 from visionthink.training.config import TrainGrpo, batch_plan, grpo_arguments
-from visionthink.training.rollout import RolloutSettings
 from visionthink.training.run import CHECKPOINTS, begin, load_model, read_data, voice_of
 from visionthink.training.trainer import VisionThinkTrainer
 
@@ -49,17 +48,7 @@ def train_grpo(config: TrainGrpo, out: Path, resume: bool = False, say: Say = pr
         checkpoint,
         rows,
         judge,
-        RolloutSettings(
-            look=config.look,
-            profile=profile,
-            max_turns=config.max_turns,
-            reward=config.reward.build(),
-            advantage_floor=config.reward.advantage_floor,
-            resample_rounds=config.resample.max_rounds,
-            max_unscored_rate=config.judge_limits.max_unscored_rate,
-            patience_s=config.judge_limits.patience_s,
-            rollout_batch=config.rollout_batch,
-        ),
+        config,
         args,
         peft_config=config.model.lora.build() if config.model.lora else None,
     )

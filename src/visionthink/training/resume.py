@@ -91,7 +91,8 @@ def last_checkpoint(folder: Path) -> Path | None:
     found = [
         (int(step), path)
         for path in folder.glob(f"{CHECKPOINT_PREFIX}*")
-        if (step := path.name.removeprefix(CHECKPOINT_PREFIX)).isdigit() and _state(path)
+        if (step := path.name.removeprefix(CHECKPOINT_PREFIX)).isdigit()
+        and _state(path) is not None
     ]
     return max(found)[1] if found else None
 

@@ -16,12 +16,11 @@ from typing import Any, Protocol
 
 from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.episode import run_episode
-from visionthink.core.rewards import GroupScore, RewardSettings
+from visionthink.core.rewards import GroupScore
 from visionthink.core.types import (
     Completion,
     Episode,
     Example,
-    LookMode,
     Message,
     Sampling,
     Usage,
@@ -34,7 +33,7 @@ from visionthink.training.rollout_facts import Facts
 class Generator(Protocol):
     """What turns prompts into replies, on all processes together."""
 
-    def any_process(self, flag: bool) -> bool:
+    def any_process(self, waiting: bool, /) -> bool:
         """Whether any process waits for replies; every process calls this, in step."""
         ...
 
@@ -120,33 +119,6 @@ def roll_out(examples: Sequence[Example], engine: LockstepEngine, **options: Any
                 episode.cancel()
 
     return asyncio.run(run())
-
-
-# A generation
-
-
-@dataclass(frozen=True)
-class RolloutSettings:
-    """Settings of episodes and rewards.
-
-    Attributes:
-        reward: how episodes are rewarded.
-        advantage_floor: added to the standard deviation of a group, see `rewards.advantages`.
-        resample_rounds: how often groups without reward variance are redrawn; 0 keeps them.
-        max_unscored_rate: a larger share of unscored episodes stops the run.
-        patience_s: how many seconds to keep asking a judge that fails.
-        rollout_batch: replies generated together on a process; None: all.
-    """
-
-    look: LookMode = "auto"
-    profile: str | None = None
-    max_turns: int | None = None
-    reward: RewardSettings = field(default_factory=RewardSettings)
-    advantage_floor: float = 1e-4
-    resample_rounds: int = 0
-    max_unscored_rate: float = 0.2
-    patience_s: float = 60.0
-    rollout_batch: int | None = None
 
 
 @dataclass

@@ -103,16 +103,13 @@ def load_model(options: ModelOptions) -> Checkpoint:
 
 def _check_targets(lora: LoraOptions, model: torch.nn.Module) -> None:
     """Raise UsageError where PEFT would find no module for its adapters."""
+    from peft.tuners.tuners_utils import check_target_module_exists
+
     targets = lora.target_modules
-    if targets == "all-linear":  # PEFT's own name for all linear layers
-        return
     names = [name for name, _ in model.named_modules()]
     try:
-        found = any(
-            re.fullmatch(targets, name)
-            if isinstance(targets, str)
-            else any(name == end or name.endswith(f".{end}") for end in targets)
-            for name in names
+        found = targets == "all-linear" or any(  # PEFT's own name for all linear layers
+            check_target_module_exists(lora.build(), name) for name in names
         )
     except re.error as error:
         raise UsageError(

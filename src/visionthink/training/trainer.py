@@ -30,10 +30,11 @@ from visionthink.data.rows import Row
 from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.engines.hf_prompt import Prompt
 from visionthink.judges import Judge
+from visionthink.training.config import TrainGrpo
 from visionthink.training.packing import Packed, pack_episode
 from visionthink.training.processor import processor_of
 from visionthink.training.resume import EpochOrder, VisionTrainer
-from visionthink.training.rollout import LockstepEngine, Rollouts, RolloutSettings, roll_out
+from visionthink.training.rollout import LockstepEngine, Rollouts, roll_out
 from visionthink.training.rollout_facts import (
     Facts,
     facts_of,
@@ -68,7 +69,7 @@ class VisionThinkTrainer(VisionTrainer, GRPOTrainer):
         checkpoint: the policy before training, with what is needed to talk to it.
         rows: the training data; images are opened when a row is drawn.
         judge: scores answers.
-        settings: how episodes are made and rewarded.
+        settings: how episodes are made and rewarded; the rest of the config is not read.
         args: TRL's settings. `max_completion_length` bounds one reply.
         options: what else `GRPOTrainer` takes, such as `peft_config` and `callbacks`.
     """
@@ -78,7 +79,7 @@ class VisionThinkTrainer(VisionTrainer, GRPOTrainer):
         checkpoint: Checkpoint,
         rows: Sequence[Row],
         judge: Judge,
-        settings: RolloutSettings,
+        settings: TrainGrpo,
         args: GRPOConfig,
         **options: Any,
     ) -> None:
@@ -201,7 +202,7 @@ class VisionThinkTrainer(VisionTrainer, GRPOTrainer):
         rollouts = Rollouts(rows, *self._roll_out_and_judge(rows, examples))
         self._score(rollouts)
         fresh = 0
-        for round_ in range(1, self.settings.resample_rounds + 1):
+        for round_ in range(1, self.settings.resample.max_rounds + 1):
             size = self.group_size
             dull = [i for i, score in enumerate(rollouts.scores) if not has_signal(score.totals)]
             if not dull:
@@ -265,7 +266,9 @@ class VisionThinkTrainer(VisionTrainer, GRPOTrainer):
         """Facts of this process's episodes; why the judge failed is kept for `_check_judge`."""
         self._judge_failures = []
         verdicts = asyncio.run(
-            judge_all(episodes, self.judge, self.settings.patience_s, self._judge_failures)
+            judge_all(
+                episodes, self.judge, self.settings.judge_limits.patience_s, self._judge_failures
+            )
         )
         return [facts_of(*fact) for fact in zip(rows, episodes, verdicts, strict=True)]
 
@@ -275,11 +278,12 @@ class VisionThinkTrainer(VisionTrainer, GRPOTrainer):
 
     def _score(self, rollouts: Rollouts) -> None:
         """Rewards and advantages of all groups, from the gathered facts."""
-        groups = self._groups(rollouts.facts)
+        reward = self.settings.reward.build()
         rollouts.scores = [
-            score_group([fact.member for fact in group], self.settings.reward) for group in groups
+            score_group([fact.member for fact in group], reward)
+            for group in self._groups(rollouts.facts)
         ]
-        floor = self.settings.advantage_floor
+        floor = self.settings.reward.advantage_floor
         rollouts.shares = [
             each for score in rollouts.scores for each in advantages(score.totals, floor)
         ]
@@ -287,7 +291,8 @@ class VisionThinkTrainer(VisionTrainer, GRPOTrainer):
     def _check_judge(self, rollouts: Rollouts) -> None:
         """Stop with a checkpoint when the judge fails too often (nothing was learnt from it)."""
         rate = share([fact.member.accuracy is None for fact in rollouts.facts])
-        if rate <= self.settings.max_unscored_rate:
+        limit = self.settings.judge_limits.max_unscored_rate
+        if rate <= limit:
             return
         saved = ""
         if step := self.state.global_step:
@@ -298,8 +303,8 @@ class VisionThinkTrainer(VisionTrainer, GRPOTrainer):
             saved = f"; checkpoint-{step} is saved"
         why = f" ({self._judge_failures[-1]})" if self._judge_failures else ""
         raise TrainingError(
-            f"the judge left {rate:.0%} of the answers unscored, more than "
-            f"{self.settings.max_unscored_rate:.0%}{why}{saved}; see to the judge, then --resume"
+            f"the judge left {rate:.0%} of the answers unscored, more than {limit:.0%}{why}{saved}"
+            "; see to the judge, then --resume"
         )
 
     # TRL's seams
