@@ -88,13 +88,13 @@ def last_checkpoint(folder: Path) -> Path | None:
     `Trainer` writes `trainer_state.json` after weights and optimizer, so a crash while saving
     leaves a folder without it, or with half of it.
     """
-    found = [
-        (int(step), path)
+    found = {
+        int(step): path
         for path in folder.glob(f"{CHECKPOINT_PREFIX}*")
         if (step := path.name.removeprefix(CHECKPOINT_PREFIX)).isdigit()
         and _state(path) is not None
-    ]
-    return max(found)[1] if found else None
+    }
+    return found[max(found)] if found else None
 
 
 def is_finished(checkpoint: Path, args: TrainingArguments) -> bool:
