@@ -33,6 +33,11 @@ class Vision(Protocol):
         """How many of the language model's first layers add visual features to those tokens."""
         ...
 
+    @property
+    def token_values(self) -> int:
+        """How many numbers the tower reads for one visual token."""
+        ...
+
     def flops(self, images: Sequence[Cells]) -> int:
         """FLOPs of the tower and its projector for images of these cells (`Grid.cells`)."""
         ...
@@ -60,7 +65,7 @@ class Pruned:
     Attributes:
         run: tokens that the layer ran.
         cached: tokens that its cache held before.
-        visual: those of `run` that stand for the images which came just before the reply.
+        visual: those of `run` that are visual tokens of the images just before the reply.
         extra_flops: of choosing and merging the tokens.
     """
 

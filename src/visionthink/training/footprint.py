@@ -215,8 +215,7 @@ def _work(
         figures += [of_update, Figure("tokens of an optimizer step", update * tokens, "", formula)]
     else:
         samples = plan.samples
-        here, vision = math.ceil(samples / world), sizes.shape.vision
-        values = vision.merge**2 * vision.patch_values
+        here, values = math.ceil(samples / world), sizes.shape.vision.token_values
         pixels = (
             f"{here:,} samples per process x {images:,.0f} visual tokens x {values:,} values x 4"
         )
