@@ -21,7 +21,7 @@ import visionthink
 from checkpoints import save_qwen2_5_vl
 from evaluation.answering import work, write_rows
 from serving.gateways import image_part, request, served, user
-from training.coaching import trainer_of
+from training.coaching import settings_of, trainer_of
 from training.replaying import in_turns, reply_ids
 from training.schooling import rows
 from visionthink.core.actions import ACTIONS, Problem, View
@@ -40,7 +40,6 @@ from visionthink.reports.gallery import episode_of
 from visionthink.reports.transcript import transcript
 from visionthink.runs.records import episode_record, sample_record
 from visionthink.training.packing import Packed, pack_episode
-from visionthink.training.rollout_types import RolloutSettings
 from visionthink.training.sft_data import Lesson, replay
 
 
@@ -237,7 +236,7 @@ def test_a_gallery_draws_every_look_from_its_record(tmp_path: Path):
 def test_two_training_steps_learn_from_three_turns(tmp_path: Path):
     """The masked tokens are the three replies; the last step has changed the weights."""
     checkpoint: Checkpoint = load_checkpoint(save_qwen2_5_vl(tmp_path / "tiny"), device="cpu")
-    settings = RolloutSettings(profile="mini-left", patience_s=0)
+    settings = settings_of(profile="mini-left")
     trainer = trainer_of(checkpoint, tmp_path, settings, max_steps=2, max_completion_length=200)
     scripts = [
         [LEFT, WHOLE, ANSWER],

@@ -31,7 +31,7 @@ from transformers import (
 import visionthink
 from evaluation.answering import work, write_rows
 from serving.gateways import served
-from training.coaching import trainer_of
+from training.coaching import settings_of, trainer_of
 from training.replaying import in_turns, reply_ids
 from visionthink.core.errors import UsageError
 from visionthink.core.families import FAMILIES, Config, plain_text
@@ -48,7 +48,6 @@ from visionthink.evaluation.runner import Settings, evaluate
 from visionthink.pruning import parse_method, pruned_engine
 from visionthink.runs.folder import EPISODES
 from visionthink.training.packing import pack_episode
-from visionthink.training.rollout_types import RolloutSettings
 
 TEMPLATE = """\
 {%- for message in messages -%}
@@ -302,7 +301,7 @@ def test_two_training_steps(checkpoint: Checkpoint, tmp_path: Path):
     """Of each episode's tokens 4 stand for an image, and the replies are learnt. One step replays
     replies, the other one generates them with the backend of the trainer.
     """
-    settings = RolloutSettings(profile="mini", patience_s=0)
+    settings = settings_of(profile="mini")
     trainer = trainer_of(checkpoint, tmp_path, settings, max_steps=2, max_completion_length=160)
     request, answer = request_reply("Too small."), direct_reply("Clear.", "right")
     scripts = [[answer], [request, answer], [direct_reply("", "wrong")], [answer]] * 2

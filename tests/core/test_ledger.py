@@ -12,6 +12,7 @@ from visionthink.core.ledger import (
     Ledger,
     ModelShape,
     TurnCost,
+    Usage,
     episode_ledger,
     paper_prefill_flops,
     text_flops,
@@ -69,15 +70,8 @@ def test_vision_flops_with_windows():
 
 
 def cost(images: list[Cells], earlier: list[Cells], prompt: int, cached: int) -> TurnCost:
-    return turn_cost(
-        images=images,
-        earlier_images=earlier,
-        prompt_tokens=prompt,
-        cached_tokens=cached,
-        completion_tokens=5,
-        seconds=0.5,
-        shape=SHAPE,
-    )
+    usage = Usage(prompt, 5, cached, seconds=0.5)
+    return turn_cost(usage, images=images, earlier_images=earlier, shape=SHAPE)
 
 
 def test_a_turn_without_cache_encodes_all_images_again():
@@ -100,15 +94,8 @@ def test_a_turn_with_cache_counts_only_new_tokens():
 
 
 def test_a_turn_of_a_model_of_unknown_sizes():
-    turn = turn_cost(
-        images=[(3, 3)],
-        earlier_images=[],
-        prompt_tokens=20,
-        cached_tokens=0,
-        completion_tokens=5,
-        seconds=0.5,
-        shape=None,
-    )
+    usage = Usage(20, 5, seconds=0.5)
+    turn = turn_cost(usage, images=[(3, 3)], earlier_images=[], shape=None)
     assert turn == TurnCost(9, 20, 0, 5, 0.5, None, None)
 
 

@@ -12,6 +12,7 @@ from visionthink.core.ledger import (
     ModelShape,
     Pruned,
     TurnCost,
+    Usage,
     episode_ledger,
     paper_prefill_flops,
     pruned_paper_flops,
@@ -74,16 +75,9 @@ def test_pruning_nothing_costs_what_not_pruning_costs():
 def pruned_turn(visual: tuple[int, int], text: int) -> TurnCost:
     """A reply to 3 x 3 = 9 visual tokens, of which the layers run these."""
     first, second = visual
-    return turn_cost(
-        images=[(3, 3)],
-        earlier_images=[],
-        prompt_tokens=text + 9,
-        cached_tokens=0,
-        completion_tokens=5,
-        seconds=0.5,
-        shape=TINY,
-        pruned=Pruned((text + first, text + second), (0, 0), visual),
-    )
+    pruned = Pruned((text + first, text + second), (0, 0), visual)
+    usage = Usage(text + 9, 5, seconds=0.5, pruned=pruned)
+    return turn_cost(usage, images=[(3, 3)], earlier_images=[], shape=TINY)
 
 
 def test_a_pruned_turn_counts_the_average_of_its_layers():
@@ -99,16 +93,8 @@ def test_a_pruned_turn_counts_the_average_of_its_layers():
 def test_an_episode_with_a_pruned_first_look():
     """6 of the first look's 9, then the original's 36 whole: 42 of 36 that vanilla takes. What is
     left in the end is 4 + 36. Vanilla's prompt is unpruned: 30 - 9 + 36 = 57."""
-    second = turn_cost(
-        images=[(6, 6)],
-        earlier_images=[(3, 3)],
-        prompt_tokens=80,
-        cached_tokens=35,
-        completion_tokens=5,
-        seconds=0.5,
-        shape=TINY,
-        pruned=Pruned((45, 45), (35, 30), (36, 36)),
-    )
+    usage = Usage(80, 5, 35, 0.5, Pruned((45, 45), (35, 30), (36, 36)))
+    second = turn_cost(usage, images=[(6, 6)], earlier_images=[(3, 3)], shape=TINY)
     ledger = episode_ledger(
         first=[(3, 3)],
         vanilla=[(6, 6)],

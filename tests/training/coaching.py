@@ -14,7 +14,7 @@ from visionthink.data.rows import Rows
 from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.judges.judge import JudgeStats, Verdict
 from visionthink.mini.world import make_example
-from visionthink.training.rollout_types import RolloutSettings
+from visionthink.training.config import TrainGrpo
 from visionthink.training.trainer import VisionThinkTrainer
 
 
@@ -109,10 +109,15 @@ def arguments(out: Path, **fields: Any) -> GRPOConfig:
     )
 
 
+def settings_of(**options: Any) -> TrainGrpo:
+    """A config whose judge is asked once."""
+    return TrainGrpo.model_validate({"data": {}, "judge_limits": {"patience_s": 0}, **options})
+
+
 def trainer_of(
     checkpoint: Checkpoint,
     out: Path,
-    settings: RolloutSettings | None = None,
+    settings: TrainGrpo | None = None,
     *,
     judge: Any = None,
     rows: Rows | None = None,
@@ -122,7 +127,7 @@ def trainer_of(
         checkpoint,
         rows or rows_of(),
         judge or Exact(),
-        settings or RolloutSettings(patience_s=0),
+        settings or settings_of(),
         arguments(out, **fields),
     )
 

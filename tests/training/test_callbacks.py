@@ -22,7 +22,7 @@ from visionthink.engines.scripted import ScriptedEngine
 from visionthink.mini.world import make_example
 from visionthink.runs.folder import RunFolder
 from visionthink.training.callbacks import Evaluation, Interrupt, RunLog, Watchdog, metrics_line
-from visionthink.training.rollout_types import Rollouts
+from visionthink.training.rollout import Rollouts
 
 LOGS = {
     "loss": 0.25,
@@ -74,10 +74,13 @@ def rolled_out() -> Any:
     )
 
 
-def log_of(tmp_path: Path, said: list[str], **options: Any) -> tuple[RunLog, RunFolder]:
+def log_of(
+    tmp_path: Path, said: list[str], trainer: Any = None, **options: Any
+) -> tuple[RunLog, RunFolder]:
     run = RunFolder.create(tmp_path / "run", {})
-    log = RunLog(run, said.append, **{"samples": 2, "updates": 2, **options})
-    log.trainer = rolled_out()
+    log = RunLog(
+        trainer or rolled_out(), run, said.append, **{"samples": 2, "updates": 2, **options}
+    )
     return log, run
 
 
@@ -104,10 +107,10 @@ def test_log_lines_show_request_rates_by_kind(tmp_path: Path):
 
 def test_broken_rows_are_reported_once(tmp_path: Path):
     said: list[str] = []
-    log, _ = log_of(tmp_path, said)
-    assert log.trainer is not None
+    trainer = rolled_out()
+    log, _ = log_of(tmp_path, said, trainer)
     for step, row in enumerate(("q1", "q1", "q7"), start=1):
-        log.trainer.broken[row] = None
+        trainer.broken[row] = None
         log.on_log(None, state(step), TrainerControl(), LOGS)
     assert [line for line in said if line.startswith("row ")] == [
         f"row {row!r} cannot be opened; others are drawn in its place" for row in ("q1", "q7")
@@ -167,9 +170,8 @@ def test_no_samples_are_kept_with_samples_0(tmp_path: Path):
 def test_other_processes_write_and_say_nothing():
     """They have no run folder; the watchdog stops them all the same."""
     said: list[str] = []
-    log = RunLog(
-        None, said.append, samples=2, updates=1, watchdog=Watchdog(steps=1), stop_on_collapse=True
-    )
+    options: Any = {"watchdog": Watchdog(steps=1), "stop_on_collapse": True}
+    log = RunLog(rolled_out(), None, said.append, samples=2, updates=1, **options)
     control = TrainerControl()
     log.on_log(None, state(1), control, {**LOGS, "episode/request_rate": 1.0})
     assert control.should_training_stop
@@ -193,9 +195,8 @@ def test_evaluation_runs_before_training_at_intervals_and_at_the_end():
     """Before step 1, at each third step, and at the last; a resumed run does not begin with one."""
     asked: list[int] = []
     now = state(0, last=7)
-    evaluation = Evaluation([], every=3)
     trainer: Any = SimpleNamespace(evaluate_rows=lambda rows: asked.append(now.global_step))
-    evaluation.trainer = trainer
+    evaluation = Evaluation(trainer, [], every=3)
     evaluation.on_train_begin(None, now, TrainerControl())
     for step in range(1, 8):
         now.global_step = step
@@ -209,13 +210,12 @@ def test_evaluation_runs_before_training_at_intervals_and_at_the_end():
 def test_evaluation_keeps_the_log_of_its_step_due():
     """Logging switches `should_log` off; the step's own metrics still have to come."""
     control = TrainerControl(should_log=True)
-    evaluation = Evaluation([], every=1)
 
     def evaluate_rows(rows: Any) -> None:
         control.should_log = False
 
     trainer: Any = SimpleNamespace(evaluate_rows=evaluate_rows)
-    evaluation.trainer = trainer
+    evaluation = Evaluation(trainer, [], every=1)
     evaluation.on_step_end(None, state(1), control)
     assert control.should_log
 
@@ -224,9 +224,7 @@ def test_evaluation_keeps_the_log_of_its_step_due():
 def interrupt() -> Iterator[tuple[Interrupt, list[str]]]:
     """Ready for Ctrl-C, in a process whose handlers come back afterwards."""
     said: list[str] = []
-    found = Interrupt(2, said.append)
-    trainer: Any = SimpleNamespace(any_process=lambda flag: flag)
-    found.trainer = trainer
+    found = Interrupt(bool, 2, said.append, "generation")
     found.on_train_begin(None, state(0), TrainerControl())
     yield found, said
     found.restore()
@@ -256,7 +254,7 @@ def test_a_second_signal_stops_at_once(interrupt: tuple[Interrupt, list[str]]):
 
 def test_signal_handlers_are_restored_at_the_end():
     before = signal.getsignal(signal.SIGINT)
-    callback = Interrupt(1, print)
+    callback = Interrupt(bool, 1, print, "step")
     callback.on_train_begin(None, state(0), TrainerControl())
     assert signal.getsignal(signal.SIGINT) != before
     callback.on_train_end(None, state(1), TrainerControl())

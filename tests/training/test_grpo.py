@@ -9,14 +9,13 @@ from typing import Any
 import pytest
 from transformers import TrainerCallback
 
-from training.coaching import BreaksDown, arguments, rows_of
+from training.coaching import BreaksDown, arguments, rows_of, settings_of
 from visionthink.core.errors import RunError, TrainingError, UsageError
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
 from visionthink.runs.folder import RunFolder
 from visionthink.training.config import TrainGrpo
 from visionthink.training.grpo import train_grpo
 from visionthink.training.resume import last_checkpoint
-from visionthink.training.rollout_types import RolloutSettings
 from visionthink.training.trainer import VisionThinkTrainer
 
 
@@ -135,7 +134,7 @@ def test_a_judge_outage_leaves_the_checkpoint_that_is_there_alone(
         fresh_mini,
         rows_of(),
         BreaksDown(8),
-        RolloutSettings(patience_s=0),
+        settings_of(),
         arguments(tmp_path, max_steps=5, save_strategy="steps", save_steps=1),
         callbacks=[Reads()],
     )

@@ -11,10 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
-from visionthink.core.errors import UsageError
+from visionthink.core.errors import RunError, UsageError
 from visionthink.data.source import DataOptions
-from visionthink.training.config import ModelOptions
-from visionthink.training.run import load_model, quiet, read_data
+from visionthink.runs.folder import RunFolder
+from visionthink.training.config import ModelOptions, TrainGrpo
+from visionthink.training.run import begin, load_model, quiet, read_data
 
 
 @pytest.mark.parametrize(
@@ -72,3 +73,21 @@ def test_only_that_warning_is_silenced():
         warnings.warn("`is_gradient_checkpointing` is deprecated", FutureWarning, stacklevel=1)
         warnings.warn("another is deprecated", FutureWarning, stacklevel=1)
     assert [str(each.message) for each in caught] == ["another is deprecated"]
+
+
+def test_a_run_with_the_former_name_of_a_rule_is_resumed(tmp_path: Path):
+    """`ours` is now `rates`. Options that came later are at their defaults."""
+    config = TrainGrpo.model_validate({"data": {"size": 4}, "reward": {"rule": "rates"}})
+    begin(config, tmp_path, False, True, print).run.close()  # pyright: ignore[reportOptionalMemberAccess]
+    path = tmp_path / "config.json"
+    written = json.loads(path.read_text(encoding="utf-8"))
+    written["config"]["reward"]["rule"] = "ours"
+    del written["config"]["rollout_batch"]
+    path.write_text(json.dumps(written), encoding="utf-8")
+    said: list[str] = []
+    assert begin(config, tmp_path, True, True, said.append).run is not None
+    assert said == []
+    assert "changed" not in RunFolder.open(tmp_path).environment["resumed"][0]
+    other = TrainGrpo.model_validate({"data": {"size": 4}, "reward": {"rule": "paper"}})
+    with pytest.raises(RunError, match=r'reward.rule \(was "rates", now "paper"\)'):
+        begin(other, tmp_path, True, True, print)

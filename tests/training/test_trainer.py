@@ -21,17 +21,16 @@ from training.coaching import (
     arguments,
     batch_of,
     rows_of,
+    settings_of,
     trainer_of,
 )
 from training.replaying import in_turns
 from visionthink.core.errors import TrainingError
 from visionthink.core.protocol import direct_reply, request_reply
-from visionthink.core.rewards import RewardSettings
 from visionthink.core.types import Example, Sampling, StopReason
 from visionthink.data.rows import Rows
 from visionthink.engines.hf import HFEngine
 from visionthink.engines.hf_checkpoint import Checkpoint
-from visionthink.training.rollout_types import RolloutSettings
 from visionthink.training.trainer import VisionThinkTrainer
 
 
@@ -161,7 +160,7 @@ def test_unscored_samples_drop_out_whole(fresh_mini: Checkpoint, tmp_path: Path)
     trainer = trainer_of(
         fresh_mini,
         tmp_path,
-        RolloutSettings(patience_s=0, max_unscored_rate=0.5),
+        settings_of(judge_limits={"patience_s": 0, "max_unscored_rate": 0.5}),
         rows=Rows(rows, "test"),
         judge=Exact(failures=1),
         per_device_train_batch_size=4,
@@ -257,7 +256,7 @@ def test_zero_variance_groups_are_drawn_anew(fresh_mini: Checkpoint, tmp_path: P
     """Row 0 teaches nothing (all right, all direct); whatever row comes in its place, its members
     are new, and row 1's group, which teaches, is kept as it was.
     """
-    trainer = trainer_of(fresh_mini, tmp_path, RolloutSettings(patience_s=0, resample_rounds=1))
+    trainer = trainer_of(fresh_mini, tmp_path, settings_of(resample={"max_rounds": 1}))
     calls: list[int] = []
     real = trainer.roll_out
 
@@ -324,7 +323,7 @@ def test_only_numbers_and_short_questions_are_gathered(fresh_mini: Checkpoint, t
 
 def test_general_mode_rewards_accuracy_and_format_only(fresh_mini: Checkpoint, tmp_path: Path):
     """Look high: the original at once, no request, no control term."""
-    settings = RolloutSettings(look="high", reward=RewardSettings(rule="none"), patience_s=0)
+    settings = settings_of(look="high", reward={"rule": "none"})
     trainer = trainer_of(fresh_mini, tmp_path, settings)
     batch_of(trainer, [0, 1])
     assert trainer.rollouts is not None
@@ -341,7 +340,7 @@ def test_lora_trains_adapters_only(fresh_mini: Checkpoint, tmp_path: Path):
         fresh_mini,
         rows_of(),
         Exact(),
-        RolloutSettings(patience_s=0),
+        settings_of(),
         arguments(tmp_path, learning_rate=1e-2),
         peft_config=peft,
     )

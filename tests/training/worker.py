@@ -19,7 +19,7 @@ os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
 
 import torch
 
-from training.coaching import Exact, arguments, rows_of
+from training.coaching import Exact, arguments, rows_of, settings_of
 from training.replaying import in_turns
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.core.types import Episode, Example
@@ -27,7 +27,6 @@ from visionthink.engines.hf_checkpoint import load_checkpoint
 from visionthink.engines.hf_prompt import Prompt
 from visionthink.mini import CHECKPOINTS
 from visionthink.training.rollout_facts import Facts
-from visionthink.training.rollout_types import RolloutSettings
 from visionthink.training.trainer import VisionThinkTrainer
 
 GROUP = 4
@@ -123,7 +122,7 @@ def train(
         load_checkpoint(CHECKPOINTS / "mini-base", device="cpu"),
         rows_of(),
         Exact(),
-        RolloutSettings(patience_s=0, resample_rounds=redraws),
+        settings_of(resample={"max_rounds": redraws}),
         arguments(
             out,
             **{

@@ -264,16 +264,11 @@ def _turn(completion: Completion, reply: Reply) -> Turn:
 
 def _cost(completion: Completion, looks: Sequence[Look], turn: int, about: EngineInfo) -> TurnCost:
     """Cost of reply number `turn`, the last so far."""
-    usage = completion.usage
     return turn_cost(
+        completion.usage,
         images=_cells([look.picture for look in looks if look.turn == turn], about),
         earlier_images=_cells([look.picture for look in looks if look.turn < turn], about),
-        prompt_tokens=usage.prompt_tokens,
-        cached_tokens=usage.cached_tokens,
-        completion_tokens=usage.completion_tokens,
-        seconds=usage.seconds,
         shape=about.shape,
-        pruned=usage.pruned,
     )
 
 

@@ -121,6 +121,22 @@ def pruned_paper_flops(pruned: Pruned, shape: ModelShape) -> int:
 
 
 @dataclass(frozen=True)
+class Usage:
+    """What one reply took.
+
+    `cached_tokens` of the `prompt_tokens` were not computed again; `seconds` is wall clock,
+    including the wait for a batch or in the server's queue. `prompt_tokens` counts the prompt as it
+    was sent; `pruned` says what was left of it where visual tokens were dropped.
+    """
+
+    prompt_tokens: int
+    completion_tokens: int
+    cached_tokens: int = 0
+    seconds: float = 0.0
+    pruned: Pruned | None = None
+
+
+@dataclass(frozen=True)
 class TurnCost:
     """Cost of one reply. `visual_tokens` are those of the images that came just before it; FLOPs
     are None where the model's sizes are not known.
@@ -140,39 +156,36 @@ class TurnCost:
 
 
 def turn_cost(
+    usage: Usage,
     *,
     images: Sequence[Cells],
     earlier_images: Sequence[Cells],
-    prompt_tokens: int,
-    cached_tokens: int,
-    completion_tokens: int,
-    seconds: float,
     shape: ModelShape | None,
-    pruned: Pruned | None = None,
 ) -> TurnCost:
     """Cost of a reply to `images` (new in this turn) after `earlier_images`.
 
     With a cached prefix, neither its tokens nor the earlier images are computed again; without one,
-    all are. `pruned` says what was left of the prompt if it was pruned.
+    all are.
     """
+    pruned, cached = usage.pruned, usage.cached_tokens
     exact = paper = None
     if shape is not None:
-        encoded = [*images] if cached_tokens else [*earlier_images, *images]
+        encoded = [*images] if cached else [*earlier_images, *images]
         if pruned is not None:
             exact, paper = pruned_text_flops(pruned, shape), pruned_paper_flops(pruned, shape)
         else:
-            exact = text_flops(prompt_tokens - cached_tokens, cached_tokens, shape)
-            paper = paper_prefill_flops(prompt_tokens, shape)
-            if cached_tokens:
-                paper -= paper_prefill_flops(cached_tokens, shape)
+            exact = text_flops(usage.prompt_tokens - cached, cached, shape)
+            paper = paper_prefill_flops(usage.prompt_tokens, shape)
+            if cached:
+                paper -= paper_prefill_flops(cached, shape)
         exact += shape.vision.flops(encoded)
     visual = (_count(images),) if pruned is None else pruned.visual
     return TurnCost(
         visual_tokens=round(sum(visual) / len(visual)),
-        prompt_tokens=prompt_tokens,
-        cached_tokens=cached_tokens,
-        completion_tokens=completion_tokens,
-        seconds=seconds,
+        prompt_tokens=usage.prompt_tokens,
+        cached_tokens=cached,
+        completion_tokens=usage.completion_tokens,
+        seconds=usage.seconds,
         prefill_flops=exact,
         paper_prefill_flops=paper,
         kept_visual_tokens=None if pruned is None else pruned.visual[-1],

@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 from visionthink.core.errors import UsageError
 from visionthink.core.images import Picture, Size
-from visionthink.core.ledger import Ledger, Pruned
+from visionthink.core.ledger import Ledger
+from visionthink.core.ledger import Usage as Usage
 
 LookMode = Literal["auto", "low", "high"]
 """What the model is shown first, and whether it may request more; see `run_episode`."""
@@ -124,22 +125,6 @@ def seed_of(*names: object) -> int:
     """A seed that depends on these names only: 31 bits of their SHA-256."""
     digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
-
-
-@dataclass(frozen=True)
-class Usage:
-    """What one reply took.
-
-    `cached_tokens` of the `prompt_tokens` were not computed again; `seconds` is wall clock,
-    including the wait for a batch or in the server's queue. `prompt_tokens` counts the prompt as it
-    was sent; `pruned` says what was left of it where visual tokens were dropped.
-    """
-
-    prompt_tokens: int
-    completion_tokens: int
-    cached_tokens: int = 0
-    seconds: float = 0.0
-    pruned: Pruned | None = None
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from visionthink.core.images import DEFAULT_LIMITS, FORMATS, Cells, Size, half_s
 from visionthink.core.ledger import (
     CHARACTERS_PER_TOKEN,
     TurnCost,
+    Usage,
     pruned_paper_flops,
     pruned_text_flops,
     turn_cost,
@@ -216,15 +217,9 @@ def _question(
     text, fixed = workload.text, workload.instructions
 
     def turn(image: Cells, prompt: int, cached: int = 0, earlier: Cells | None = None) -> TurnCost:
-        return turn_cost(
-            images=[image],
-            earlier_images=[earlier] if earlier else [],
-            prompt_tokens=prompt,
-            cached_tokens=cached if workload.cached else 0,
-            completion_tokens=workload.reply,
-            seconds=0.0,
-            shape=model.shape,
-        )
+        usage = Usage(prompt, workload.reply, cached if workload.cached else 0)
+        before = [earlier] if earlier else []
+        return turn_cost(usage, images=[image], earlier_images=before, shape=model.shape)
 
     first = turn(low, fixed + text + _area(low), fixed)
     past = first.prompt_tokens + workload.reply

@@ -61,6 +61,7 @@ class RunFolder:
         environment: Mapping[str, Any] | None = None,
         resume: bool = False,
         may_change: Collection[str] = (),
+        read: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
     ) -> RunFolder:
         """Begin a run in a new or empty folder, or resume the one that is there.
 
@@ -73,6 +74,8 @@ class RunFolder:
             may_change: keys such as `trainer.max_steps`, or groups such as `watchdog`, that may
                 differ in a resumed run. The new values replace the old ones in the config, and the
                 resumption notes the change.
+            read: the config that is there, in the terms of `config`: older versions may have
+                written it.
 
         Raises:
             RunError: the folder holds something else or another config, another process is writing
@@ -90,7 +93,7 @@ class RunFolder:
                 _check_empty(folder)
                 run = cls(folder, settings, lock)
                 if (folder / CONFIG).exists():
-                    run._resume(found, resume, may_change)
+                    run._resume(found, resume, may_change, read)
                 else:
                     run._write_config()
                     _replace(folder / ENVIRONMENT, found)
@@ -102,22 +105,27 @@ class RunFolder:
             raise RunError(f"cannot write the run folder {folder}: {_why(error)}") from error
 
     def _resume(
-        self, environment: dict[str, Any], resume: bool, may_change: Collection[str]
+        self,
+        environment: dict[str, Any],
+        resume: bool,
+        may_change: Collection[str],
+        read: Callable[[Mapping[str, Any]], Mapping[str, Any]],
     ) -> None:
         """Check that this run may continue the one that is there, and mend what a crash left."""
         if not resume:
             raise RunError(
                 f"{self.path} holds a run already: resume it (--resume), or name a new folder"
             )
-        changes = _changes(self.path, self.config, may_change)
+        before = read(_read_config(self.path))
+        changes = _changes(self.path, before, self.config, may_change)
         remove_parts(self.path)
         for name in (METRICS, EPISODES):
             mend_lines(self.path / name)
-        before = self.environment
+        first = self.environment
         if changes:
             environment["changed"] = changes
-        resumed = [*before.pop("resumed", []), environment]
-        _replace(self.path / ENVIRONMENT, {**before, "resumed": resumed})
+        resumed = [*first.pop("resumed", []), environment]
+        _replace(self.path / ENVIRONMENT, {**first, "resumed": resumed})
         if changes:
             self._write_config()
 
@@ -267,10 +275,13 @@ def _check_empty(folder: Path) -> None:
 
 
 def _changes(
-    folder: Path, config: Mapping[str, Any], may_change: Collection[str]
+    folder: Path,
+    held: Mapping[str, Any],
+    config: Mapping[str, Any],
+    may_change: Collection[str],
 ) -> dict[str, dict[str, Any]]:
     """What `config` changes in the run in `folder`. Raises RunError for all but `may_change`."""
-    before, now = flatten(_read_config(folder)), flatten(config)
+    before, now = flatten(held), flatten(config)
     absent = object()
     keys = [k for k in {**before, **now} if before.get(k, absent) != now.get(k, absent)]
     refused = sorted(key for key in keys if not _is_among(key, may_change))

@@ -46,43 +46,33 @@ OURS: dict[str, str] = {
 BATCH_FIELDS = ("gradient_accumulation_steps", "steps_per_generation", "generation_batch_size")
 """Fields of `GRPOConfig` that `batch` replaces."""
 
-GRPO_DEFAULTS: dict[str, Any] = {
-    "loss_type": "grpo",  # mean over a sample's own tokens, then over samples (Eq. 3)
-    "beta": 0.001,
-    "use_bias_correction_kl": False,  # the KL as in Eq. 2
-    "scale_rewards": "group",
-    "epsilon": 0.2,
-    "temperature": 1.0,
-    "num_generations": 16,
-    "num_iterations": 1,
-    "vllm_importance_sampling_correction": False,
-    "vllm_mode": "colocate",
+_SHARED: dict[str, Any] = {
     "logging_steps": 1,
-    "learning_rate": 1e-6,
-    "lr_scheduler_type": "constant",
     "report_to": "none",
     "gradient_checkpointing": False,
     "gradient_checkpointing_kwargs": {"use_reentrant": False},  # frozen embeddings need it
-    "ddp_find_unused_parameters": False,  # every batch has images, so every parameter is used
-}
-"""Values of the paper and of our protocol where TRL's defaults differ, or may in the future."""
-
-GRPO_FORCED: dict[str, Any] = {
-    "remove_unused_columns": False,
-    "log_completions": False,
-    "mask_truncated_completions": False,
 }
 
-SFT_DEFAULTS: dict[str, Any] = {
-    "learning_rate": 1e-5,
-    "lr_scheduler_type": "cosine",
-    "logging_steps": 1,
-    "report_to": "none",
-    "gradient_checkpointing": False,
-    "gradient_checkpointing_kwargs": {"use_reentrant": False},  # adapters need it
+DEFAULTS: dict[Kind, dict[str, Any]] = {
+    "grpo": {
+        **_SHARED,
+        "loss_type": "grpo",  # mean over a sample's own tokens, then over samples (Eq. 3)
+        "beta": 0.001,
+        "use_bias_correction_kl": False,  # the KL as in Eq. 2
+        "scale_rewards": "group",
+        "epsilon": 0.2,
+        "temperature": 1.0,
+        "num_generations": 16,
+        "num_iterations": 1,
+        "vllm_importance_sampling_correction": False,
+        "vllm_mode": "colocate",
+        "learning_rate": 1e-6,
+        "lr_scheduler_type": "constant",
+        "ddp_find_unused_parameters": False,  # every batch has images, so every parameter is used
+    },
+    "sft": {**_SHARED, "learning_rate": 1e-5, "lr_scheduler_type": "cosine"},
 }
-
-SFT_FORCED: dict[str, Any] = {"remove_unused_columns": False}
+"""Values of the paper and of our protocol where the engine's defaults differ, or may one day."""
 
 
 @cache
@@ -183,7 +173,7 @@ def plan_batch(
     Raises:
         UsageError: the numbers do not fit together.
     """
-    group = trainer.get("num_generations") or GRPO_DEFAULTS["num_generations"]
+    group = trainer.get("num_generations") or DEFAULTS["grpo"]["num_generations"]
     per_device = trainer.get("per_device_train_batch_size") or 8
     if group < 2:
         raise UsageError(f"trainer.num_generations must be at least 2; got {group}")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 from transformers import TrainerCallback
 
+from visionthink.core.errors import TrainingError
 from visionthink.data.rows import Row
 from visionthink.runs.folder import RunFolder
 from visionthink.runs.records import sample_record
@@ -94,6 +95,7 @@ class RunLog(TrainerCallback):
 
     def __init__(
         self,
+        trainer: VisionThinkTrainer,
         run: RunFolder | None,
         say: Say,
         *,
@@ -102,6 +104,7 @@ class RunLog(TrainerCallback):
         watchdog: Watchdog | None = None,
         stop_on_collapse: bool = False,
     ) -> None:
+        self._trainer = trainer
         self._run = run
         self._say = say
         self._samples = samples
@@ -110,8 +113,7 @@ class RunLog(TrainerCallback):
         self._stop = stop_on_collapse
         self._bar: tqdm[Any] | None = None
         self._reported = 0
-        self.trainer: VisionThinkTrainer | None = None
-        self.collapse: str | None = None
+        self._collapse: str | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self._run is not None and sys.stderr.isatty():
@@ -125,22 +127,24 @@ class RunLog(TrainerCallback):
                 logs["episode/request_rate"], logs["episode/request_variance"]
             )
             if problem is not None:
-                self.collapse = problem
+                self._collapse = problem
                 self._write(f"watchdog: {problem}")
         self._stop_if_collapsed(state, control)
-        if self._run is None or self.trainer is None or "train_runtime" in logs:
+        if self._run is None or "train_runtime" in logs:
             return
         line = metrics_line(state.global_step, logs)
         if generated:
-            extra = self.trainer.last_metrics.get("control/r_histogram")
-            line["control/r_histogram"] = extra
+            line["control/r_histogram"] = self._trainer.last_metrics.get("control/r_histogram")
             busy = line.get("time/rollout_s", 0.0) + line.get("time/judge_s", 0.0)
             if "time/step_s" in line:
                 line["time/update_s"] = max(0.0, line["time/step_s"] - busy)
-            self._keep_samples(state.global_step)
-            self._report_broken(self.trainer)
+            self._keep_samples(self._run, state.global_step)
+            # Each row that could not be opened is named once.
+            for row in [*self._trainer.broken][self._reported :]:
+                self._write(f"row {row!r} cannot be opened; others are drawn in its place")
+            self._reported = len(self._trainer.broken)
+            self._show(state, line)
         self._run.append_metrics(line)
-        self._show(state, line, generated)
         if "eval/accuracy" in line:
             self._write(
                 f"held out, greedy, after step {state.global_step}:  {_summary(line, 'eval')}"
@@ -153,16 +157,20 @@ class RunLog(TrainerCallback):
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+        if self._stop and self._collapse is not None:
+            raise TrainingError(
+                f"stopped by the watchdog: {self._collapse}; the last checkpoint is in "
+                f"{args.output_dir}; resume with --set watchdog.action=warn to continue all the "
+                "same"
+            )
 
     def _stop_if_collapsed(self, state: Any, control: Any) -> None:
         """Stop at the end of a generation, where a checkpoint is exact."""
-        if self._stop and self.collapse is not None and state.global_step % self._updates == 0:
+        if self._stop and self._collapse is not None and state.global_step % self._updates == 0:
             control.should_training_stop = True
             control.should_save = True
 
-    def _show(self, state: Any, line: Mapping[str, Any], generated: bool) -> None:
-        if not generated:
-            return
+    def _show(self, state: Any, line: Mapping[str, Any]) -> None:
         reward = line.get("reward/total")
         figures = "" if reward is None else f"reward {reward:.2f}  "
         figures += _summary(line, "episode")
@@ -174,12 +182,6 @@ class RunLog(TrainerCallback):
             pace = "" if seconds is None else f"  {seconds:.1f} s"
             self._write(f"step {state.global_step}/{state.max_steps}  {figures}{pace}")
 
-    def _report_broken(self, trainer: VisionThinkTrainer) -> None:
-        """Name each row that could not be opened, once."""
-        for row in [*trainer.broken][self._reported :]:
-            self._write(f"row {row!r} cannot be opened; others are drawn in its place")
-        self._reported = len(trainer.broken)
-
     def _write(self, text: str) -> None:
         if self._run is None:
             return
@@ -188,11 +190,9 @@ class RunLog(TrainerCallback):
         else:
             self._say(text)
 
-    def _keep_samples(self, step: int) -> None:
+    def _keep_samples(self, run: RunFolder, step: int) -> None:
         """Keep some episodes, drawn at random: prompts may come in a fixed order of kinds."""
-        assert self._run is not None  # noqa: S101
-        assert self.trainer is not None  # noqa: S101
-        rollouts = self.trainer.rollouts
+        rollouts = self._trainer.rollouts
         if rollouts is None or not self._samples:
             return
         count = len(rollouts.episodes)
@@ -208,31 +208,26 @@ class RunLog(TrainerCallback):
                     "total": reward.total,
                     "advantage": rollouts.shares[index],
                 }
-            episode = rollouts.episodes[index]
-            self._run.append_episode(sample_record(episode, step=step, reward=parts))
+            run.append_episode(sample_record(rollouts.episodes[index], step=step, reward=parts))
 
 
 class Evaluation(TrainerCallback):
     """Greedy episodes of held-out rows before training, every `every` steps, and at its end."""
 
-    def __init__(self, rows: Sequence[Row], every: int) -> None:
+    def __init__(self, trainer: VisionThinkTrainer, rows: Sequence[Row], every: int) -> None:
+        self._trainer = trainer
         self._rows = rows
         self._every = every
-        self.trainer: VisionThinkTrainer | None = None
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step % self._every == 0 or state.global_step >= state.max_steps:
             due = control.should_log
-            self._evaluate()
+            self._trainer.evaluate_rows(self._rows)
             control.should_log = due  # logging figures of ours takes the step's own log off
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if state.global_step == 0:
-            self._evaluate()
-
-    def _evaluate(self) -> None:
-        assert self.trainer is not None  # noqa: S101
-        self.trainer.evaluate_rows(self._rows)
+            self._trainer.evaluate_rows(self._rows)
 
 
 class Interrupt(TrainerCallback):
@@ -242,19 +237,22 @@ class Interrupt(TrainerCallback):
     its prompts a second time, so the checkpoint waits for the last update of the generation.
 
     Args:
+        any_process: says whether a flag is set on any process.
         updates: optimizer steps of a generation.
         say: receives the line that answers the signal.
         unit: what the line calls a generation.
     """
 
-    def __init__(self, updates: int, say: Say, unit: str = "generation") -> None:
+    def __init__(
+        self, any_process: Callable[[bool], bool], updates: int, say: Say, unit: str
+    ) -> None:
+        self._any_process = any_process
         self._updates = updates
         self._say = say
         self._unit = unit
         self._handlers: dict[int, Any] = {}
         self.requested = False
         self.stopped = False
-        self.trainer: VisionThinkTrainer | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -276,8 +274,7 @@ class Interrupt(TrainerCallback):
         self._say(f"stopping after this {self._unit}, with a checkpoint; again to stop at once")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        assert self.trainer is not None  # noqa: S101
-        if state.global_step % self._updates == 0 and self.trainer.any_process(self.requested):
+        if state.global_step % self._updates == 0 and self._any_process(self.requested):
             self.stopped = True
             control.should_save = True
             control.should_training_stop = True

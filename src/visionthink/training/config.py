@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, cast
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -23,10 +23,7 @@ from visionthink.runs.folder import CONFIG, RunFolder
 from visionthink.settings import apply_sets, checked, did_you_mean, read_yaml
 from visionthink.training.arguments import (
     BATCH_FIELDS,
-    GRPO_DEFAULTS,
-    GRPO_FORCED,
-    SFT_DEFAULTS,
-    SFT_FORCED,
+    DEFAULTS,
     BatchPlan,
     check_trainer,
     plan_batch,
@@ -157,13 +154,7 @@ class RewardOptions(Options):
         return value
 
     def build(self) -> RewardSettings:
-        return RewardSettings(
-            rule=self.rule,
-            theta=self.theta,
-            penalty=self.penalty,
-            format_weight=self.format_weight,
-            accuracy_weight=self.accuracy_weight,
-        )
+        return RewardSettings(**self.model_dump(exclude={"advantage_floor"}))
 
 
 class BatchOptions(Options):
@@ -234,6 +225,17 @@ class TrainOptions(Options):
             raise ValueError(f"there is no profile {value!r}{did_you_mean(value, PROFILES)}")
         return value
 
+    @field_validator("trainer")
+    @classmethod
+    def _known_fields(cls, value: dict[str, Any]) -> dict[str, Any]:
+        return check_trainer(cls.model_fields["kind"].default, value)
+
+    @model_validator(mode="after")
+    def _can_request(self) -> Self:
+        if self.profile is not None:
+            profile_for(getattr(self, "look", "auto"), self.profile)
+        return self
+
 
 class TrainGrpo(TrainOptions):
     """Reinforcement learning of when to request. `trainer` holds TRL's `GRPOConfig`.
@@ -273,18 +275,11 @@ class TrainGrpo(TrainOptions):
     )
     samples_per_step: Count = Field(default=4, description="Episodes kept of each generation.")
 
-    @field_validator("trainer")
-    @classmethod
-    def _known_fields(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return check_trainer("grpo", value)
-
     @model_validator(mode="after")
     def _fits(self) -> TrainGrpo:
         for name in BATCH_FIELDS:
             if self.batch is not None and name in self.trainer:
                 raise ValueError(f"trainer.{name} cannot be set here: batch sets it in prompts")
-        if self.profile is not None:
-            profile_for(self.look, self.profile)
         if self.look == "high" and self.reward.rule != "none":
             raise ValueError(
                 "with look high there are no requests to control; set reward.rule to none"
@@ -326,17 +321,6 @@ class TrainSft(TrainOptions):
     tool_turn_loss_weight: float = Field(
         default=1.0, ge=0, description="Factor on the loss of tokens in the requesting turn."
     )
-
-    @field_validator("trainer")
-    @classmethod
-    def _known_fields(cls, value: dict[str, Any]) -> dict[str, Any]:
-        return check_trainer("sft", value)
-
-    @model_validator(mode="after")
-    def _fits(self) -> TrainSft:
-        if self.profile is not None:
-            profile_for("auto", self.profile)
-        return self
 
 
 TrainConfig = TrainGrpo | TrainSft
@@ -394,6 +378,11 @@ def resumed_config(
     return _checked(apply_sets(options, sets), where)
 
 
+def stored_config(held: Mapping[str, Any]) -> dict[str, Any]:
+    """The config in a run folder as it would be written today: with the names of today."""
+    return _checked(held, CONFIG).model_dump(mode="json")
+
+
 def _config_file(source: str | Path) -> Path:
     name = str(source)
     known = presets()
@@ -424,8 +413,7 @@ def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 def resolved(config: TrainConfig) -> dict[str, Any]:
     """The whole config as plain data, with our defaults in `trainer`; it can be loaded again."""
     options = config.model_dump(mode="json")
-    defaults = GRPO_DEFAULTS if isinstance(config, TrainGrpo) else SFT_DEFAULTS
-    options["trainer"] = {**defaults, **options["trainer"]}
+    options["trainer"] = {**DEFAULTS[config.kind], **options["trainer"]}
     # Data options at their defaults must stay unset: other layouts do not know them.
     options["data"] = config.data.model_dump(mode="json", exclude_unset=True)
     if isinstance(config, TrainGrpo):
@@ -459,26 +447,22 @@ def grpo_arguments(config: TrainGrpo, out: Path) -> GRPOConfig:
     from trl.trainer.grpo_config import GRPOConfig
 
     plan = batch_plan(config)
-    arguments = {
-        **GRPO_DEFAULTS,
-        **precision(config.trainer, config.model.on_cpu),
-        "save_steps": 10 * plan.updates,
-        **config.trainer,
-        **GRPO_FORCED,
-        "output_dir": str(out),
-        "seed": config.seed,
-        "use_cpu": config.model.on_cpu,
-        "gradient_accumulation_steps": plan.accumulation,
-        "steps_per_generation": plan.steps_per_generation,
-    }
-    arguments.pop("generation_batch_size", None)
-    every = arguments["save_steps"]
-    if arguments.get("save_strategy", "steps") == "steps" and every >= 1 and every % plan.updates:
+    every = config.trainer.get("save_steps", 10 * plan.updates)
+    by_steps = config.trainer.get("save_strategy", "steps") == "steps"
+    if by_steps and every >= 1 and every % plan.updates:
         raise UsageError(
             f"trainer.save_steps {every:g} is not a multiple of the {plan.updates} updates of a "
             "generation; a resumed run would answer its prompts a second time"
         )
-    return _made(GRPOConfig, under_new_names("grpo", arguments))
+    return _arguments(
+        GRPOConfig,
+        config,
+        out,
+        save_steps=every,
+        gradient_accumulation_steps=plan.accumulation,
+        steps_per_generation=plan.steps_per_generation,
+        generation_batch_size=None,
+    )
 
 
 def sft_arguments(config: TrainSft, out: Path) -> TrainingArguments:
@@ -489,21 +473,23 @@ def sft_arguments(config: TrainSft, out: Path) -> TrainingArguments:
     """
     from transformers import TrainingArguments
 
+    return _arguments(TrainingArguments, config, out)
+
+
+def _arguments(engine: type[Any], config: TrainConfig, out: Path, **computed: Any) -> Any:
+    """Our defaults, then the config's values, then those that a config may not give."""
     arguments = {
-        **SFT_DEFAULTS,
+        **DEFAULTS[config.kind],
         **precision(config.trainer, config.model.on_cpu),
         **config.trainer,
-        **SFT_FORCED,
+        "remove_unused_columns": False,
         "output_dir": str(out),
         "seed": config.seed,
         "use_cpu": config.model.on_cpu,
+        **computed,
     }
-    return _made(TrainingArguments, under_new_names("sft", arguments))
-
-
-def _made(kind: type[Any], arguments: dict[str, Any]) -> Any:
     try:
-        return kind(**arguments)
+        return engine(**under_new_names(config.kind, arguments))
     except (ValueError, TypeError, ImportError) as error:
         text = " ".join(str(error).split())
-        raise UsageError(f"{kind.__name__} refuses the trainer options: {text}") from error
+        raise UsageError(f"{engine.__name__} refuses the trainer options: {text}") from error

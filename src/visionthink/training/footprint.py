@@ -16,13 +16,15 @@ from visionthink.core.ledger import BYTES, CHARACTERS_PER_TOKEN, text_flops
 from visionthink.core.profiles import PROFILES, Profile
 from visionthink.core.protocol import profile_for
 from visionthink.data.source import DataOptions, load_rows
-from visionthink.training.arguments import GRPO_DEFAULTS
+from visionthink.training.arguments import DEFAULTS
 from visionthink.training.config import TrainConfig, TrainGrpo, batch_plan, processes_here
 from visionthink.training.sizes import Sizes, model_sizes
 
 ASSUMED_SIZE: Size = (1024, 1024)
 ASSUMED_REQUESTS = 0.5
 PROBED_ROWS = 16
+SFT_REPLY = 64
+"""Tokens of a reply with a short thought; rows with replies of their own may have longer ones."""
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,6 @@ def _short(value: float, unit: str) -> str:
         return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
     power = min(len(steps[unit]) - 1, int(math.log10(max(value, 1)) // 3))
     return f"{value / 1000**power:.3g} {steps[unit][power]}" + ("" if unit == "B" else unit)
-
-
-@dataclass(frozen=True)
-class Look:
-    """Tokens of one sample: its images at half and full size, and its text."""
-
-    low: int
-    high: int
-    text: int
 
 
 def estimate(
@@ -77,16 +70,11 @@ def estimate(
     low_size = size if mode == "high" else half_size(size, sizes.grid)
     low, high = (math.prod(sizes.grid.cells(each)) for each in (low_size, size))
     text = (len(profile.system) + len(profile.user) + 100) // CHARACTERS_PER_TOKEN
-    look = Look(low, high, text)
+    seen = f"{low_size[0]}x{low_size[1]}"
     figures = [
         Figure("processes", world, "", "torchrun's WORLD_SIZE, or --processes"),
         *_memory(config, sizes),
-        Figure(
-            "visual tokens, first look",
-            low,
-            "",
-            f"of {low_size[0]}x{low_size[1]} px; image {origin}",
-        ),
+        Figure("visual tokens, first look", low, "", f"of {seen} px; image {origin}"),
     ]
     if mode == "auto":
         mean = low + ASSUMED_REQUESTS * high
@@ -94,9 +82,7 @@ def estimate(
             Figure("visual tokens, original", high, "", f"of {size[0]}x{size[1]} px"),
             Figure("visual tokens, mean", mean, "", f"{low} + {ASSUMED_REQUESTS:g} x {high}"),
         ]
-    if isinstance(config, TrainGrpo):
-        return figures + _grpo(config, sizes, look, world)
-    return figures + _sft(config, sizes, look, world)
+    return figures + _work(config, sizes, world, text, low, high if mode == "auto" else 0)
 
 
 def typical_size(data: DataOptions) -> tuple[Size, str]:
@@ -124,7 +110,7 @@ def _memory(config: TrainConfig, sizes: Sizes) -> list[Figure]:
     held = sizes.parameters + sizes.adapters
     lora = config.model.lora is not None
     trained = 4 if lora else each  # adapters are float32
-    beta = config.trainer.get("beta", GRPO_DEFAULTS["beta"])
+    beta = config.trainer.get("beta", DEFAULTS["grpo"]["beta"])
     figures = [
         Figure("weights", held * each, "B", f"{held:,} parameters x {each} ({dtype})"),
         Figure("gradients", sizes.trainable * trained, "B", f"{sizes.trainable:,} x {trained}"),
@@ -187,7 +173,7 @@ def _passes(config: TrainConfig, world: int) -> tuple[int, str]:
     if config.trainer.get("gradient_checkpointing"):
         total, parts = total + 1, f"{parts} + 1 recomputed"
     if isinstance(config, TrainGrpo):
-        if config.trainer.get("beta", GRPO_DEFAULTS["beta"]):
+        if config.trainer.get("beta", DEFAULTS["grpo"]["beta"]):
             total, parts = total + 1, f"{parts} + 1 reference"
         # Updates after the first of a generation compare with the policy that generated.
         if batch_plan(config, world).updates * (config.trainer.get("num_iterations") or 1) > 1:
@@ -195,85 +181,59 @@ def _passes(config: TrainConfig, world: int) -> tuple[int, str]:
     return total, parts
 
 
-def _grpo(config: TrainGrpo, sizes: Sizes, look: Look, world: int) -> list[Figure]:
-    plan = batch_plan(config, world)
-    reply = config.trainer.get("max_completion_length") or 512
-    requests = ASSUMED_REQUESTS if config.look == "auto" else 0.0
-    replies = 1 + requests
-    images = look.low + requests * look.high
-    prompt, spoken = look.text + images, replies * reply
-    tokens = round(prompt + spoken)
-    longest = look.text + look.low + reply + (look.high + reply if requests else 0)
-    values = sizes.shape.vision.token_values
-    here = math.ceil(plan.samples / world)
-    visual = [look.low] + ([look.high] if requests else [])
-    forward = _forward(sizes, tokens, round(spoken), visual)
-    passes, parts = _passes(config, world)
-    rollout = plan.samples * (
-        _forward(sizes, round(prompt), 1, visual)
-        + round(spoken) * text_flops(1, tokens, sizes.shape)
-    )
-    update = plan.samples // plan.updates
-    counts = f"{plan.prompts} prompts x {plan.group} generations"
-    division = f"{plan.per_device} per process x {world} x {plan.accumulation} accumulated"
-    return [
-        *_activations(config, sizes, plan.per_device * longest, plan.per_device * 2 * reply),
-        Figure(
-            "pixel values on the host",
-            here * images * values * 4,
-            "B",
-            f"{here:,} samples per process x {images:,.0f} visual tokens x {values:,} values x 4",
-        ),
-        Figure("samples of a generation", plan.samples, "", counts),
-        Figure("optimizer steps of a generation", plan.updates, "", f"{update:,} samples each"),
-        Figure("samples of an optimizer step", update, "", division),
-        Figure(
-            "prompt tokens of a generation",
-            plan.samples * prompt,
-            "",
-            f"{plan.samples:,} x ({look.text} text + {images:,.0f} visual)",
-        ),
-        Figure(
-            "reply tokens of a generation",
-            plan.samples * spoken,
-            "",
-            f"at most {plan.samples:,} x {replies:g} replies x {reply} max_completion_length",
-        ),
-        Figure("forward of a sample", forward, "FLOP", f"text_flops({tokens:,}) + vision tower"),
-        Figure("rollout of a generation", rollout, "FLOP", "prefill + one token at a time"),
-        Figure(
-            "learning of an optimizer step",
-            update * forward * passes,
-            "FLOP",
-            f"{update:,} samples x forward x ({parts})",
-        ),
-    ]
-
-
-def _sft(config: TrainConfig, sizes: Sizes, look: Look, world: int) -> list[Figure]:
+def _work(
+    config: TrainConfig, sizes: Sizes, world: int, text: int, low: int, high: int
+) -> list[Figure]:
+    """What a step takes. A sample has `text` tokens, `low` of first looks, and `high` if it
+    requests; where `high` is 0 none does.
+    """
+    plan = batch_plan(config, world) if isinstance(config, TrainGrpo) else None
     per_device = config.trainer.get("per_device_train_batch_size") or 8
     accumulation = config.trainer.get("gradient_accumulation_steps") or 1
-    reply = 64  # for short thoughts; rows with replies of their own may have longer ones
-    update = per_device * accumulation * world
-    longest = look.text + look.low + look.high + 2 * reply
-    tokens = round(look.text + look.low + ASSUMED_REQUESTS * look.high + 1.5 * reply)
-    forward = _forward(sizes, tokens, reply, [look.low, look.high])
+    reply = SFT_REPLY
+    if plan is not None:
+        accumulation = plan.accumulation
+        reply = config.trainer.get("max_completion_length") or 512
+    requests = ASSUMED_REQUESTS if high else 0.0
+    replies = 1 + requests
+    images, spoken = low + requests * high, replies * reply
+    tokens = round(text + images + spoken)
+    longest = text + low + reply + (high + reply if high else 0)
+    visual = [low, high] if high else [low]
+    forward = _forward(sizes, tokens, round(spoken), visual)
     passes, parts = _passes(config, world)
+    update = per_device * world * accumulation
     division = f"{per_device} per process x {world} x {accumulation} accumulated"
-    return [
-        *_activations(config, sizes, per_device * longest, per_device * 2 * reply),
-        Figure("conversations of an optimizer step", update, "", division),
-        Figure(
-            "tokens of an optimizer step",
-            update * tokens,
-            "",
-            f"{update:,} x {tokens:,}, half of them with a request",
-        ),
-        Figure("forward of a conversation", forward, "FLOP", f"text_flops({tokens:,}) + vision"),
-        Figure(
-            "learning of an optimizer step",
-            update * forward * passes,
-            "FLOP",
-            f"{update:,} conversations x forward x ({parts})",
-        ),
+    one = "conversation" if plan is None else "sample"
+    figures = _activations(config, sizes, per_device * longest, per_device * 2 * reply)
+    work = [
+        Figure(f"forward of a {one}", forward, "FLOP", f"text_flops({tokens:,}) + vision tower")
     ]
+    of_update = Figure(f"{one}s of an optimizer step", update, "", division)
+    if plan is None:
+        formula = f"{update:,} x {tokens:,}, half of them with a request"
+        figures += [of_update, Figure("tokens of an optimizer step", update * tokens, "", formula)]
+    else:
+        samples = plan.samples
+        here, values = math.ceil(samples / world), sizes.shape.vision.token_values
+        pixels = (
+            f"{here:,} samples per process x {images:,.0f} visual tokens x {values:,} values x 4"
+        )
+        counts = f"{plan.prompts} prompts x {plan.group} generations"
+        prompts = f"{samples:,} x ({text} text + {images:,.0f} visual)"
+        most = f"at most {samples:,} x {replies:g} replies x {reply} max_completion_length"
+        prefill = _forward(sizes, round(text + images), 1, visual)
+        rollout = samples * (prefill + round(spoken) * text_flops(1, tokens, sizes.shape))
+        figures += [
+            Figure("pixel values on the host", here * images * values * 4, "B", pixels),
+            Figure("samples of a generation", samples, "", counts),
+            Figure("optimizer steps of a generation", plan.updates, "", f"{update:,} samples each"),
+            of_update,
+            Figure("prompt tokens of a generation", samples * (text + images), "", prompts),
+            Figure("reply tokens of a generation", samples * spoken, "", most),
+        ]
+        formula = "prefill + one token at a time"
+        work.append(Figure("rollout of a generation", rollout, "FLOP", formula))
+    formula = f"{update:,} {one}s x forward x ({parts})"
+    learning = update * forward * passes
+    return [*figures, *work, Figure("learning of an optimizer step", learning, "FLOP", formula)]

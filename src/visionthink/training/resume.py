@@ -20,7 +20,7 @@ from visionthink.core.errors import TrainingError
 CHECKPOINT_PREFIX = "checkpoint-"
 
 
-class ResumesVisionModels:
+class VisionTrainer:
     """A mixin, before `Trainer` among the bases of a trainer.
 
     Sharded models (FSDP, DeepSpeed) and adapters are left to `Trainer`, which loads them correctly.
@@ -28,10 +28,14 @@ class ResumesVisionModels:
 
     model: Any
     args: Any
-    state: Any
     train: Any
+    accelerator: Any
     is_fsdp_enabled: bool
     is_deepspeed_enabled: bool
+
+    @property
+    def _is_sharded(self) -> bool:
+        return self.is_fsdp_enabled or self.is_deepspeed_enabled
 
     def train_from(self, last: Path | None) -> None:
         """Train, starting from checkpoint `last` if there is one.
@@ -39,30 +43,26 @@ class ResumesVisionModels:
         Only the weights of a finished run are loaded: `Trainer` would make one more step, as it
         still does with sharded weights.
         """
-        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
-        if last is not None and is_finished(last, self.args) and not sharded:
+        if last is not None and is_finished(last, self.args) and not self._is_sharded:
             self._load_from_checkpoint(str(last))
         else:
             self.train(resume_from_checkpoint=str(last) if last else None)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         network = self.model if model is None else model
-        if self._loads_itself(network):
+        if self._is_sharded or hasattr(network, "peft_config"):
             super()._load_from_checkpoint(  # pyright: ignore[reportAttributeAccessIssue] -- Trainer's
                 resume_from_checkpoint, model
             )
         else:
             load_weights(network, resume_from_checkpoint)
 
-    def _load_best_model(self) -> None:
-        if self._loads_itself(self.model):
-            super()._load_best_model()  # pyright: ignore[reportAttributeAccessIssue] -- Trainer's
-        else:
-            load_weights(self.model, self.state.best_model_checkpoint)
-
-    def _loads_itself(self, network: Any) -> bool:
-        sharded = self.is_fsdp_enabled or self.is_deepspeed_enabled
-        return sharded or hasattr(network, "peft_config")
+    def any_process(self, flag: bool) -> bool:
+        """Whether `flag` is set on any process; every process must call this at the same time."""
+        if self.accelerator.num_processes == 1:
+            return flag
+        flags: Any = self.accelerator.gather(torch.tensor([flag], device=self.accelerator.device))
+        return bool(flags.any().item())
 
 
 def load_weights(network: Any, folder: str | Path) -> None:
@@ -88,12 +88,13 @@ def last_checkpoint(folder: Path) -> Path | None:
     `Trainer` writes `trainer_state.json` after weights and optimizer, so a crash while saving
     leaves a folder without it, or with half of it.
     """
-    found = [
-        (int(step), path)
+    found = {
+        int(step): path
         for path in folder.glob(f"{CHECKPOINT_PREFIX}*")
-        if (step := path.name.removeprefix(CHECKPOINT_PREFIX)).isdigit() and _is_whole(path)
-    ]
-    return max(found)[1] if found else None
+        if (step := path.name.removeprefix(CHECKPOINT_PREFIX)).isdigit()
+        and _state(path) is not None
+    }
+    return found[max(found)] if found else None
 
 
 def is_finished(checkpoint: Path, args: TrainingArguments) -> bool:
@@ -104,10 +105,6 @@ def is_finished(checkpoint: Path, args: TrainingArguments) -> bool:
         return done >= args.max_steps
     epochs = state.get("num_train_epochs", 0)
     return done >= state.get("max_steps", 0) and epochs >= args.num_train_epochs
-
-
-def _is_whole(checkpoint: Path) -> bool:
-    return _state(checkpoint) is not None
 
 
 def _state(checkpoint: Path) -> dict[str, Any] | None:

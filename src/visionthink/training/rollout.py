@@ -11,28 +11,29 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.episode import run_episode
+from visionthink.core.rewards import GroupScore
 from visionthink.core.types import (
     Completion,
     Episode,
     Example,
-    LookMode,
     Message,
     Sampling,
     Usage,
 )
 from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.engines.hf_prompt import Prompt, build_prompt
+from visionthink.training.rollout_facts import Facts
 
 
 class Generator(Protocol):
     """What turns prompts into replies, on all processes together."""
 
-    def any_process(self, waiting: bool) -> bool:
+    def any_process(self, waiting: bool, /) -> bool:
         """Whether any process waits for replies; every process calls this, in step."""
         ...
 
@@ -100,30 +101,15 @@ class LockstepEngine(Engine):
         )
 
 
-def roll_out(
-    examples: Sequence[Example],
-    engine: LockstepEngine,
-    *,
-    look: LookMode,
-    profile: str | None,
-    max_turns: int | None,
-    sampling: Sampling,
-) -> list[Episode]:
-    """One episode for each example, in order. Every process must call this at the same time."""
+def roll_out(examples: Sequence[Example], engine: LockstepEngine, **options: Any) -> list[Episode]:
+    """One episode for each example, in order. Every process must call this at the same time.
+
+    `options` are those of `run_episode`.
+    """
 
     async def run() -> list[Episode]:
         episodes = [
-            asyncio.ensure_future(
-                run_episode(
-                    example,
-                    engine,
-                    look=look,
-                    profile=profile,
-                    max_turns=max_turns,
-                    sampling=sampling,
-                )
-            )
-            for example in examples
+            asyncio.ensure_future(run_episode(example, engine, **options)) for example in examples
         ]
         try:
             await engine.serve()
@@ -133,3 +119,22 @@ def roll_out(
                 episode.cancel()
 
     return asyncio.run(run())
+
+
+@dataclass
+class Rollouts:
+    """One generation batch of this process, and the facts of all processes.
+
+    Attributes:
+        rows: places in the data set, N on this process.
+        episodes: N.
+        facts: of all N x processes episodes, groups contiguous; the same on every process.
+        scores: of all groups.
+        shares: the advantages of all episodes.
+    """
+
+    rows: list[int]
+    episodes: list[Episode]
+    facts: list[Facts]
+    scores: list[GroupScore] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
-from transformers import Trainer, TrainingArguments
+from transformers import PrinterCallback, TrainingArguments
 from transformers.integrations.integration_utils import TensorBoardCallback
 
 from visionthink.core.errors import UsageError
@@ -16,8 +18,15 @@ from visionthink.data.rows import Rows
 from visionthink.data.source import DataOptions, load_rows
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
 from visionthink.runs.folder import RunFolder, describe_environment
-from visionthink.training.callbacks import Say
-from visionthink.training.config import MAY_CHANGE, LoraOptions, ModelOptions, TrainConfig
+from visionthink.training.callbacks import Interrupt, Say
+from visionthink.training.config import (
+    MAY_CHANGE,
+    LoraOptions,
+    ModelOptions,
+    TrainConfig,
+    stored_config,
+)
+from visionthink.training.export import export_checkpoint
 from visionthink.training.resume import last_checkpoint
 
 MODEL = "model"
@@ -27,7 +36,7 @@ CHECKPOINTS = "checkpoints"
 """Folder of the checkpoints that `--resume` starts from."""
 
 TENSORBOARD = "tensorboard"
-"""Folder of TensorBoard's files, one for all resumptions; see `report_into`."""
+"""Folder of TensorBoard's files, one for all resumptions, unless TENSORBOARD_LOGGING_DIR is set."""
 
 
 def quiet() -> None:
@@ -94,16 +103,13 @@ def load_model(options: ModelOptions) -> Checkpoint:
 
 def _check_targets(lora: LoraOptions, model: torch.nn.Module) -> None:
     """Raise UsageError where PEFT would find no module for its adapters."""
+    from peft.tuners.tuners_utils import check_target_module_exists
+
     targets = lora.target_modules
-    if targets == "all-linear":  # PEFT's own name for all linear layers
-        return
     names = [name for name, _ in model.named_modules()]
     try:
-        found = any(
-            re.fullmatch(targets, name)
-            if isinstance(targets, str)
-            else any(name == end or name.endswith(f".{end}") for end in targets)
-            for name in names
+        found = targets == "all-linear" or any(  # PEFT's own name for all linear layers
+            check_target_module_exists(lora.build(), name) for name in names
         )
     except re.error as error:
         raise UsageError(
@@ -117,12 +123,66 @@ def _check_targets(lora: LoraOptions, model: torch.nn.Module) -> None:
         )
 
 
-def begin(
-    config: TrainConfig, out: Path, resume: bool, main: bool, say: Say
-) -> tuple[RunFolder | None, Path | None]:
-    """The run folder, on the main process, and the checkpoint to resume from, if there is one.
+@dataclass(frozen=True)
+class Session:
+    """A run that has begun.
 
-    Metrics and episodes of steps after that checkpoint are dropped: these steps are made again.
+    Attributes:
+        run: its folder, on the main process; None on the others.
+        last: the checkpoint to resume from, if there is one.
+    """
+
+    out: Path
+    run: RunFolder | None
+    last: Path | None
+    say: Say
+
+    def train(
+        self,
+        trainer: Any,
+        checkpoint: Checkpoint,
+        profile: str,
+        updates: int = 1,
+        unit: str = "step",
+    ) -> Path:
+        """Train to the end, and write the model. Returns its folder.
+
+        Args:
+            trainer: a `VisionTrainer`.
+            checkpoint: what training starts from.
+            profile: prompt profile that the model is for.
+            updates: optimizer steps after which Ctrl-C may stop: those of one `unit`.
+            unit: "step" or "generation".
+
+        Raises:
+            KeyboardInterrupt: stopped by the user; a checkpoint is there.
+        """
+        interrupt = Interrupt(trainer.any_process, updates, self.say, unit)
+        trainer.add_callback(interrupt)
+        trainer.remove_callback(PrinterCallback)  # ours write the lines
+        for callback in trainer.callback_handler.callbacks:
+            # transformers would start a new folder, named after date and host, at each resumption.
+            if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
+                callback.logging_dir = str(self.out / TENSORBOARD)
+        try:
+            trainer.train_from(self.last)
+        finally:
+            interrupt.restore()
+        if interrupt.stopped:
+            raise KeyboardInterrupt
+        folder = self.out / MODEL
+        export_checkpoint(trainer, checkpoint, profile, folder)
+        if self.run is not None:
+            self.run.close()
+        self.say(f"the trained checkpoint is {folder}")
+        return folder
+
+
+def begin(config: TrainConfig, out: Path, resume: bool, main: bool, say: Say) -> Session:
+    """Begin or resume a run in folder `out`.
+
+    Metrics and episodes of steps after the checkpoint to resume from are dropped: these steps are
+    made again.
 
     Raises:
         RunError: the folder holds something else or a run of another config, or another process is
@@ -131,10 +191,13 @@ def begin(
     run = None
     if main:
         gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-        environment = describe_environment(seeds={"train": config.seed}, gpu=gpu)
-        settings = config.model_dump(mode="json")
         run = RunFolder.create(
-            out, settings, environment=environment, resume=resume, may_change=MAY_CHANGE
+            out,
+            config.model_dump(mode="json"),
+            environment=describe_environment(seeds={"train": config.seed}, gpu=gpu),
+            resume=resume,
+            may_change=MAY_CHANGE,
+            read=stored_config,
         )
         for each in run.environment.get("resumed", [])[-1:]:
             for key, values in each.get("changed", {}).items():
@@ -142,14 +205,4 @@ def begin(
     last = last_checkpoint(out / CHECKPOINTS) if resume else None
     if run is not None:
         run.truncate_metrics_after(0 if last is None else int(last.name.rpartition("-")[2]))
-    return run, last
-
-
-def report_into(trainer: Trainer, out: Path) -> None:
-    """Have TensorBoard's files in the run folder, unless TENSORBOARD_LOGGING_DIR names a place.
-
-    transformers would start a new folder, named after date and host, at each resumption.
-    """
-    for callback in trainer.callback_handler.callbacks:
-        if isinstance(callback, TensorBoardCallback) and callback.logging_dir is None:
-            callback.logging_dir = str(out / TENSORBOARD)
+    return Session(out, run, last, say)

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from transformers import PrinterCallback, Trainer, TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from visionthink.core.episode import DEFAULT_PROFILE
 from visionthink.core.errors import UsageError
@@ -20,19 +20,10 @@ from visionthink.core.profiles import Tagged
 from visionthink.core.protocol import profile_for
 from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.runs.folder import RunFolder
-from visionthink.training.callbacks import Interrupt, Say, metrics_line
+from visionthink.training.callbacks import Say, metrics_line
 from visionthink.training.config import LoraOptions, TrainSft, sft_arguments
-from visionthink.training.export import export_checkpoint
-from visionthink.training.resume import ResumesVisionModels
-from visionthink.training.run import (
-    CHECKPOINTS,
-    MODEL,
-    begin,
-    load_model,
-    read_data,
-    report_into,
-    voice_of,
-)
+from visionthink.training.resume import VisionTrainer
+from visionthink.training.run import CHECKPOINTS, begin, load_model, read_data, voice_of
 from visionthink.training.sft_data import IGNORED, Collator, lessons_of
 
 
@@ -63,35 +54,20 @@ def train_sft(config: TrainSft, out: Path, resume: bool = False, say: Say = prin
     lessons = lessons_of(
         rows, profile, mixture=config.mixture, thoughts=config.thoughts, seed=config.seed
     )
-    run, last = begin(config, out, resume, args.process_index == 0, voice)
+    session = begin(config, out, resume, args.process_index == 0, voice)
     requests = sum(lesson.way == "request" for lesson in lessons)
     voice(
         f"training {config.model.name} on {len(lessons)} conversations, "
         f"{len(lessons) - requests} direct and {requests} with a request"
     )
-    interrupt = Interrupt(1, voice, "step")
     trainer = SftTrainer(
         model=trainable(checkpoint, config.model.lora),
         args=args,
         train_dataset=lessons,
         data_collator=Collator(checkpoint, profile, config.tool_turn_loss_weight),
-        callbacks=[SftLog(run, voice), interrupt],
+        callbacks=[SftLog(session.run, voice)],
     )
-    trainer.remove_callback(PrinterCallback)  # ours writes the lines
-    interrupt.trainer = trainer  # pyright: ignore[reportAttributeAccessIssue] -- has any_process
-    report_into(trainer, out)
-    try:
-        trainer.train_from(last)
-    finally:
-        interrupt.restore()
-    if interrupt.stopped:
-        raise KeyboardInterrupt
-    folder = out / MODEL
-    export_checkpoint(trainer, checkpoint, profile.name, folder)
-    if run is not None:
-        run.close()
-    voice(f"the trained checkpoint is {folder}")
-    return folder
+    return session.train(trainer, checkpoint, profile.name)
 
 
 def trainable(checkpoint: Checkpoint, lora: LoraOptions | None) -> Any:
@@ -120,18 +96,12 @@ def weighted_loss(
     return (each * weights.flatten()).sum() / tokens
 
 
-class SftTrainer(ResumesVisionModels, Trainer):
+class SftTrainer(VisionTrainer, Trainer):
     """`Trainer` with token weights, and with logits of the learnt tokens only."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.model_accepts_loss_kwargs = True  # `Trainer` then counts the labels of a whole update
-
-    def any_process(self, flag: bool) -> bool:
-        """Whether `flag` is set on any process; every process must call this at the same time."""
-        count = torch.tensor(int(flag), device=self.accelerator.device)
-        total: Any = self.accelerator.reduce(count, reduction="sum")
-        return bool(total.item())
 
     def compute_loss(
         self,

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 import torch
 from accelerate.utils import gather_object
 from datasets import Dataset
-from transformers import GenerationConfig, PrinterCallback
+from transformers import GenerationConfig
 from trl.trainer.grpo_config import GRPOConfig
 from trl.trainer.grpo_trainer import GRPOTrainer
 
@@ -30,10 +30,11 @@ from visionthink.data.rows import Row
 from visionthink.engines.hf_checkpoint import Checkpoint
 from visionthink.engines.hf_prompt import Prompt
 from visionthink.judges import Judge
+from visionthink.training.config import TrainGrpo
 from visionthink.training.packing import Packed, pack_episode
 from visionthink.training.processor import processor_of
-from visionthink.training.resume import EpochOrder, ResumesVisionModels
-from visionthink.training.rollout import LockstepEngine, roll_out
+from visionthink.training.resume import EpochOrder, VisionTrainer
+from visionthink.training.rollout import LockstepEngine, Rollouts, roll_out
 from visionthink.training.rollout_facts import (
     Facts,
     facts_of,
@@ -44,7 +45,6 @@ from visionthink.training.rollout_facts import (
     rollout_metrics,
     share,
 )
-from visionthink.training.rollout_types import Rollouts, RolloutSettings
 
 SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p")
 
@@ -52,29 +52,24 @@ BROKEN_ROUNDS = 10
 """How often groups whose images cannot be opened are drawn anew before training gives up."""
 
 
-def accuracy(**_: Any) -> NoReturn:
-    """Names a column of rewards; `_calculate_rewards` fills it."""
-    raise AssertionError("rewards are computed for whole groups")
+def _column(name: str) -> Any:
+    """A function that names a column of rewards; `_calculate_rewards` fills it."""
+
+    def reward(**_: Any) -> NoReturn:
+        raise AssertionError("rewards are computed for whole groups")
+
+    reward.__name__ = name
+    return reward
 
 
-def format(**_: Any) -> NoReturn:
-    """Names a column of rewards; `_calculate_rewards` fills it."""
-    raise AssertionError("rewards are computed for whole groups")
-
-
-def control(**_: Any) -> NoReturn:
-    """Names a column of rewards; `_calculate_rewards` fills it."""
-    raise AssertionError("rewards are computed for whole groups")
-
-
-class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
+class VisionThinkTrainer(VisionTrainer, GRPOTrainer):
     """GRPO over VisionThink episodes.
 
     Args:
         checkpoint: the policy before training, with what is needed to talk to it.
         rows: the training data; images are opened when a row is drawn.
         judge: scores answers.
-        settings: how episodes are made and rewarded.
+        settings: how episodes are made and rewarded; the rest of the config is not read.
         args: TRL's settings. `max_completion_length` bounds one reply.
         options: what else `GRPOTrainer` takes, such as `peft_config` and `callbacks`.
     """
@@ -84,7 +79,7 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         checkpoint: Checkpoint,
         rows: Sequence[Row],
         judge: Judge,
-        settings: RolloutSettings,
+        settings: TrainGrpo,
         args: GRPOConfig,
         **options: Any,
     ) -> None:
@@ -108,16 +103,15 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         _ban_placeholders(args, checkpoint)
         super().__init__(
             model=checkpoint.model,
-            reward_funcs=[accuracy, format, control],
+            reward_funcs=[_column(name) for name in ("accuracy", "format", "control")],
             args=args,
             train_dataset=_questions(rows),
             processing_class=processor_of(checkpoint),
             **options,
         )
-        self.remove_callback(PrinterCallback)  # the run log shows progress
         self.log_multimodal = False  # it gathers the pixels of all processes, logged or not
         # TRL lays out images that come after the first prompt only where there are tools.
-        self.tools = [accuracy]
+        self.tools = [_column("none")]
         for model in (self.model, self.ref_model):
             if isinstance(model, torch.nn.Module):
                 model.register_forward_pre_hook(self._before_forward, with_kwargs=True)
@@ -126,14 +120,6 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         """Checkpoints say what they are in the run folder."""
 
     # Rollouts
-
-    def any_process(self, waiting: bool) -> bool:
-        """Whether any process waits for replies (`rollout.Generator`)."""
-        if self.accelerator.num_processes == 1:
-            return waiting
-        flag = torch.tensor([int(waiting)], device=self.accelerator.device)
-        flags: Any = self.accelerator.gather(flag)
-        return bool(flags.max().item())
 
     def generate(self, prompts: Sequence[Prompt]) -> list[tuple[int, ...]]:
         """Replies to prompts by TRL's backend: transformers or vLLM (`rollout.Generator`)."""
@@ -216,20 +202,23 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         rollouts = Rollouts(rows, *self._roll_out_and_judge(rows, examples))
         self._score(rollouts)
         fresh = 0
-        for round_ in range(1, self.settings.resample_rounds + 1):
+        for round_ in range(1, self.settings.resample.max_rounds + 1):
             size = self.group_size
             dull = [i for i, score in enumerate(rollouts.scores) if not has_signal(score.totals)]
             if not dull:
                 break
-            wanted = self._redraw(len(rollouts.facts), dull, round_)
-            mine = self._mine(wanted, len(rows))
-            again = [i for i, row in enumerate(mine) if row is not None]
-            opened, examples = self._open([row for row in mine if row is not None], round_)
+            draw = random.Random(f"{self.args.seed}/{self.state.global_step}/resample/{round_}")
+            wanted: dict[int, int] = {}  # place among the episodes of all processes → row
+            for group in dull:
+                places = range(group * size, (group + 1) * size)
+                wanted |= dict.fromkeys(places, draw.randrange(len(self.rows)))
+            start = self.accelerator.process_index * len(rows)
+            mine = [place for place in wanted if start <= place < start + len(rows)]
+            opened, examples = self._open([wanted[place] for place in mine], round_)
             episodes, facts = self._roll_out_and_judge(opened, examples)
-            for place, row, episode in zip(again, opened, episodes, strict=True):
-                rollouts.rows[place], rollouts.episodes[place] = row, episode
-            places = [i for group in dull for i in range(group * size, (group + 1) * size)]
-            for place, fact in zip(places, facts, strict=True):
+            for place, row, episode in zip(mine, opened, episodes, strict=True):
+                rollouts.rows[place - start], rollouts.episodes[place - start] = row, episode
+            for place, fact in zip(wanted, facts, strict=True):
                 rollouts.facts[place] = fact
             fresh += len(dull)
             self._score(rollouts)
@@ -261,19 +250,6 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
             f"(row {self.rows[broken[0]].id!r} for one)"
         )
 
-    def _redraw(self, count: int, groups: Sequence[int], round_: int) -> list[int | None]:
-        """`count` rows, for all processes: other questions for `groups`, None elsewhere."""
-        draw = random.Random(f"{self.args.seed}/{self.state.global_step}/resample/{round_}")
-        size = self.group_size
-        wanted: list[int | None] = [None] * count
-        for group in groups:
-            wanted[group * size : (group + 1) * size] = [draw.randrange(len(self.rows))] * size
-        return wanted
-
-    def _mine(self, values: Sequence[Any], count: int) -> list[Any]:
-        start = self.accelerator.process_index * count
-        return list(values[start : start + count])
-
     def _roll_out_and_judge(
         self, rows: list[int], examples: list[Example]
     ) -> tuple[list[Episode], list[Facts]]:
@@ -290,7 +266,9 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         """Facts of this process's episodes; why the judge failed is kept for `_check_judge`."""
         self._judge_failures = []
         verdicts = asyncio.run(
-            judge_all(episodes, self.judge, self.settings.patience_s, self._judge_failures)
+            judge_all(
+                episodes, self.judge, self.settings.judge_limits.patience_s, self._judge_failures
+            )
         )
         return [facts_of(*fact) for fact in zip(rows, episodes, verdicts, strict=True)]
 
@@ -300,11 +278,12 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
 
     def _score(self, rollouts: Rollouts) -> None:
         """Rewards and advantages of all groups, from the gathered facts."""
-        groups = self._groups(rollouts.facts)
+        reward = self.settings.reward.build()
         rollouts.scores = [
-            score_group([fact.member for fact in group], self.settings.reward) for group in groups
+            score_group([fact.member for fact in group], reward)
+            for group in self._groups(rollouts.facts)
         ]
-        floor = self.settings.advantage_floor
+        floor = self.settings.reward.advantage_floor
         rollouts.shares = [
             each for score in rollouts.scores for each in advantages(score.totals, floor)
         ]
@@ -312,7 +291,8 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
     def _check_judge(self, rollouts: Rollouts) -> None:
         """Stop with a checkpoint when the judge fails too often (nothing was learnt from it)."""
         rate = share([fact.member.accuracy is None for fact in rollouts.facts])
-        if rate <= self.settings.max_unscored_rate:
+        limit = self.settings.judge_limits.max_unscored_rate
+        if rate <= limit:
             return
         saved = ""
         if step := self.state.global_step:
@@ -323,8 +303,8 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
             saved = f"; checkpoint-{step} is saved"
         why = f" ({self._judge_failures[-1]})" if self._judge_failures else ""
         raise TrainingError(
-            f"the judge left {rate:.0%} of the answers unscored, more than "
-            f"{self.settings.max_unscored_rate:.0%}{why}{saved}; see to the judge, then --resume"
+            f"the judge left {rate:.0%} of the answers unscored, more than {limit:.0%}{why}{saved}"
+            "; see to the judge, then --resume"
         )
 
     # TRL's seams
@@ -347,7 +327,8 @@ class VisionThinkTrainer(ResumesVisionModels, GRPOTrainer):
         self._check_judge(rollouts)
         self._record(rollouts)
         output = super()._generate_and_score_completions(inputs)
-        shares = self._mine(rollouts.shares, len(rollouts.rows))
+        start = self.accelerator.process_index * len(inputs)
+        shares = rollouts.shares[start : start + len(inputs)]
         output["advantages"] = torch.tensor(shares, device=self.accelerator.device)
         return output
 
