@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -16,8 +16,8 @@ from visionthink.core.engine import Engine
 from visionthink.core.errors import DataError, UsageError
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import profile_for
-from visionthink.data.label_file import LabelFile, check_place, label_into
-from visionthink.data.labelling import LABEL_LOOKS, Rollouts, Rule
+from visionthink.data.label_file import LabelFile, check_place
+from visionthink.data.labelling import LABEL_LOOKS, Labelled, Rollouts, Rule, label_rows
 from visionthink.data.source import DataOptions, Format, Row, load_rows
 from visionthink.judges import JUDGES, Judge, JudgeOptions, open_judge
 from visionthink.judges.rules import COMPARISONS
@@ -80,6 +80,7 @@ from visionthink.settings import YAML, apply_sets, checked, read_yaml
 def command(
     data: str,
     out: Path,
+    sets: tuple[str, ...],
     n: int,
     enough: int | None,
     gap: int | None,
@@ -118,8 +119,8 @@ def command(
     if judge_engine is not None:
         judging["engine"] = judge_engine
     judge = open_judge(checked(JudgeOptions, judging, "judge"))
-    names = ("format", "split", "limit", "skip_bad", "sets")
-    options = _data_options(data, **{name: others.pop(name) for name in names})
+    named = {name: others.pop(name) for name in ("format", "split", "limit", "skip_bad")}
+    options = _data_options(data, sets, named)
     rows = load_rows(options)
     engine = engine_from(**others)
     about = engine.about
@@ -168,34 +169,22 @@ async def _label(
     concurrency: int,
 ) -> None:
     with progress("labelling", "labelled", len(rows)) as done:
+
+        def keep(row: Row, labelled: Labelled) -> None:
+            file.add(row, labelled)
+            done()
+
         try:
-            await label_into(
-                file,
-                rows,
-                engine,
-                judge.score,
-                rollouts,
-                concurrency=concurrency,
-                done=lambda _: done(),
-            )
+            await label_rows(rows, engine, judge.score, rollouts, keep, concurrency=concurrency)
         finally:
             await engine.close()
             await judge.close()
 
 
-def _data_options(
-    data: str,
-    *,
-    format: Format | None,
-    split: str | None,
-    limit: int | None,
-    skip_bad: bool,
-    sets: Sequence[str],
-) -> DataOptions:
+def _data_options(data: str, sets: Sequence[str], named: Mapping[str, Any]) -> DataOptions:
     """The options in a YAML file, or of a path; those of the command line override them."""
     given = read_yaml(Path(data)) if data.endswith(YAML) else {"path": data}
-    named = {"format": format, "split": split, "limit": limit, "skip_bad": skip_bad or None}
-    given.update({name: value for name, value in named.items() if value is not None})
+    given.update({k: v for k, v in named.items() if v is not None and v is not False})
     return checked(DataOptions, apply_sets(given, sets), data)
 
 

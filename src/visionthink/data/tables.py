@@ -20,9 +20,9 @@ from typing import Any
 from visionthink.core.errors import DataError, MissingExtraError
 from visionthink.core.images import Limits, Picture, open_picture
 from visionthink.data.data_options import Columns, DataOptions
-from visionthink.data.image_refs import FileImage, ImageRef, changed, file_problem, header_problem
+from visionthink.data.image_refs import ImageRef, changed, header_problem
 from visionthink.data.rows import Row, Rows
-from visionthink.data.validate import Gatherer, Refusal, image_path, image_refusal, make_row
+from visionthink.data.validate import Gatherer, Refusal, image_file, image_refusal, make_row
 
 IMAGE_COLUMNS = ("image", "images")
 RELEASED = Columns(image="images", question="problem", answer="original_answer", id="id")
@@ -184,10 +184,7 @@ def _images(
         path = path.get("path") if isinstance(path, dict) else path
         if not isinstance(path, str) or not path:
             raise Refusal(f"image {index} is missing")
-        place = image_path(path, folder, outside=options.allow_outside)
-        if problem := file_problem(place, limits):
-            raise image_refusal(path, problem)
-        found.append(FileImage(str(place)))
+        found.append(image_file(path, folder, options, limits))
     return found
 
 

@@ -9,8 +9,9 @@ from typing import Any, get_args
 
 from visionthink.core.episode import MAX_QUESTION_CHARACTERS
 from visionthink.core.errors import DataError
+from visionthink.core.images import Limits
 from visionthink.data.data_options import DataOptions, Kind
-from visionthink.data.image_refs import ImageRef
+from visionthink.data.image_refs import FileImage, ImageRef, file_problem
 from visionthink.data.rows import BadRow, Row, Rows
 
 MOST_KEPT = 20_000
@@ -113,14 +114,13 @@ def make_row(
     if "kind" not in metadata and options.kind is not None:
         metadata["kind"] = options.kind
     metadata.pop("answers", None)
-    first, *others = answers
-    if others:
+    if len(answers) > 1:
         metadata["answers"] = answers
     handles = tuple(images())
     if not handles:
         raise Refusal("there is no image")
     row_id = _id(record.get(columns.id), number)
-    return Row(row_id, handles, question + options.prompt_suffix, first, metadata)
+    return Row(row_id, handles, question + options.prompt_suffix, answers[0], metadata)
 
 
 def accepted_answers(value: object) -> tuple[str, ...]:
@@ -140,11 +140,11 @@ def accepted_answers(value: object) -> tuple[str, ...]:
     return tuple(answers)
 
 
-def image_path(text: str, folder: Path, *, outside: bool) -> Path:
-    """The path of the image that a data file in `folder` calls `text`.
+def image_file(text: str, folder: Path, options: DataOptions, limits: Limits) -> FileImage:
+    """The image that a data file in `folder` calls `text`.
 
     Raises:
-        Refusal: it is not a path, or leads out of the folder and `outside` is false.
+        Refusal: it is no usable image file, or lies out of the folder without `allow_outside`.
     """
     if text.startswith(("http://", "https://")):
         raise Refusal(f"image {_short(text)} is a URL; URLs are not fetched, download it")
@@ -153,12 +153,14 @@ def image_path(text: str, folder: Path, *, outside: bool) -> Path:
         inside = path.resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError, RuntimeError) as error:
         raise Refusal(f"image {_short(text)}: it is not a valid path") from error
-    if not inside and not outside:
+    if not inside and not options.allow_outside:
         raise Refusal(
             f"image {_short(text)} lies outside the folder of the data file; move it there, or set "
             "allow_outside if you trust the file"
         )
-    return path
+    if problem := file_problem(path, limits):
+        raise image_refusal(text, problem)
+    return FileImage(str(path))
 
 
 def image_refusal(name: str, problem: str) -> Refusal:
