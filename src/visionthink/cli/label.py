@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,7 +14,7 @@ import click
 from visionthink.cli.options import engine_from, engine_options, judge_model_options
 from visionthink.cli.progress import progress
 from visionthink.core.engine import Engine
-from visionthink.core.errors import DataError, UsageError
+from visionthink.core.errors import DataError
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import profile_for
 from visionthink.data.label_file import LabelFile, check_place
@@ -56,7 +57,13 @@ from visionthink.settings import YAML, apply_sets, checked, read_yaml
     type=click.Choice(list(PROFILES)),
     help="Prompts to use. [default: what the checkpoint names, else agent]",
 )
-@click.option("--concurrency", type=int, default=32, show_default=True, help="Episodes at once.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Episodes at once.",
+)
 @engine_options
 @click.option(
     "--judge",
@@ -84,10 +91,6 @@ def command(
     n: int,
     enough: int | None,
     gap: int | None,
-    temperature: float,
-    max_tokens: int,
-    seed: int,
-    profile: str | None,
     concurrency: int,
     judge_kind: str,
     metric: str,
@@ -111,10 +114,9 @@ def command(
     """  # noqa: D301 - the character keeps line breaks in click
     check_place(out, resume=resume, retry_failed=retry_failed)
     rule = Rule.of(n, enough, gap)
-    rollouts = Rollouts(rule, profile, temperature, max_tokens=max_tokens, seed=seed)
+    names = ("profile", "temperature", "max_tokens", "seed")
+    rollouts = Rollouts(rule, **{name: others.pop(name) for name in names})
     rollouts.sampling("", "low", 0)  # reports bad values before the wait for a model
-    if concurrency < 1:
-        raise UsageError(f"--concurrency must be at least 1; got {concurrency}")
     judging = {"kind": judge_kind, "metric": metric, "base_url": judge_url, "model": judge_model}
     if judge_engine is not None:
         judging["engine"] = judge_engine
@@ -123,19 +125,17 @@ def command(
     options = _data_options(data, sets, named)
     rows = load_rows(options)
     engine = engine_from(**others)
-    about = engine.about
+    profile = rollouts.profile or engine.about.profile
     for look in LABEL_LOOKS:
-        profile_for(look, profile or about.profile or next(iter(PROFILES)))
+        profile_for(look, profile or next(iter(PROFILES)))
     config = {
         "data": options.model_dump(mode="json", exclude_defaults=True),
-        "model": about.model,
-        "profile": profile or about.profile,
-        "n": n,
-        "enough": rule.enough,
-        "gap": rule.gap,
-        "temperature": temperature,
-        "max_tokens": max_tokens,
-        "seed": seed,
+        "model": engine.about.model,
+        "profile": profile,
+        **asdict(rule),
+        "temperature": rollouts.temperature,
+        "max_tokens": rollouts.max_tokens,
+        "seed": rollouts.seed,
         "judge": {"kind": judge_kind, "metric": metric, "model": judge_model},
     }
     with LabelFile(out, config, resume=resume, retry_failed=retry_failed) as file:
