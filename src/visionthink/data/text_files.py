@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,7 @@ from visionthink.data.image_refs import (
     data_url_bytes,
 )
 from visionthink.data.rows import Row, Rows
-from visionthink.data.validate import Gatherer, Refusal, image_file, image_refusal, make_row
+from visionthink.data.validate import Refusal, gather, image_file, image_refusal, make_row
 
 METADATA = ("metadata.jsonl", "metadata.csv")
 IN_A_FILE = ("image", "images")
@@ -35,22 +35,8 @@ def read_jsonl(
 
     Rows are numbered by the lines of the file, from 1; blank lines are skipped.
     """
-    gather, reader = (
-        Gatherer(options, repr(str(path)), "line"),
-        _Reader(path, options, limits, names),
-    )
-    try:
-        with path.open("rb") as file:
-            offset = 0
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    gather.add(number, partial(reader.line, line, offset, number))
-                offset += len(line)
-                if gather.full:
-                    break
-    except OSError as error:
-        raise DataError(f"cannot read {str(path)!r}: {error.strerror}") from error
-    return gather.rows()
+    found = _Reader(path, options, limits, names).json_rows()
+    return gather(found, options, repr(str(path)), "line")
 
 
 def read_folder(path: Path, options: DataOptions, limits: Limits) -> Rows:
@@ -67,26 +53,8 @@ def read_folder(path: Path, options: DataOptions, limits: Limits) -> Rows:
         raise DataError(f"there is no {' or '.join(METADATA)} in {str(folder)!r}; {advice}")
     if found.suffix == ".jsonl":
         return read_jsonl(found, options, limits, IN_A_FOLDER)
-    gather = Gatherer(options, repr(str(found)), "line")
-    reader = _Reader(found, options, limits, IN_A_FOLDER)
-    for number, record in _csv_records(found):
-        gather.add(number, partial(reader.row, record, 0, number))
-        if gather.full:
-            break
-    return gather.rows()
-
-
-def _csv_records(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file)
-            _ = reader.fieldnames
-            number = reader.line_num + 1
-            for record in reader:
-                yield number, {k: v for k, v in record.items() if k is not None and v is not None}
-                number = reader.line_num + 1
-    except (OSError, csv.Error, UnicodeDecodeError) as error:
-        raise DataError(f"cannot read {str(path)!r}: {error}") from error
+    rows = _Reader(found, options, limits, IN_A_FOLDER).csv_rows()
+    return gather(rows, options, repr(str(found)), "line")
 
 
 @dataclass(frozen=True)
@@ -98,7 +66,33 @@ class _Reader:
     limits: Limits
     names: tuple[str, ...]
 
-    def line(self, line: bytes, offset: int, number: int) -> Row:
+    def json_rows(self) -> Iterator[tuple[int, Callable[[], Row]]]:
+        """The number of each line with a record, and what makes its row."""
+        try:
+            with self.path.open("rb") as file:
+                offset = 0
+                for number, line in enumerate(file, 1):
+                    if line.strip():
+                        yield number, partial(self._line, line, offset, number)
+                    offset += len(line)
+        except OSError as error:
+            raise DataError(f"cannot read {str(self.path)!r}: {error.strerror}") from error
+
+    def csv_rows(self) -> Iterator[tuple[int, Callable[[], Row]]]:
+        """The number of the line on which a record starts, and what makes its row."""
+        try:
+            with self.path.open(encoding="utf-8-sig", newline="") as file:
+                reader = csv.DictReader(file)
+                _ = reader.fieldnames
+                number = reader.line_num + 1
+                for cells in reader:
+                    record = {k: v for k, v in cells.items() if k is not None and v is not None}
+                    yield number, partial(self._row, record, 0, number)
+                    number = reader.line_num + 1
+        except (OSError, csv.Error, UnicodeDecodeError) as error:
+            raise DataError(f"cannot read {str(self.path)!r}: {error}") from error
+
+    def _line(self, line: bytes, offset: int, number: int) -> Row:
         """The row of a line of JSON that starts at byte `offset`."""
         try:
             record = json.loads(line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip())
@@ -110,9 +104,9 @@ class _Reader:
             raise Refusal(f"this JSON cannot be read ({error})") from error
         if not isinstance(record, dict):
             raise Refusal('expected a JSON object, as {"image": …, "question": …, "answer": …}')
-        return self.row(record, offset, number)
+        return self._row(record, offset, number)
 
-    def row(self, record: Mapping[str, Any], offset: int, number: int) -> Row:
+    def _row(self, record: Mapping[str, Any], offset: int, number: int) -> Row:
         """The row of a record that starts at byte `offset`."""
         usual = next((name for name in self.names if name in record), self.names[0])
         column = self.options.columns.image or usual

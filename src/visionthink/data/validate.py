@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -27,59 +28,51 @@ class Filtered(Exception):
     """`where` leaves the row out."""
 
 
-class Gatherer:
-    """Collects rows, and what is wrong with the others.
+def gather(
+    found: Iterable[tuple[int, Callable[[], Row]]], options: DataOptions, source: str, unit: str
+) -> Rows:
+    """Collect rows, and what is wrong with the others, up to the limit in `options`.
 
     Args:
+        found: the number of each row, and what makes it, or raises Refusal or Filtered.
+        options: which rows are wanted, and whether bad ones may be skipped.
         source: what is read, for messages.
         unit: what the numbers of rows count: "line" or "row".
+
+    Raises:
+        DataError: rows are bad and may not be skipped, or there are no rows.
     """
-
-    def __init__(self, options: DataOptions, source: str, unit: str) -> None:
-        self._options = options
-        self._source = source
-        self._unit = unit
-        self._rows: list[Row] = []
-        self._bad: list[BadRow] = []
-        self._ids: set[str] = set()
-
-    @property
-    def full(self) -> bool:
-        return self._options.limit is not None and len(self._rows) >= self._options.limit
-
-    def add(self, number: int, make: Callable[[], Row]) -> None:
-        """Add the row that `make` returns, unless it raises Refusal or Filtered."""
+    rows: list[Row] = []
+    bad: list[BadRow] = []
+    ids: set[str] = set()
+    for number, make in found:
         try:
             row = make()
         except Refusal as refusal:
-            self._bad.append(BadRow(number, str(refusal)))
+            bad.append(BadRow(number, str(refusal)))
         except Filtered:
             pass
         else:
-            if row.id in self._ids:
+            if row.id in ids:
                 # Many questions about one image often share its id.
-                row = Row(f"{row.id}#{number}", row.images, row.question, row.answer, row.metadata)
-            self._ids.add(row.id)
-            self._rows.append(row)
-
-    def rows(self) -> Rows:
-        """All rows. Raises DataError: rows are bad and may not be skipped, or there are no rows."""
-        seen = len(self._rows) + len(self._bad)
-        if self._bad and not (self._options.skip_bad and self._rows):
-            shown = "; ".join(f"{self._unit} {b.number}: {b.reason}" for b in self._bad[:SHOWN])
-            more = f"; and {len(self._bad) - SHOWN} more" if len(self._bad) > SHOWN else ""
-            advice = "correct them, or set skip_bad" if self._rows else "no row is left"
-            raise DataError(
-                f"{len(self._bad)} of {seen} rows of {self._source} cannot be used: "
-                f"{shown}{more}; {advice}"
-            )
-        if not self._rows:
-            raise DataError(f"{self._source} holds no rows{self._where()}")
-        return Rows(tuple(self._rows), self._source, self._bad)
-
-    def _where(self) -> str:
-        where = ", ".join(f"{name}: {value}" for name, value in self._options.where.items())
-        return f" with {where}" if where else "; check that it is the right one"
+                row = replace(row, id=f"{row.id}#{number}")
+            ids.add(row.id)
+            rows.append(row)
+        if len(rows) == options.limit:
+            break
+    if bad and not (options.skip_bad and rows):
+        shown = "; ".join(f"{unit} {each.number}: {each.reason}" for each in bad[:SHOWN])
+        more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+        advice = "correct them, or set skip_bad" if rows else "no row is left"
+        raise DataError(
+            f"{len(bad)} of {len(rows) + len(bad)} rows of {source} cannot be used: "
+            f"{shown}{more}; {advice}"
+        )
+    if not rows:
+        where = ", ".join(f"{name}: {value}" for name, value in options.where.items())
+        why = f" with {where}" if where else "; check that it is the right one"
+        raise DataError(f"{source} holds no rows{why}")
+    return Rows(tuple(rows), source, bad)
 
 
 def make_row(
