@@ -107,13 +107,14 @@ def make_row(
     if "kind" not in metadata and options.kind is not None:
         metadata["kind"] = options.kind
     metadata.pop("answers", None)
+    first = answers[0]
     if len(answers) > 1:
         metadata["answers"] = answers
     handles = tuple(images())
     if not handles:
         raise Refusal("there is no image")
     row_id = _id(record.get(columns.id), number)
-    return Row(row_id, handles, question + options.prompt_suffix, answers[0], metadata)
+    return Row(row_id, handles, question + options.prompt_suffix, first, metadata)
 
 
 def accepted_answers(value: object) -> tuple[str, ...]:

@@ -354,7 +354,7 @@ def _read(path: Path, default: Any) -> Any:
     except (ValueError, RecursionError) as error:  # not UTF-8, or nested without end
         raise RunError(f"broken JSON in {path}: {error}; mend or remove the file") from error
     except OSError as error:
-        raise RunError(f"cannot read {path}: {_why(error)}") from error
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
@@ -373,13 +373,9 @@ def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise RunError(f"cannot read {path}: {_why(error)}") from error
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _replace(path: Path, value: Any) -> None:
     with replacing(path) as file:
         file.write((json.dumps(value, indent=2, allow_nan=False) + "\n").encode("ascii"))
-
-
-def _why(error: OSError) -> str:
-    return error.strerror or str(error)
