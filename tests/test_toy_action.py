@@ -36,7 +36,9 @@ from visionthink.evaluation.lmms.model_args import ModelArgs
 from visionthink.evaluation.policies import parse_policies
 from visionthink.evaluation.runner import Settings, evaluate
 from visionthink.evaluation.summary import Sample, summarise
-from visionthink.runs.records import episode_record
+from visionthink.reports.gallery import episode_of
+from visionthink.reports.transcript import transcript
+from visionthink.runs.records import episode_record, sample_record
 from visionthink.training.packing import Packed, pack_episode
 from visionthink.training.rollout_types import RolloutSettings
 from visionthink.training.sft_data import Lesson, replay
@@ -204,6 +206,32 @@ def test_lmms_eval_counts_all_looks():
     assert [each.text for each in said] == ["42"]
     found = figures(said)
     assert (found["request_rate"], found["visual_token_ratio"]) == (1.0, 1.75)
+
+
+def test_the_terminal_and_the_page_draw_every_look(tmp_path: Path):
+    """The part is named as what it is of the original, with its size and its tokens."""
+    episode = ask(LEFT, WHOLE, ANSWER)
+    lines = [line.replace("\xa0", " ") for line in transcript(episode).splitlines()]
+    looks = [line for line in lines if line.startswith(("first look", "look"))]
+    assert [line.split(": ")[-1] for line in looks[1:]] == [
+        "112 x 224 px, 32 visual tokens",
+        "224 x 224 px, 64 visual tokens",
+    ]
+    assert "left, x 0-50 %, y 0-100 %" in looks[1]
+    page = tmp_path / "page.html"
+    visionthink.save_page([episode], page)
+    text = page.read_text("utf-8").replace("\xa0", " ")
+    assert text.count("<img") == 6  # each look, and once more in the conversation
+    assert "x 0-50 %, y 0-100 %" in text
+
+
+def test_a_gallery_draws_every_look_from_its_record(tmp_path: Path):
+    """What a record keeps gives the same looks again, and their pictures."""
+    episode = ask(LEFT, WHOLE, ANSWER)
+    drawn, note = episode_of(json.loads(json.dumps(sample_record(episode))), tmp_path)
+    assert note == ""
+    assert facts(drawn) == facts(episode)
+    assert [look.picture.size for look in drawn.looks] == [(112, 112), (112, 224), (224, 224)]
 
 
 def test_two_training_steps_learn_from_three_turns(tmp_path: Path):

@@ -88,6 +88,7 @@ class ToyVision:
     """A tower that costs 1000 FLOPs for each visual token."""
 
     deepstack: int = 0
+    token_values: int = 588
 
     def flops(self, images: Sequence[Cells]) -> int:
         return sum(1000 * columns * rows for columns, rows in images)
@@ -159,6 +160,7 @@ def save_llava(folder: Path) -> Path:
         eos_token="[END]",  # noqa: S106
         pad_token="[PAD]",  # noqa: S106
     )
+    image: Any = tokenizer.convert_tokens_to_ids("[IMG]")
     config = LlavaConfig(
         vision_config=CLIPVisionConfig(
             hidden_size=32,
@@ -178,7 +180,7 @@ def save_llava(folder: Path) -> Path:
             max_position_embeddings=4096,
             initializer_range=0.2,
         ),
-        image_token_index=tokenizer.convert_tokens_to_ids("[IMG]"),
+        image_token_index=image,
         image_seq_length=4,
         vision_feature_layer=-1,
     )
@@ -304,8 +306,9 @@ def test_two_training_steps(checkpoint: Checkpoint, tmp_path: Path):
     trainer = trainer_of(checkpoint, tmp_path, settings, max_steps=2, max_completion_length=160)
     request, answer = request_reply("Too small."), direct_reply("Clear.", "right")
     scripts = [[answer], [request, answer], [direct_reply("", "wrong")], [answer]] * 2
-    generations = iter([in_turns(checkpoint, scripts)])
-    roll_out, generate = trainer.roll_out, trainer.generate
+    generations: Any = iter([in_turns(checkpoint, scripts)])
+    roll_out: Any = trainer.roll_out
+    generate: Any = trainer.generate
     seen: list[Any] = []
 
     def rolled(examples: Any) -> Any:

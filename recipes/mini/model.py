@@ -1,4 +1,4 @@
-"""The mini model: Qwen2.5-VL's architecture at 3.3 million parameters."""
+"""The mini model: Qwen2.5-VL's architecture at 3.4 million parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Progress where there is no terminal: a line now and then, with the time that is left."""
+"""Progress without a terminal: a line at intervals, with the time left."""
 
 from __future__ import annotations
 

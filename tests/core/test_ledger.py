@@ -286,7 +286,7 @@ def test_flops_are_those_that_torch_counts(make: Any, routers: int):
 
     for cells in LAYOUTS:
         grid = torch.tensor([[1, 2 * rows, 2 * columns] for columns, rows in cells])
-        pixels = torch.randn(int(grid.prod(1).sum()), shape.vision.patch_values)
+        pixels = torch.randn(int(grid.prod(1).sum()), shape.vision.token_values // 4)
         counted, _ = flops(model.model.visual, hidden_states=pixels, grid_thw=grid)
         assert counted == shape.vision.flops(cells)
 

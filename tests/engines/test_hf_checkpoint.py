@@ -14,7 +14,7 @@ from huggingface_hub import utils as hub
 
 from checkpoints import save_qwen2_5_vl, save_qwen3_vl
 from visionthink.core.errors import CheckpointError, UsageError
-from visionthink.core.families import QwenVision
+from visionthink.core.families import QwenGrid, QwenVision
 from visionthink.core.ledger import ModelShape
 from visionthink.engines import hf_checkpoint
 from visionthink.engines.hf_checkpoint import load_checkpoint
@@ -40,6 +40,7 @@ def refusal(folder: Path | str, **options: Any) -> str:
 
 def test_a_good_folder_loads_with_grid_shape_and_ids(folder: Path) -> None:
     loaded = load_checkpoint(folder, device="cpu")
+    assert isinstance(loaded.grid, QwenGrid)
     assert (loaded.grid.cell, loaded.grid.min_pixels) == (28, 784)
     assert loaded.model.dtype == torch.float32
     assert loaded.profile is None
@@ -73,14 +74,17 @@ def test_a_good_folder_loads_with_grid_shape_and_ids(folder: Path) -> None:
 
 def test_qwen3_vl_differs_where_it_should(tmp_path: Path) -> None:
     loaded = load_checkpoint(save_qwen3_vl(tmp_path), device="cpu")
-    assert loaded.grid.cell == 32
-    vision = loaded.shape.vision
+    grid, vision = loaded.grid, loaded.shape.vision
+    assert isinstance(grid, QwenGrid)
+    assert isinstance(vision, QwenVision)
+    assert grid.cell == 32
     assert (vision.mlp_matrices, vision.mergers, vision.window) == (2, 2, None)
 
 
 def test_dtype_and_max_pixels_are_taken(folder: Path) -> None:
     loaded = load_checkpoint(folder, device="cpu", dtype="bfloat16", max_pixels=56 * 56)
     assert loaded.model.dtype == torch.bfloat16
+    assert isinstance(loaded.grid, QwenGrid)
     assert loaded.grid.max_pixels == 56 * 56
     assert loaded.grid.cells((560, 560)) == (2, 2)
 

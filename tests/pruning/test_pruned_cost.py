@@ -28,6 +28,9 @@ from visionthink.pruning.cost import (
     rows_flops,
 )
 
+VISION = QwenVision(
+    depth=3, hidden=4, mlp=6, mlp_matrices=2, patch_values=10, merge=2, out=3, mergers=2
+)
 TINY = ModelShape(
     layers=2,
     hidden=3,
@@ -36,9 +39,7 @@ TINY = ModelShape(
     head_dim=5,
     mlp=7,
     vocabulary=11,
-    vision=QwenVision(
-        depth=3, hidden=4, mlp=6, mlp_matrices=2, patch_values=10, merge=2, out=3, mergers=2
-    ),
+    vision=VISION,
 )
 
 QWEN_7B = FAMILIES["qwen2_5_vl"].shape(
@@ -140,7 +141,7 @@ def test_a_prediction():
 
 def test_deepstack_needs_all_visual_tokens_in_its_layers():
     """Three levels, added after layers 0, 1 and 2 as in Qwen3-VL; 36 layers are its 4B and 8B."""
-    deepstack = replace(TINY, layers=36, vision=replace(TINY.vision, mergers=4))
+    deepstack = replace(TINY, layers=36, vision=replace(VISION, mergers=4))
     with pytest.raises(UsageError, match=r"prunes after 2 layers, .* its first 3 .*: k=3"):
         predict(FastV(0.5), [(3, 3)], 3, deepstack)
     with pytest.raises(UsageError, match="visionzip prunes before the language model"):

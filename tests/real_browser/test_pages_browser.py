@@ -1,4 +1,4 @@
-"""The pages that commands leave, opened as files in a real Chromium, wide and narrow.
+"""The pages that commands write, opened as files in a real Chromium, wide and narrow.
 
 Each visit checks that the console stays empty, that nothing is loaded from anywhere, and that
 nothing is wider than the window (see `visit`).
@@ -58,6 +58,28 @@ def test_the_page_of_an_evaluation(chromium: Browser, pages: Path, width: int) -
         expect(page.get_by_role("heading", name="Scores")).to_be_visible()
         expect(page.get_by_role("table").first).to_contain_text("VisionThink (auto)")
         assert_pictures(page)
+
+
+def test_tables_of_an_evaluation_are_not_cut_at_1280_pixels(chromium: Browser, pages: Path) -> None:
+    url = (pages / "evaluation" / "report.html").as_uri()
+    with watched(chromium, url, viewport={"width": 1280, "height": 800}) as page:
+        widths = page.eval_on_selector_all(
+            ".figures .scroll", "all => all.map(part => [part.scrollWidth, part.clientWidth])"
+        )
+        assert len(widths) >= 4
+        assert all(content <= shown for content, shown in widths)
+
+
+def test_episodes_of_an_evaluation_can_be_chosen(chromium: Browser, pages: Path) -> None:
+    url = (pages / "evaluation" / "report.html").as_uri()
+    with watched(chromium, url, viewport={"width": 1280, "height": 800}) as page:
+        shown = page.locator(".sample:visible")
+        every = shown.count()
+        page.get_by_label("requested", exact=True).check()
+        chosen = shown.count()
+        assert 0 < chosen < every
+        page.get_by_label("low", exact=True).check()
+        expect(shown).to_have_count(0)
 
 
 @WIDTHS

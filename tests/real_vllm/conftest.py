@@ -63,7 +63,7 @@ def served(
         remote = OpenAIEngine(
             server.url,
             name,
-            grid=local.grid,  # servers do not tell a checkpoint's own pixel limits
+            grid=local.about.grid,  # servers do not tell a checkpoint's own pixel limits
             profile="mini",
             extra_body={"return_token_ids": True},
         )

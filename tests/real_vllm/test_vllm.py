@@ -23,6 +23,7 @@ from visionthink.core import protocol
 from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import EngineError, ServerError
+from visionthink.core.families import QwenGrid
 from visionthink.core.images import Picture, half_view, visual_tokens
 from visionthink.core.types import (
     Completion,
@@ -69,7 +70,9 @@ def on_both(served: Served, talk: Callable[[Any], Awaitable[T]]) -> tuple[T, T]:
 def picture(served: Served, seed: int, columns: int = 4, rows: int = 4) -> Picture:
     """Coloured noise of so many cells of the model's grid; with even numbers its half view is of
     whole cells as well, and no processor resizes either."""
-    cell = served.local.about.grid.cell
+    grid = served.local.about.grid
+    assert isinstance(grid, QwenGrid)
+    cell = grid.cell
     return noise(seed, columns * cell, rows * cell)
 
 

@@ -96,5 +96,5 @@ def line(episode: Episode | None, policy: str, **more: Any) -> dict[str, Any]:
     """A line of `episodes.jsonl`: right by rules, with images, unless said otherwise."""
     asked = episode.example if episode else Example((), "Never asked?")
     example = Example((), asked.question, "red", more.pop("id", "1"), more.pop("metadata", {}))
-    told = {"score": 1.0, "by": "rules", "error": None, "seconds": 0.5, "suite": "mini"}
-    return scored_record(example, episode, policy=policy, images=True, **{**told, **more})
+    scored = {"score": 1.0, "by": "rules", "error": None, "seconds": 0.5, "suite": "mini"}
+    return scored_record(example, episode, policy=policy, images=True, **{**scored, **more})

@@ -46,7 +46,7 @@ def test_points_over_several_suites_are_shares_of_vanilla(tmp_path: Path):
     assert [(p.entry.policy, p.x, p.y) for p in points] == [("high", 1, 1), ("low", 0.25, 0.75)]
 
 
-def test_the_pareto_front_has_what_nothing_beats(tmp_path: Path):
+def test_the_pareto_front_has_policies_that_none_beats(tmp_path: Path):
     """fastv and sparsevlm have equal tokens, auto is beaten by neither; the oracle is left out."""
     scores = {"high": 0.9, "low": 0.4, "auto": 0.8, "fastv:0.5": 0.6, "sparsevlm:0.5": 0.7,
               "random:0.3": 0.8, "other": 0.75, "oracle": 1.0}  # fmt: skip

@@ -128,7 +128,7 @@ def test_markdown_has_notes_and_tables(tmp_path: Path):
 
 @pytest.mark.usefixtures("no_plots")
 def test_a_report_of_a_summary_without_its_all_row(tmp_path: Path):
-    """The tables have the families; of all of the suite there is nothing, which is told."""
+    """The tables have the families; of all of the suite they have nothing, which is noted."""
     held = [row("low", 0.5, family=family, kind=None) for family in ("a", "b")]
     runs = read_evaluations([write_evaluation(tmp_path / "a", held)])
     text = page(runs).rows()
@@ -263,7 +263,7 @@ def test_costs_leave_out_columns_that_are_empty(tmp_path: Path):
     ]
 
 
-def test_costs_of_several_suites_stand_under_their_names(tmp_path: Path):
+def test_costs_of_several_suites_have_headings(tmp_path: Path):
     held = [*rows({"high": 0.8}), *rows({"low": 0.5}, "photos")]
     lines = cost_table(of(write_evaluation(tmp_path / "a", held))).lines
     assert [line.cells[0] for line in lines] == [

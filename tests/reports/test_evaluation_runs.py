@@ -140,16 +140,16 @@ def test_of_a_sample_that_is_there_twice_the_last_line_counts(tmp_path: Path):
 @pytest.mark.parametrize(
     "damage", [{"ledger": "spoilt"}, {"score": "high"}, {"turns": 5}, {"ledger": None}]
 )
-def test_lines_that_lack_what_a_summary_needs_are_counted(tmp_path: Path, damage: dict[str, Any]):
+def test_broken_lines_are_left_out_and_counted(tmp_path: Path, damage: dict[str, Any]):
     other = {"step": 1, "suite": None}
     spoilt = {**line(answered(), "low", id="2"), **damage}
     path = write_evaluation(tmp_path / "a", None, episodes=[line(answered(), "low"), other, spoilt])
     run = read(path)
     assert run.rows[0].n == 1
-    assert run.notes[1] == "a: 1 lines of episodes.jsonl lack what a summary needs"
+    assert run.notes[1] == "a: left out 1 broken line of episodes.jsonl"
 
 
-def test_a_summary_without_its_all_row_is_told(tmp_path: Path):
+def test_a_summary_without_its_all_row_is_noted(tmp_path: Path):
     held = [row("high", 1.0), row("low", 1.0, family="tag", kind="strong")]
     assert read(write_evaluation(tmp_path / "a", held)).notes == (
         "a: mini has no row of the family all for low",

@@ -253,7 +253,7 @@ def test_spoilt_records_of_training_become_notes(tmp_path: Path, damage: dict[st
         ({"turns": 5}, "This record cannot be shown: TypeError"),
         ({"ledger": None}, "This record cannot be shown: TypeError"),
         ({"policy": 7, "question": None, "suite": None}, " direct, right None"),
-        ({"score": "high", "by": 3}, "Score none, by nobody"),
+        ({"score": "high", "by": 3}, "Score none "),
     ],
 )
 def test_spoilt_records_of_evaluations_become_notes(

@@ -6,7 +6,7 @@ from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.reports.transcript import transcript, wrap
 
 
-def test_an_answer_at_first_sight():
+def test_an_answer_without_a_request():
     assert transcript(answered()) == "\n".join(
         (
             "question     What colour is the house?",
@@ -40,7 +40,7 @@ def test_a_requested_original():
     )
 
 
-def test_a_bad_call_and_a_second_request_are_told():
+def test_malformed_calls_and_refused_requests_have_a_line():
     lines = transcript(EXTREME["errors, late"]).splitlines()
     assert "malformed    there is no function 'zoom', only 'resize_image'" in lines
     assert "request      original (refused)" in lines
@@ -54,7 +54,7 @@ def test_a_request_in_the_last_turn():
     assert "no answer    the last turn was used for a request" in lines
 
 
-def test_the_original_at_once():
+def test_a_first_look_at_the_original():
     lines = transcript(EXTREME["high"]).splitlines()
     assert lines[1] == "first look   448 x 336 px, 192 visual tokens; this is the original"
 

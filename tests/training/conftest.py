@@ -1,4 +1,4 @@
-"""What training tests share: the embedded checkpoint, loaded anew for whoever changes it."""
+"""Shared by training tests: the embedded checkpoint, and fresh copies for tests that train it."""
 
 from __future__ import annotations
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file
 from transformers import TrainingArguments
 
-from visionthink.core.profiles import PROFILES
+from visionthink.core.profiles import PROFILES, Tagged
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.data.data_options import DataOptions
 from visionthink.data.rows import Row
@@ -20,7 +20,7 @@ from visionthink.training.config import MixtureOptions, ThoughtOptions, TrainSft
 from visionthink.training.sft import SftTrainer
 from visionthink.training.sft_data import Collator, lessons_of
 
-MINI = PROFILES["mini"]
+MINI = cast(Tagged, PROFILES["mini"])
 DIRECT = (direct_reply("Clear.", "red"),)
 REQUEST = (request_reply("Small."), direct_reply("Now.", "up, down"))
 

@@ -115,8 +115,8 @@ def test_broken_rows_are_reported_once(tmp_path: Path):
 
 
 def test_a_generation_is_written_and_reported(tmp_path: Path):
-    """Time left for updates: 2.0 - 0.5 - 0.25. Of four episodes two are kept, by the lot of step 2;
-    the control part is told with its sign: 1.0 + 0.5 - 0.1 = 1.4.
+    """Time left for updates: 2.0 - 0.5 - 0.25. Of four episodes two are kept, drawn with seed 2;
+    the control part is written with its sign: 1.0 + 0.5 - 0.1 = 1.4.
     """
     said: list[str] = []
     log, run = log_of(tmp_path, said)
@@ -225,7 +225,7 @@ def interrupt() -> Iterator[tuple[Interrupt, list[str]]]:
     """Ready for Ctrl-C, in a process whose handlers come back afterwards."""
     said: list[str] = []
     found = Interrupt(2, said.append)
-    trainer: Any = SimpleNamespace(any_process=lambda wanted: wanted)
+    trainer: Any = SimpleNamespace(any_process=lambda flag: flag)
     found.trainer = trainer
     found.on_train_begin(None, state(0), TrainerControl())
     yield found, said
@@ -236,7 +236,7 @@ def interrupt() -> Iterator[tuple[Interrupt, list[str]]]:
 def test_a_signal_waits_for_the_end_of_the_generation(
     interrupt: tuple[Interrupt, list[str]], number: int
 ):
-    """A generation is of two updates: step 3 goes on, step 4 saves and stops."""
+    """A generation is of two updates: step 3 continues, step 4 saves and stops."""
     callback, said = interrupt
     os.kill(os.getpid(), number)
     assert said == ["stopping after this generation, with a checkpoint; again to stop at once"]

@@ -9,6 +9,7 @@ import torch
 
 from checkpoints import save_qwen2_5_vl
 from training.schooling import MINI, REQUEST, changed_by, config_of, quiet, rows, trainer_of
+from visionthink.core.families import QwenGrid
 from visionthink.engines.hf_checkpoint import Checkpoint, load_checkpoint
 from visionthink.mini import CHECKPOINTS
 from visionthink.training.export import export_checkpoint
@@ -25,6 +26,7 @@ def test_the_exported_checkpoint_is_complete(tmp_path: Path):
     folder = train_sft(config, tmp_path / "run", say=said.append)
     checkpoint = load_checkpoint(folder, device="cpu")
     assert checkpoint.profile == "mini"
+    assert isinstance(checkpoint.grid, QwenGrid)
     assert checkpoint.grid.max_pixels == 12544
     source = CHECKPOINTS / "mini-base"
     assert checkpoint.stop_ids == load_checkpoint(source, device="cpu").stop_ids

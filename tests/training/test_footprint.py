@@ -8,6 +8,7 @@ import pytest
 
 from checkpoints import save_qwen2_5_vl
 from visionthink.core.errors import UsageError
+from visionthink.core.families import QwenGrid
 from visionthink.engines.hf_checkpoint import load_checkpoint
 from visionthink.training.config import LoraOptions, ModelOptions, TrainConfig, load_config
 from visionthink.training.footprint import Figure, estimate
@@ -39,7 +40,9 @@ def test_parameters_of_a_folder_are_those_of_the_loaded_model(tmp_path: Path):
     frozen = model_sizes(ModelOptions(name=str(tmp_path), freeze_vision=True))
     eyes = sum(p.numel() for p in checkpoint.model.model.visual.parameters())
     assert frozen.trainable == sizes.parameters - eyes
-    assert model_sizes(ModelOptions(name=str(tmp_path), max_pixels=9999)).grid.max_pixels == 9999
+    bounded = model_sizes(ModelOptions(name=str(tmp_path), max_pixels=9999)).grid
+    assert isinstance(bounded, QwenGrid)
+    assert bounded.max_pixels == 9999
 
 
 def test_parameters_of_adapters(tmp_path: Path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -72,7 +73,7 @@ def test_max_steps_may_be_raised(tmp_path: Path):
         ({"num_train_epochs": 3}, False),
     ],
 )
-def test_when_a_run_is_finished(tmp_path: Path, arguments: dict[str, int], finished: bool):
+def test_when_a_run_is_finished(tmp_path: Path, arguments: dict[str, Any], finished: bool):
     """Step 4, the last of two epochs."""
     state = '{"global_step": 4, "max_steps": 4, "num_train_epochs": 2}'
     (tmp_path / "trainer_state.json").write_text(state, encoding="utf-8")

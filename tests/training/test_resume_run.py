@@ -1,4 +1,4 @@
-"""Runs that are killed, interrupted or half saved: resumed, they end as if nothing had happened.
+"""Runs that are killed, interrupted or half saved end, once resumed, like one that was not.
 
 Real processes and real signals. What is compared: the bytes of the trained weights, and every line
 of `metrics.jsonl` but for the seconds in it.
@@ -71,9 +71,9 @@ def visionthink(*words: str) -> subprocess.Popen[str]:
 
 def finished(process: subprocess.Popen[str], code: int = 0) -> str:
     """What it said, once it has ended with this exit code."""
-    told = process.communicate(timeout=LIMIT_S)[1]
-    assert process.returncode == code, told
-    return told
+    output = process.communicate(timeout=LIMIT_S)[1]
+    assert process.returncode == code, output
+    return output
 
 
 def wait_for(process: subprocess.Popen[str], happened: Callable[[], bool]) -> None:
@@ -150,9 +150,9 @@ def test_a_run_interrupted_by_ctrl_c_ends_the_same(whole: Path, tmp_path: Path):
     process = started(tmp_path, **rare)
     wait_for(process, lambda: steps_done(tmp_path) >= 3)
     process.send_signal(signal.SIGINT)
-    told = finished(process, 130)
-    assert "stopping after this generation, with a checkpoint" in told
-    assert f"resume with: visionthink train grpo --resume --out {tmp_path / 'run'}\n" in told
+    output = finished(process, 130)
+    assert "stopping after this generation, with a checkpoint" in output
+    assert f"resume with: visionthink train grpo --resume --out {tmp_path / 'run'}\n" in output
     saved = [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()]
     assert len(saved) == 1
     assert int(saved[0].removeprefix("checkpoint-")) % UPDATES == 0
@@ -162,16 +162,16 @@ def test_a_run_interrupted_by_ctrl_c_ends_the_same(whole: Path, tmp_path: Path):
 
 @pytest.mark.slow
 def test_a_half_written_checkpoint_is_ignored(whole: Path, tmp_path: Path):
-    """The last two checkpoints are damaged: it goes on from the one before."""
+    """The last two checkpoints are damaged: it resumes from the one before."""
     shutil.copytree(whole / "run", tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "model")
     saved = tmp_path / "run" / "checkpoints"
     (saved / "checkpoint-10" / "trainer_state.json").unlink()
     state = saved / "checkpoint-8" / "trainer_state.json"
     state.write_bytes(state.read_bytes()[:100])
-    told = finished(started(tmp_path, "--resume"))
-    assert "step 6/" not in told
-    assert "step 7/" in told
+    output = finished(started(tmp_path, "--resume"))
+    assert "step 6/" not in output
+    assert "step 7/" in output
     assert outcome(tmp_path) == outcome(whole)
 
 

@@ -1,4 +1,4 @@
-"""What every training run begins with: what it refuses before a folder is there, what it tells."""
+"""What GRPO and SFT share: models and data that are refused, and messages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_adapters_that_find_their_modules(targets: Any):
 
 
 def test_cuda_without_a_gpu_is_refused(monkeypatch: pytest.MonkeyPatch):
-    """Trainer would go on on the CPU without a word."""
+    """`Trainer` would silently use the CPU."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(UsageError, match=r"model.device is cuda, but torch finds no GPU"):
         load_model(ModelOptions(device="cuda"))

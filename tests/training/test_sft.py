@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ from visionthink.core import protocol
 from visionthink.core.errors import DataError, UsageError
 from visionthink.core.format import format_valid
 from visionthink.core.images import half_view
-from visionthink.core.profiles import PROFILES
+from visionthink.core.profiles import PROFILES, Tagged
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.core.types import Example, Sampling
 from visionthink.data.rows import Row
@@ -80,9 +80,10 @@ def test_replies_of_our_own():
         request_reply("Too small to see."),
         direct_reply("Clear now.", answer),
     )
-    marked = written_replies("request", "x", PROFILES["simple-resize"], ThoughtOptions())
+    profile = cast(Tagged, PROFILES["simple-resize"])
+    marked = written_replies("request", "x", profile, ThoughtOptions())
     assert marked[0].endswith("<resize></resize>")
-    assert format_valid(marked, PROFILES["simple-resize"])
+    assert format_valid(marked, profile)
 
 
 def test_answers_are_data_not_control_tokens():

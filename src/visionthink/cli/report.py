@@ -74,7 +74,7 @@ def command(
     Examples:
       visionthink report runs/mini-* --out runs/report
       visionthink report out/paper-* out/none-* --by reward.rule --out out/report
-    """  # noqa: D301 - click wants the character that keeps its line breaks
+    """  # noqa: D301 - click needs the character that keeps its line breaks
     of_eval = [path for path in runs if is_evaluation(path)]
     evaluations = read_evaluations(of_eval)
     trainings = read_runs([path for path in runs if path not in of_eval])

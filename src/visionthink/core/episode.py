@@ -1,7 +1,7 @@
 """The episode: first looks, then an answer or requests for further looks, then the answer.
 
-This is the only multi-turn loop outside the trainer. Asking, evaluation, labelling and serving all
-call `run_episode`.
+This is the only multi-turn loop: asking, evaluation, labelling, serving and training all call
+`run_episode`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The strict check of the form of an episode's replies, for the format reward of training."""
+"""The strict format check of an episode's replies, for the format reward of training."""
 
 from __future__ import annotations
 

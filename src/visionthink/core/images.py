@@ -1,6 +1,6 @@
 """Images: open them safely, and make the views of them that a model is shown.
 
-How pixels become visual tokens is a matter of `core.families`, behind `Grid`. Sizes are
+`core.families` decides how pixels become visual tokens, through the `Grid` interface. Sizes are
 (width, height) in pixels throughout.
 """
 

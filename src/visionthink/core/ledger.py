@@ -1,8 +1,8 @@
 """The cost of an episode: visual tokens, text tokens, prefill FLOPs, seconds.
 
 Every token figure says what it counts. *First* is the first look, *requested* all later ones,
-*processed* their sum: all visual tokens the model ran over. *Vanilla* is the original alone. Where
-each request is for the original, a request rate p costs 0.25 + p of vanilla, and breaks even at
+*processed* their sum: all visual tokens the model ran over. *Vanilla* is the original alone. If
+every request is for the original, a request rate p costs 0.25 + p of vanilla, and breaks even at
 p = 75 %.
 
 Two counts of prefill FLOPs. `paper_prefill_flops` is the formula of the paper (§2.2), which counts
@@ -33,6 +33,11 @@ class Vision(Protocol):
         """How many of the language model's first layers add visual features to those tokens."""
         ...
 
+    @property
+    def token_values(self) -> int:
+        """How many numbers the tower reads for one visual token."""
+        ...
+
     def flops(self, images: Sequence[Cells]) -> int:
         """FLOPs of the tower and its projector for images of these cells (`Grid.cells`)."""
         ...
@@ -60,7 +65,7 @@ class Pruned:
     Attributes:
         run: tokens that the layer ran.
         cached: tokens that its cache held before.
-        visual: those of `run` that stand for the images which came just before the reply.
+        visual: those of `run` that are visual tokens of the images just before the reply.
         extra_flops: of choosing and merging the tokens.
     """
 

@@ -1,4 +1,4 @@
-"""The prefix of a streamed reply that cannot change.
+"""The part of a streamed reply that later text cannot change.
 
 Each function returns a prefix of what `parse_reply` finds in the finished reply, and so of what the
 function itself returns when more of the reply is there.

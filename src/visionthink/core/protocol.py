@@ -1,4 +1,4 @@
-"""The protocol: the messages to the model, and what its replies mean. It exists only here.
+"""The protocol: the messages to the model, and what its replies mean. No other module knows it.
 
 The prompts are in `core/profiles.py`, what may be requested in `core/actions/`. A reply is exactly
 one of `Answer`, `Request` or `Malformed`, whatever the text; `parse_reply` never raises. How
@@ -9,8 +9,8 @@ unusual replies are read:
 - *Answer and request in one turn*: the request counts, since the model says it cannot see enough;
   the answer is kept beside it and used only when no turn is left to serve the request.
 - *Several answers*: the last. *Several calls*: the first valid one.
-- *Unclosed answer or call at the end of the text*: taken as if closed there; half a closing tag is
-  dropped.
+- *Unclosed answer or call at the end of the text*: treated as closed there; a partial closing tag
+  is dropped.
 - *Extra keys in the call's JSON* are ignored; arguments that are themselves a JSON string are read.
 - *No opening think tag*: the text before the first closing one is thought (some chat templates put
   the opening tag into the prompt).

@@ -5,8 +5,8 @@ answering directly and requesting, by looking at which of the two succeeds insid
 
     r = C_direct / (C_direct + C_high)
 
-with C the numbers of correct answers given directly and after a request. Where only lucky guesses
-succeed directly (r < θ), answering directly is penalised, else requesting is (Eq. 5). Each way to
+with C the numbers of correct answers given directly and after a request. If direct answers succeed
+only by luck (r < θ), answering directly is penalised, otherwise requesting is (Eq. 5). Each way to
 compute the penalty is a function and a row of `RULES`.
 """
 

@@ -90,7 +90,8 @@ class _Reader:
                     yield number, partial(self._row, record, 0, number)
                     number = reader.line_num + 1
         except (OSError, csv.Error, UnicodeDecodeError) as error:
-            raise DataError(f"cannot read {str(self.path)!r}: {error}") from error
+            why = getattr(error, "strerror", None) or error
+            raise DataError(f"cannot read {str(self.path)!r}: {why}") from error
 
     def _line(self, line: bytes, offset: int, number: int) -> Row:
         """The row of a line of JSON that starts at byte `offset`."""

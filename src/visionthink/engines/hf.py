@@ -27,7 +27,7 @@ from visionthink.engines.hf_prompt import Prompt, build_prompt
 HALF = "\ufffd"
 """What bytes of a partial character decode to; the next token may complete it."""
 GATHER_SECONDS = 0.001
-"""How long a batch waits for episodes that are just about to ask."""
+"""How long a batch waits for episodes that are about to ask."""
 
 
 @dataclass
@@ -41,7 +41,7 @@ class _Job:
 
 @dataclass
 class _Queue:
-    """What waits in one event loop, and the task that works it off."""
+    """The jobs of one event loop that wait, and the task that processes them."""
 
     waiting: list[_Job] = field(default_factory=list)
     worker: asyncio.Task[None] | None = None
@@ -52,7 +52,7 @@ class Intervention(Protocol):
 
     @property
     def reuses_prefix(self) -> bool:
-        """Whether a next turn may go on from the KV cache that it leaves."""
+        """Whether the next turn may continue from the KV cache that it leaves."""
         ...
 
     def check(self, checkpoint: Checkpoint) -> None:
@@ -64,7 +64,7 @@ class Intervention(Protocol):
     ) -> AbstractContextManager[Callable[[], Pruned]]:
         """In force while the context is open; `past` tokens of the prompt are cached.
 
-        What the context gives tells, once the reply is there, what the prompt came to.
+        The context yields a function that returns, after the reply, what was run of the prompt.
         """
         ...
 
@@ -74,14 +74,14 @@ class HFEngine(Engine):
 
     Args:
         model: folder or hub id, or a checkpoint already loaded.
-        name: what records call the model; default: as `model` is given.
+        name: of the model in records; default: `model`.
         device, dtype, max_pixels, trust_remote_code: see `load_checkpoint`.
         max_batch: how many concurrent replies are computed together.
         reuse_prefix: continue a second turn from the first turn's KV cache.
 
     Attributes:
-        thread: where the model computes, one batch after another for all event loops. Whoever
-            uses `checkpoint` beside the engine keeps its speed by doing so in here.
+        thread: where the model computes, one batch after another for all event loops. Code that
+            uses `checkpoint` directly should run in it too, or both become slower.
     """
 
     def __init__(
@@ -98,9 +98,9 @@ class HFEngine(Engine):
     ) -> None:
         if max_batch < 1:
             raise UsageError(f"max_batch must be at least 1; got {max_batch}")
-        # All that the model computes, loading included, happens in this one thread. Every thread
-        # that computes brings a team of OpenMP threads along, and teams that together outnumber
-        # the cores sleep between operations: decoding would take half as long again.
+        # All computation, loading included, happens in this one thread. Each computing thread has
+        # its own OpenMP team, and teams that together outnumber the cores sleep between
+        # operations: decoding would take 50 % longer.
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="visionthink-model")
         if isinstance(model, Checkpoint):
             self.checkpoint = model
@@ -154,7 +154,7 @@ class HFEngine(Engine):
     async def stream(
         self, messages: Sequence[Message], sampling: Sampling, heard: Callable[[str], None]
     ) -> Completion:
-        """As `generate`; `heard` gets all of the reply so far with each token that adds to it."""
+        """As `generate`; `heard` gets the reply so far with each token that adds to it."""
         return await self._ask(messages, sampling, heard)
 
     async def _ask(
@@ -172,7 +172,7 @@ class HFEngine(Engine):
         return await job.future
 
     async def close(self) -> None:
-        """Forget the KV cache; the model goes with the engine."""
+        """Drop the KV cache; the model is freed with the engine."""
         self._prefix = None
 
     def _queue(self, loop: asyncio.AbstractEventLoop) -> _Queue:
@@ -210,7 +210,7 @@ class HFEngine(Engine):
         for index, job in enumerate(batch):
             try:
                 prompts[index] = self._prompt(job)
-            except Exception as error:  # chat templates raise what they like
+            except Exception as error:  # chat templates raise anything
                 results[index] = error
         if prompts:
             samplings = [self._sampling(batch[i], prompt) for i, prompt in prompts.items()]
@@ -235,7 +235,7 @@ class HFEngine(Engine):
         return prompt
 
     def _sampling(self, job: _Job, prompt: Prompt) -> Sampling:
-        """The job's settings, with `max_tokens` cut to what the model's context has left."""
+        """The job's settings, with `max_tokens` limited to what is left of the context."""
         left = self._context - len(prompt.ids)
         return replace(job.sampling, max_tokens=min(job.sampling.max_tokens, left))
 
@@ -276,7 +276,9 @@ class HFEngine(Engine):
         return self._intervention.during(self.checkpoint, prompt, past)
 
     def _follower(self, job: _Job, heard: Callable[[str], None]) -> Callable[[int], None]:
-        """Who is told a job's tokens, in the model's thread, and has `heard` in the job's loop."""
+        """A function that takes a job's tokens, in the model's thread, and calls `heard` in the
+        job's event loop.
+        """
         loop, spelling = job.future.get_loop(), Spelling(self._text)
 
         def tell(text: str) -> None:
@@ -284,7 +286,7 @@ class HFEngine(Engine):
                 return
             try:
                 heard(text)
-            except Exception as error:  # of whoever listens; it ends the reply
+            except Exception as error:  # raised by the listener: it ends the reply
                 job.future.set_exception(error)
 
         def follow(token: int) -> None:

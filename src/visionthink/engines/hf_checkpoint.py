@@ -119,7 +119,7 @@ def load_checkpoint(
     except CheckpointError:
         raise
     except Exception as error:
-        # transformers raises many types here; all of them mean that this checkpoint cannot be used.
+        # transformers raises many types here; each means that the checkpoint cannot be used.
         raise CheckpointError(f"cannot load model {name!r}: {_first_line(error)}") from error
     if not tokenizer.chat_template:
         raise CheckpointError(f"model {name!r} has no chat template; save one with its tokenizer")
@@ -156,12 +156,12 @@ def _load(name: str, dtype: torch.dtype, options: dict[str, Any]) -> tuple[Any, 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep transformers' own warnings and bars out of a command's output; downloads still show."""
+    """Silence transformers' warnings and progress bars, except those of downloads."""
     logging, hub = transformers.utils.logging, huggingface_hub.utils
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
     downloads_show = not hub.are_progress_bars_disabled()
     logging.set_verbosity_error()
-    logging.disable_progress_bar()  # and with them those of downloads
+    logging.disable_progress_bar()  # also disables those of downloads
     if downloads_show:
         hub.enable_progress_bars()
     try:
@@ -175,9 +175,9 @@ def _quiet() -> Iterator[None]:
 
 
 def _check_folder(name: str) -> None:
-    """Say what is wrong with a local folder before transformers does so in many lines."""
+    """Raise CheckpointError, in one line, for folders that transformers would reject in many."""
     folder = Path(name)
-    if not os.path.exists(folder):  # unlike exists() of a Path, false for impossible names
+    if not os.path.exists(folder):  # unlike Path.exists, False for impossible names
         raise CheckpointError(f"model folder {name!r} does not exist; give a folder or a hub id")
     if not folder.is_dir():
         raise CheckpointError(f"model {name!r} is a file; give the folder that holds config.json")
@@ -261,6 +261,6 @@ def _named_profile(name: str) -> str | None:
         raise CheckpointError(f'{path} must be JSON such as {{"profile": "agent"}}') from error
     if profile not in PROFILES:
         raise CheckpointError(
-            f"{path} names profile {profile!r}; wanted one of {', '.join(PROFILES)}"
+            f"{path} names profile {profile!r}; expected one of {', '.join(PROFILES)}"
         )
     return profile

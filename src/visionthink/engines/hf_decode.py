@@ -1,8 +1,8 @@
 """Prefill and decode: token ids out of prompts, one batch at a time.
 
-Our own loop instead of `generate`, for three things that it does not offer together: a second turn
-that continues from the first turn's KV cache although it brings a new image, a random generator per
-row so that a reply does not depend on what else is in the batch, and a count of what was computed.
+Our own loop instead of `generate`, for three things that it does not offer together: a later turn
+that continues from the KV cache although it adds an image, a random generator per row, so that a
+reply does not depend on the rest of the batch, and a count of what was computed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from visionthink.engines.hf_prompt import Prompt
 class Prefix:
     """A computed conversation that a longer one may continue from.
 
-    `cache` holds keys and values of exactly `ids`; it is changed in place by whoever continues.
+    `cache` holds keys and values of exactly `ids`; continuing changes it in place.
     """
 
     ids: tuple[int, ...]
@@ -32,7 +32,7 @@ class Prefix:
     cache: DynamicCache
 
     def fits(self, prompt: Prompt) -> bool:
-        """Whether the prompt begins with these tokens and these very images, and goes on."""
+        """Whether the prompt is longer and begins with these tokens and these very images."""
         return (
             len(prompt.ids) > len(self.ids)
             and prompt.ids[: len(self.ids)] == self.ids
@@ -43,7 +43,7 @@ class Prefix:
 
 @dataclass(frozen=True)
 class Decoded:
-    """The sampled ids of one row (its stop token last, if one came), and prefill not repeated.
+    """The sampled ids of one row, its stop token last if there is one, and the cached tokens.
 
     `pruned` is set by an engine under an intervention.
     """
@@ -70,8 +70,8 @@ def decode(
         samplings: B settings, one a row.
         checkpoint: the model.
         prefix: with B = 1, a computed beginning of the prompt; it must fit.
-        abandoned: whether nobody waits for a row any more; asked after each token, ends the row.
-        followers: row → who is told each token of its reply as it comes, stop tokens left out.
+        abandoned: whether a row is no longer needed; checked after each token.
+        followers: row → function called with each token of its reply, except stop tokens.
 
     Returns:
         B replies and, with B = 1, the prefix that a next turn can continue from.

@@ -11,7 +11,7 @@ from visionthink.core.images import Cells, Picture
 from visionthink.core.types import Message
 from visionthink.engines.hf_checkpoint import Checkpoint
 
-# Stands for an earlier reply while the chat template runs; no text can hold it by accident.
+# Replaces an earlier reply while the chat template runs; private characters, unlikely in text.
 _REPLY = "\ue000reply\ue001"
 
 

@@ -1,4 +1,4 @@
-"""The most memory that answering took: of the GPU if the model is on one, else of this process."""
+"""Peak memory of answering: of the GPU if the model is on one, else of this process."""
 
 from __future__ import annotations
 
@@ -17,15 +17,14 @@ FORGET_PEAK = "5"  # see clear_refs in proc(5)
 class PeakMemory:
     """Bytes at the highest point since `restart`, the model's weights included.
 
-    None for a model in another process, and where the system does not tell (all but Linux and
-    CUDA).
+    None for a model in another process, and on systems other than Linux and CUDA.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._device = engine.about.device
 
     def restart(self) -> None:
-        """Give back what is not used any more, and count from what is left."""
+        """Free unused memory and start counting from what is left."""
         gc.collect()
         if self._device == "cuda":
             import torch

@@ -1,9 +1,9 @@
 """An engine on any OpenAI-compatible server: vLLM, SGLang, llama.cpp, hosted services.
 
 The official client sends, retries and backs off: connection errors, time-outs, 408, 409, 429 and
-5xx, with Retry-After where the server gives one. What it lacks is added here: a bound on the size
-and the time of a reply, no redirects (they turn POST into GET), and errors that say what to do.
-No error holds the API key or image data, whatever the server echoes.
+5xx, with Retry-After if the server sends it. Added here: bounds on the size and time of a reply, no
+redirects (they turn POST into GET), and errors that say what to do. No error contains the API key
+or image data, even if the server echoes them.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 LOOKUP_TIMEOUT = 10.0
-"""Seconds to wait for the list of models, which a server has at hand."""
+"""Seconds to wait for the list of models."""
 NO_MODEL_LIST = (401, 403, 404, 405, 501)
-"""Statuses by which servers say that they do not list their models (to us)."""
+"""Statuses of servers that do not list their models (to us)."""
 
-_CLOSED = "the openai engine was asked after close(), or closed meanwhile; make a new one"
+_CLOSED = "the openai engine was used after close(); make a new one"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class _Connection:
 class OpenAIEngine(Engine):
     """Replies from the server at `base_url`, which usually ends in /v1.
 
-    Nothing is asked of the server before it is needed. Without `model` the server must serve
+    The server is asked only when needed. Without `model` the server must serve
     exactly one; without `grid`, the family that the model's name gives away decides, then the
     `root` field of the server's model list (vLLM's path of the weights); else Qwen2.5-VL is
     assumed.
@@ -69,12 +69,12 @@ class OpenAIEngine(Engine):
         api_key: default: that in the environment variable `api_key_env`, else "none".
         grid: how the model cuts images.
         profile: the prompt profile the model was trained with.
-        timeout: seconds without a byte before a try is given up and repeated, and seconds that the
-            body of a reply may take.
+        timeout: seconds without a byte after which a try fails and is repeated; also the seconds
+            that the body of a reply may take.
         max_retries: tries after the first; backs off 0.5 s, 1 s, 2 s, … at most 8 s.
         max_concurrency: requests open at once, per event loop.
-        extra_body: further fields of each request. They win over ours, and None leaves a field
-            out: `{"max_tokens": None, "max_completion_tokens": 512}`.
+        extra_body: further fields of each request. They override ours; None removes a field:
+            `{"max_tokens": None, "max_completion_tokens": 512}`.
 
     Raises:
         UsageError: the URL, the key or a number is not usable.
@@ -143,9 +143,9 @@ class OpenAIEngine(Engine):
     async def stream(
         self, messages: Sequence[Message], sampling: Sampling, heard: Callable[[str], None]
     ) -> Completion:
-        """As `generate`; `heard` gets all of the reply so far with each piece that comes.
+        """As `generate`; `heard` gets the reply so far with each piece that arrives.
 
-        A reply that breaks off is an error and not asked for again, also before the first piece.
+        A reply that breaks off is an error and is not retried, not even before the first piece.
         """
 
         async def pieces(client: AsyncOpenAI, body: bytes) -> bytes:
@@ -208,15 +208,15 @@ class OpenAIEngine(Engine):
         self._grid = self._grid or _grid_named(name, served[name])
 
     async def close(self) -> None:
-        """End what is under way, and close all connections."""
+        """Cancel running requests and close all connections."""
         self._closed = True
         _, mine = self._connections.pop(asyncio.get_running_loop(), (None, None))
-        self._connections.clear()  # those of other running loops close there when collected
+        self._connections.clear()  # other running loops close theirs when collected
         if mine is not None:
             await mine.aclose()
 
     async def _connection(self) -> _Connection:
-        """The connection of the running loop: sockets and semaphores cannot change loops."""
+        """The running loop's connection: sockets and semaphores cannot move between loops."""
         if self._closed:
             raise EngineError(_CLOSED)
         loop = asyncio.get_running_loop()
@@ -228,7 +228,7 @@ class OpenAIEngine(Engine):
         return self._connections[loop][0]
 
     async def _open(self) -> AsyncGenerator[_Connection]:
-        """A connection, closed at the latest by asyncio.run(), which ends generators on its way."""
+        """A connection, closed at the latest by asyncio.run(), which closes async generators."""
         import openai
 
         client = openai.AsyncOpenAI(
@@ -256,7 +256,7 @@ class OpenAIEngine(Engine):
             if error.status_code == 404 and model is not None:
                 with contextlib.suppress(ServerError):
                     served = list(await self._models(max_retries=0))
-            # from None: the client's own error quotes the server, and the server may quote us.
+            # from None: the client's own error quotes the server, which may quote us.
             raise self._server.refused(error, model, served) from None
         except openai.APIConnectionError as error:
             late = isinstance(error, openai.APITimeoutError) and not broke(error)
@@ -281,7 +281,7 @@ class OpenAIEngine(Engine):
         return read_models(self._server, await self._send(listed))
 
     async def _find_model(self) -> str:
-        """Requests that start together may each ask; one lock would queue them on a dead server."""
+        """Requests that start together may each ask: a lock would queue them on a dead server."""
         served = await self._models()
         if len(served) != 1:
             raise UsageError(
@@ -313,8 +313,8 @@ class OpenAIEngine(Engine):
 async def _post(client: AsyncOpenAI, body: bytes, *, stream: bool = False) -> Any:
     """The HTTP response to a chat request, once its status is good.
 
-    The client's own method for it walks through all messages before it writes them as JSON, which
-    takes longer than all else that it does.
+    The client's own method transforms all messages before it serialises them, which takes longer
+    than everything else that it does.
     """
     import httpx2
 
@@ -336,8 +336,8 @@ def _body(messages: Sequence[Message], fields: Mapping[str, Any]) -> bytes:
 
 
 def _tools(messages: Sequence[Message]) -> dict[str, Any]:
-    """The functions that the first message offers. They stay when one was called, so that the
-    prompt stays the same, but there is nothing more to call.
+    """The functions that the first message offers. After a call they stay, so that the prompt's
+    prefix is unchanged, but none may be called again.
     """
     if not messages or not messages[0].tools:
         return {}

@@ -1,4 +1,4 @@
-"""How the openai engine reaches a server: the URL, the key, and an HTTP client with bounds."""
+"""Checks of the base URL and the API key, and an HTTP client with bounds."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from visionthink.core.errors import UsageError
 
 MAX_BODY = 16 * 2**20
-"""Bytes of a reply, decompressed; a long reply is a thousandth of it."""
+"""Bytes of a reply, decompressed: a thousand times a long reply."""
 MAX_ERROR_BODY = 64 * 2**10
 """Bytes that are read of an error's body; an error message quotes 160 characters."""
 
@@ -46,7 +46,7 @@ def checked_key(given: str | None, variable: str) -> tuple[str, str]:
 
 
 def bounded_http_client() -> Any:
-    """The official client's HTTP client, whose replies end: in size, in time, without redirects.
+    """The official client's HTTP client with replies bounded in size and time, and no redirects.
 
     It goes through aiohttp, which takes half the processor time of the default.
     """

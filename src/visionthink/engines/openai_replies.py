@@ -1,8 +1,8 @@
 """What OpenAI-compatible servers send back: replies, model lists and failures, read into our types.
 
-A server may send anything. What is not a reply becomes a ServerError of one line: what was asked of
-which server, what came (a short excerpt), what to do. Excerpts hold no control characters, markup,
-API key or image data, whatever the server echoes.
+A server may send anything. What is not a reply becomes a ServerError of one line: the server, a
+short excerpt of what it sent, what to do. Excerpts contain no control characters, markup, API key
+or image data.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Server:
             hint = f"it has {names(served, 90) or 'none'}"
         elif status == 429:
             what = f"{self} is at its limit ({status}{_tries(error)})"
-            hint = "wait, or ask less at once"
+            hint = "wait, or send fewer requests at once"
         elif status >= 500:
             what, hint = f"{self} failed ({status}{_tries(error)})", "see the server's log"
         # A refusal of a key may repeat most of it.
@@ -181,7 +181,7 @@ def _thought(message: dict[str, Any]) -> str | None:
 
 
 def _content(message: dict[str, Any]) -> str | None:
-    """The text: a string, or text parts of a list; a refusal is the reply where there is none."""
+    """The text: a string, or the text parts of a list; without one, the refusal."""
     content = message.get("content")
     if isinstance(content, list):
         texts = [part.get("text") for part in content if isinstance(part, dict)]

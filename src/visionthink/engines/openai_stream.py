@@ -1,4 +1,4 @@
-"""Replies that come in pieces: server-sent events, put together to what comes unstreamed."""
+"""Streamed replies: server-sent events, joined into the body of an unstreamed reply."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from visionthink.engines.openai_replies import Server, printable, read_json
 
 
 async def received(response: Any) -> AsyncGenerator[bytes]:
-    """The body of a response as it comes, bounded; the client's errors are as without a stream."""
+    """The body of a response as it arrives, bounded; errors are those of an unstreamed request."""
     import httpx2
     import openai
 
@@ -32,7 +32,7 @@ async def received(response: Any) -> AsyncGenerator[bytes]:
 
 
 class Pieces:
-    """A reply as far as it has come. `feed` it what arrives; `text` grows at its end only."""
+    """A partial reply. `feed` it what arrives; `text` only grows at its end."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -45,10 +45,10 @@ class Pieces:
         self._usage: object = None
 
     def feed(self, data: bytes) -> None:
-        """Take in what came.
+        """Add what arrived.
 
         Raises:
-            ServerError: the server reports a failure, or sends something else than events.
+            ServerError: the server reports a failure, or sends something other than events.
         """
         *lines, self._half_line = (self._half_line + data).split(b"\n")
         for line in lines:
@@ -75,7 +75,7 @@ class Pieces:
             {"id": self._calls[index].pop("id", None), "function": self._calls[index]}
             for index in sorted(self._calls)
         ]
-        # A reply may be empty; one without any text, and no call, is told apart from it unstreamed.
+        # An unstreamed body distinguishes an empty reply from one without text or calls.
         content = self._content if self._content or not (calls or self._thought) else None
         message = {"content": content, "reasoning": self._thought, "tool_calls": calls}
         choice = {"message": message, "finish_reason": self._finish}

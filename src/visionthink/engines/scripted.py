@@ -1,4 +1,4 @@
-"""An engine without a model: its replies are a queue or a function. For tests, docs and demos.
+"""An engine without a model, for tests, docs and demos: its replies are a queue or a function.
 
 Tokens are counted by a simple rule that can be checked by hand: every word (a run of letters,
 digits and underscores) and every other visible character is one token, and an image is as many as
@@ -29,11 +29,11 @@ def count_tokens(text: str) -> int:
 
 
 class ScriptedEngine(Engine):
-    """Replies with the next of `replies`, or with what the function `replies` makes of a
+    """Replies with the next of `replies`, or with what the function `replies` returns for a
     conversation.
 
     Attributes:
-        calls: what was asked so far, each as (messages, sampling).
+        calls: the requests so far, each as (messages, sampling).
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class ScriptedEngine(Engine):
         profile: str | None = None,
     ) -> None:
         if isinstance(replies, str):
-            replies = (replies,)  # a string is an iterable of its characters: never meant
+            replies = (replies,)  # not its characters
         self._compute = replies if callable(replies) else None
         self._queue: Iterator[str] = iter(()) if callable(replies) else iter(replies)
         self._about = EngineInfo(model, grid, shape, profile)
@@ -65,7 +65,7 @@ class ScriptedEngine(Engine):
                 raises passes through.
         """
         if self._closed:
-            raise EngineError("the scripted engine was asked after close(); make a new one")
+            raise EngineError("the scripted engine was used after close(); make a new one")
         self.calls.append((tuple(messages), sampling))
         text = self._next(messages)
         ends = [match.end() for match in _TOKEN.finditer(text)]

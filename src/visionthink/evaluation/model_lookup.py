@@ -84,7 +84,8 @@ def _read_json(path: Path) -> dict[str, Any]:
             f"there is no {path.name} in {str(path.parent)!r}; give a model's folder or name"
         ) from None
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"cannot read {str(path)!r}: {error}") from error
+        why = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"cannot read {str(path)!r}: {why}") from error
     if not isinstance(held, dict):
         raise CheckpointError(f"{str(path)!r} must hold a JSON object; got {type(held).__name__}")
     return held

@@ -1,4 +1,4 @@
-"""What a method takes by itself, and what a prompt will come to: pure functions.
+"""FLOPs of the methods themselves, and the predicted cost of a prompt: pure functions.
 
 FLOPs count two operations per multiply-accumulate, as `core.ledger` does, of every product that
 grows with the prompt; VisionZip's comparison of a few keys, under a millionth, is left out.
@@ -34,7 +34,7 @@ def raters_flops(visual: int, texts: int, shape: ModelShape) -> int:
 
 
 def peaks_flops(dropped: int, shape: ModelShape) -> int:
-    """The distances between the tokens that SparseVLM merges when it drops so many."""
+    """The distances between the tokens that SparseVLM merges when it drops `dropped` tokens."""
     return 2 * recycled(dropped) ** 2 * shape.hidden
 
 
@@ -46,10 +46,10 @@ def received_flops(images: Sequence[Cells], shape: ModelShape) -> int:
 
 
 def predict(method: Method, images: Sequence[Cells], text_tokens: int, shape: ModelShape) -> Pruned:
-    """What a prompt of one turn will come to.
+    """The predicted cost of a prompt of one turn.
 
-    Lengths are exact. SparseVLM's own FLOPs are an upper bound: all text is taken to come after
-    the images and to tell.
+    Lengths are exact. SparseVLM's own FLOPs are an upper bound: all text is assumed to come after
+    the images and to rate them.
 
     Args:
         method: how it is pruned.

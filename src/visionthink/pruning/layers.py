@@ -57,7 +57,7 @@ class LayerPruning:
 
     @contextmanager
     def hooked(self) -> Iterator[Callable[[], Pruned]]:
-        """The hooks are in the model while this is open; it gives what tells the cost."""
+        """Installs the hooks while open; yields a function that returns what was run."""
         layers = self._language.layers
         with ExitStack() as hooks:
             start = self._language.register_forward_pre_hook(self._start, with_kwargs=True)

@@ -1,4 +1,4 @@
-"""Where the visual tokens of a prompt stand, and which of them may be pruned."""
+"""Where the visual tokens of a prompt are, and which of them may be pruned."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def layout_of(prompt: Prompt, past: int, *, image_id: int, first_look_only: bool
     Args:
         prompt: the whole conversation.
         past: how many of its tokens are cached; they end between images.
-        image_id: the token id that stands for a visual token.
+        image_id: the id of a visual token.
         first_look_only: whether images that came after a reply stay whole.
     """
     places = [place - past for place, token in enumerate(prompt.ids) if token == image_id]

@@ -63,7 +63,7 @@ class TowerPruning:
 
     @contextmanager
     def hooked(self) -> Iterator[Callable[[], Pruned]]:
-        """The hooks are in the model while this is open; it gives what tells the cost."""
+        """Installs the hooks while open; yields a function that returns what was run."""
         attention, language = self._tower.blocks[-1].attn, self._language
         with ExitStack() as hooks:
             start = language.register_forward_pre_hook(self._start, with_kwargs=True)

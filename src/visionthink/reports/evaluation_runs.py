@@ -19,6 +19,7 @@ from typing import Any, TypeGuard
 
 from visionthink.core.errors import RunError
 from visionthink.core.means import mean
+from visionthink.reports.formatting import count
 from visionthink.reports.run_groups import (
     Estimate,
     differing,
@@ -106,7 +107,7 @@ def _read(path: Path, name: str) -> EvaluationRun:
         of = f"there is no {SUMMARY}, and its figures are of the {answers:,} answers so far"
         notes.append(f"{name} is not finished: {of}")
         if broken:
-            notes.append(f"{name}: {broken:,} lines of {EPISODES} lack what a summary needs")
+            notes.append(f"{name}: left out {count(broken, 'broken line')} of {EPISODES}")
     found: dict[tuple[str, str, str], Row] = {}
     for at, line in enumerate(lines, 1):
         where = f"{path / SUMMARY}, row {at}"
@@ -267,9 +268,6 @@ class Entry:
             return None
         return found, (known[0][1], known[0][2]) if len(known) == 1 else None
 
-    def scored(self, suite: str) -> bool:
-        return self.figure("accuracy", suite) is not None
-
     def of_suite(self, suite: str) -> list[Row]:
         """Its rows of a whole suite, one a run."""
         return [rows[suite, ALL] for rows in self.held if (suite, ALL) in rows]
@@ -328,7 +326,9 @@ class Comparison:
 
     def vanilla(self, entry: Entry, suite: str) -> Entry | None:
         """The entry that is 100 % for this one."""
-        high = [e for e in self.entries if kind_of(e.policy) == VANILLA and e.scored(suite)]
+        high = [
+            e for e in self.entries if kind_of(e.policy) == VANILLA and e.figure("accuracy", suite)
+        ]
         found = {e.system: e for e in reversed(high)}  # of several the first, plain `high`
         others = list(found.values())
         return found.get(entry.system) or (others[0] if len(others) == 1 else None)
@@ -384,7 +384,8 @@ def notes(comparison: Comparison) -> list[str]:
                 found.append(f"{suite}: means over {len(held)} runs{of}: {named}")
             if keys := differing([replace(run, config=_asked(run, suite)) for run in held]):
                 found.append(f"{suite}: these runs differ in the options {', '.join(keys)}")
-            scored = [e for e in comparison.entries if e.system == label and e.scored(suite)]
+            ours = [entry for entry in comparison.entries if entry.system == label]
+            scored = [entry for entry in ours if entry.figure("accuracy", suite)]
             vanilla = comparison.vanilla(scored[0], suite) if scored else None
             if scored and vanilla is None:
                 found.append(f"{suite}: nothing is 100 %{of}, because there is no policy high")

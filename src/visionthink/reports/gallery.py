@@ -140,7 +140,7 @@ def evaluation_gallery(samples: Sequence[Sample]) -> Gallery:
     """Episodes of evaluations, with their scores and the answers of other policies."""
     names = {
         "policy": [_word(sample.record, "policy") for sample in samples],
-        "family": [_family(sample.record) for sample in samples],
+        "family": [_word(s.record, "family") or _word(s.record, "suite") for s in samples],
         "run": [sample.run.name for sample in samples],
     }
     # Class names for texts: those of others cannot be class names.
@@ -175,10 +175,6 @@ def _gallery(
 def _word(record: Record, key: str) -> str:
     value = record.get(key)
     return value if isinstance(value, str) else ""
-
-
-def _family(record: Record) -> str:
-    return _word(record, "family") or _word(record, "suite")
 
 
 def _reward(record: Record) -> dict[str, float]:

@@ -257,8 +257,7 @@ def line_plot(
         if level is not None:
             ax.axhline(level, color=MUTED, linewidth=1, linestyle=(0, (4, 3)), zorder=1)
             ax.set_ylim(bottom=0)
-        if at >= len(panels) - columns:
-            ax.set_xlabel(x_label)
+        ax.set_xlabel(x_label if at >= len(panels) - columns else "")
     _add_legend(figure, axes, legend)
     return Plot(name, title, caption, figure)
 
@@ -326,11 +325,10 @@ def scatter_plot(
         ax.autoscale_view()
         ax.set_autoscale_on(False)
         for guide in panel.guides:
-            more = guide.steps
-            x = [*guide.x, ax.get_xlim()[1]] if more else guide.x
-            y = [*guide.y, guide.y[-1]] if more else guide.y
+            x = [*guide.x, ax.get_xlim()[1]] if guide.steps else guide.x
+            y = [*guide.y, guide.y[-1]] if guide.steps else guide.y
             ax.plot(
-                x, y, drawstyle="steps-post" if more else "default", color=guide.colour,
+                x, y, drawstyle="steps-post" if guide.steps else "default", color=guide.colour,
                 linestyle=guide.dash, linewidth=1.1, alpha=0.75, label=f"{_LEAD}{guide.label}",
                 zorder=2,
             )  # fmt: skip

@@ -39,7 +39,6 @@ from visionthink.reports.training_runs import (
 EPISODES = 48
 MAX_POINTS = 150
 MAX_HEAT_MAPS = 6
-_PLAIN = ("format", "reward")  # figures that are not shares
 Sweep = tuple[str, Sequence[Group]]  # a config key and the runs by its values
 
 
@@ -70,7 +69,7 @@ def _line(label: str, number: str, runs: Sequence[TrainingRun]) -> Line:
     cells = [one_line(label), number]
     for name, (key, _) in FIGURES.items():
         found = estimate(runs, key)
-        scale = (1, 3) if name in _PLAIN else (100, 1)
+        scale = (1, 3) if name in ("format", "reward") else (100, 1)  # those are not shares
         cells.append(found.text(*scale) if found else NOTHING)
     return Line(cells)
 

@@ -145,12 +145,12 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 
 def part_of(path: Path) -> Path:
-    """A name beside `path` that nobody uses, for what is to take its place."""
+    """An unused name in the folder of `path`, for a file that will replace it."""
     return path.with_name(f".{path.name[:40]}.{secrets.token_hex(8)}.part")
 
 
 def remove_parts(folder: Path) -> None:
-    """Remove what killed writers left; only for who holds the lock of the folder."""
+    """Remove what killed writers left. The caller must hold the lock of the folder."""
     for part in folder.glob(".*.part"):
         with suppress(OSError):
             part.unlink()

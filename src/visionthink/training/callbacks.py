@@ -252,7 +252,7 @@ class Interrupt(TrainerCallback):
         self._say = say
         self._unit = unit
         self._handlers: dict[int, Any] = {}
-        self.wanted = False
+        self.requested = False
         self.stopped = False
         self.trainer: VisionThinkTrainer | None = None
 
@@ -270,14 +270,14 @@ class Interrupt(TrainerCallback):
         self._handlers.clear()
 
     def _note(self, number: int, frame: Any) -> None:
-        if self.wanted:
+        if self.requested:
             raise KeyboardInterrupt
-        self.wanted = True
+        self.requested = True
         self._say(f"stopping after this {self._unit}, with a checkpoint; again to stop at once")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         assert self.trainer is not None  # noqa: S101
-        if state.global_step % self._updates == 0 and self.trainer.any_process(self.wanted):
+        if state.global_step % self._updates == 0 and self.trainer.any_process(self.requested):
             self.stopped = True
             control.should_save = True
             control.should_training_stop = True

@@ -204,8 +204,7 @@ def _grpo(config: TrainGrpo, sizes: Sizes, look: Look, world: int) -> list[Figur
     prompt, spoken = look.text + images, replies * reply
     tokens = round(prompt + spoken)
     longest = look.text + look.low + reply + (look.high + reply if requests else 0)
-    vision = sizes.shape.vision
-    values = vision.merge**2 * vision.patch_values
+    values = sizes.shape.vision.token_values
     here = math.ceil(plan.samples / world)
     visual = [look.low] + ([look.high] if requests else [])
     forward = _forward(sizes, tokens, round(spoken), visual)

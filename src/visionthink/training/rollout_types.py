@@ -1,4 +1,4 @@
-"""A generation: how its episodes are made and rewarded, and what they came to."""
+"""A generation: the settings of its episodes and rewards, and its results."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from visionthink.training.rollout_facts import Facts
 
 @dataclass(frozen=True)
 class RolloutSettings:
-    """How episodes are made and rewarded.
+    """Settings of episodes and rewards.
 
     Attributes:
         reward: how episodes are rewarded.
         advantage_floor: added to the standard deviation of a group, see `rewards.advantages`.
-        resample_rounds: how often groups without reward variance are drawn anew; 0 keeps them.
+        resample_rounds: how often groups without reward variance are redrawn; 0 keeps them.
         max_unscored_rate: a larger share of unscored episodes stops the run.
-        patience_s: how long a judge that fails is asked again.
-        rollout_batch: replies generated at once on a process; None: all of them.
+        patience_s: how many seconds to keep asking a judge that fails.
+        rollout_batch: replies generated together on a process; None: all.
     """
 
     look: LookMode = "auto"

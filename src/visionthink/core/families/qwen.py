@@ -109,6 +109,10 @@ class QwenVision:
     def deepstack(self) -> int:
         return self.mergers - 1
 
+    @property
+    def token_values(self) -> int:
+        return self.merge**2 * self.patch_values
+
     def flops(self, images: Sequence[Cells]) -> int:
         """FLOPs for images of the given cells, patch embedding to projector."""
         d, cell_patches = self.hidden, self.merge**2

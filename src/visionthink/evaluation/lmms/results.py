@@ -122,7 +122,9 @@ def _read(path: Path) -> Results:
     try:
         held = json.loads(path.read_bytes())
     except (OSError, ValueError) as error:
-        raise RunError(f"cannot read {path}: {error}") from error
+        raise RunError(
+            f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error
     keys = ("results", "n-samples", "config")
     if not isinstance(held, dict) or not all(isinstance(held.get(key), dict) for key in keys):
         raise RunError(f"{path} is not a results file of lmms-eval: it needs {', '.join(keys)}")
@@ -138,4 +140,6 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
                     raise RunError(f"{path}, line {number}: not a sample of lmms-eval")
                 yield line
     except (OSError, ValueError) as error:
-        raise RunError(f"cannot read {path}: {error}") from error
+        raise RunError(
+            f"cannot read {path}: {getattr(error, 'strerror', None) or error}"
+        ) from error

@@ -1,4 +1,4 @@
-"""Sizes from configurations: what the table holds, and what a config.json says or lacks."""
+"""Families: sizes and grids from configurations, and which family a name or a config belongs to."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from visionthink.core.families import (
     Config,
     QwenGrid,
     QwenVision,
+    family_named,
     family_of,
     published_models,
 )
@@ -120,3 +121,17 @@ def test_a_missing_size_is_named():
         CheckpointError, match=r"'x' is of type None; expected one of qwen2_vl.*extending"
     ):
         family_of({}, "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "model_type"),
+    [
+        ("Qwen/Qwen2-VL-2B", "qwen2_vl"),
+        ("/weights/QWEN2.5-vl-7b", "qwen2_5_vl"),
+        ("qwen3-vl", "qwen3_vl"),
+        ("gpt-0", None),
+    ],
+)
+def test_a_family_is_found_by_a_model_name(name: str, model_type: str | None):
+    family = family_named(name)
+    assert (family.model_type if family else None) == model_type
