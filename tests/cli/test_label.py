@@ -144,7 +144,7 @@ def test_an_interrupted_run_is_resumed(data: Path, tmp_path: Path, run: Run, sto
     [
         (["--n", "0"], "n must be 1 to 1000 rollouts at each look; got 0"),
         (["--gap", "9"], "and at most n = 8; got 9"),
-        (["--concurrency", "0"], "--concurrency must be at least 1; got 0"),
+        (["--concurrency", "0"], "'--concurrency': 0 is not in the range x>=1"),
         (["--temperature", "-1"], "temperature must be 0 or more"),
         (["--set", "colums.image=a"], "colums: is not an option; did you mean columns"),
         (["--judge", "llm"], "the judge 'llm' needs base_url"),

@@ -25,7 +25,7 @@ from visionthink.data.labelling import (
     label_of,
     label_rows,
 )
-from visionthink.data.rows import Rows
+from visionthink.data.rows import Row, Rows
 from visionthink.data.source import DataOptions, load_rows
 from visionthink.engines.scripted import ScriptedEngine
 
@@ -124,12 +124,14 @@ def load(folder: Path, *names: str, answer: Any = "right") -> Rows:
 def label(
     rows: Rows, engine: Any, *, score: Any = exact, rule: Rule = PAPER_RULE, concurrency: int = 32
 ) -> dict[str, Labelled]:
-    async def all_of_them() -> dict[str, Labelled]:
-        plan = Rollouts(rule)
-        finished = label_rows(rows, engine, score, plan, concurrency=concurrency)
-        return {row.id: labelled async for row, labelled in finished}
+    found: dict[str, Labelled] = {}
 
-    return asyncio.run(all_of_them())
+    def keep(row: Row, labelled: Labelled) -> None:
+        found[row.id] = labelled
+
+    plan = Rollouts(rule)
+    asyncio.run(label_rows(rows, engine, score, plan, keep, concurrency=concurrency))
+    return found
 
 
 @pytest.mark.parametrize("concurrency", [1, 5, 100])

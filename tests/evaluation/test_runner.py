@@ -356,10 +356,6 @@ def test_a_warm_up_writes_no_line(tmp_path: Path):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"concurrency": 0}, "--concurrency must be at least 1; got 0"),
-        ({"alone": -1}, "--alone must be at least 0; got -1"),
-        ({"max_turns": 0}, "--max-turns must be at least 1; got 0"),
-        ({"gallery": -1}, "--gallery must be at least 0; got -1"),
         ({"max_tokens": 0}, "max_tokens must be at least 1; got 0"),
         ({"temperature": -1.0}, "temperature must be 0 or more and finite; got -1.0"),
     ],

@@ -11,10 +11,11 @@ from typing import Any
 
 import click
 
-from visionthink.cli.options import engine_from, engine_options, episode_options
+from visionthink.cli.options import engine_from, engine_options
 from visionthink.core.episode import check_question, run_episode
 from visionthink.core.images import DEFAULT_LIMITS, open_picture
-from visionthink.core.types import Example, LookMode, Sampling
+from visionthink.core.profiles import PROFILES
+from visionthink.core.types import LOOK_MODES, Example, LookMode, Sampling
 from visionthink.mini import EMBEDDED
 from visionthink.reports.transcript import transcript
 from visionthink.runs.records import episode_record
@@ -26,7 +27,26 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".ti
 @click.command()
 @click.argument("asked", nargs=-1, metavar="IMAGE... QUESTION")
 @engine_options
-@episode_options
+@click.option(
+    "--look",
+    type=click.Choice(LOOK_MODES),
+    default="auto",
+    show_default=True,
+    help="auto: the model decides. low: only the half-size view. high: only the original.",
+)
+@click.option(
+    "--profile",
+    type=click.Choice(list(PROFILES)),
+    help="Prompts to use. [default: the checkpoint's, else agent]",
+)
+@click.option(
+    "--max-turns",
+    type=int,
+    help="Maximum number of replies per episode. [default: the profile's]",
+)
+@click.option("--max-tokens", type=int, default=1024, show_default=True, help="Maximum per reply.")
+@click.option("--temperature", type=float, default=0.0, show_default=True, help="0 is greedy.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of sampling.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.option(
     "--page",

@@ -6,7 +6,7 @@ import asyncio
 import json
 import tempfile
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -61,20 +61,28 @@ from visionthink.runs.folder import RunFolder, describe_environment
 )
 @click.option("--temperature", type=float, default=0.0, show_default=True, help="0 is greedy.")
 @click.option(
-    "--max-turns", type=int, help="Replies of one episode. [default: as many as the profile says]"
+    "--max-turns",
+    type=click.IntRange(min=1),
+    help="Replies of one episode. [default: as many as the profile says]",
 )
 @click.option("--max-tokens", type=int, default=1024, show_default=True, help="Per reply.")
-@click.option("--concurrency", type=int, default=16, show_default=True, help="Episodes at once.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=16,
+    show_default=True,
+    help="Episodes at once.",
+)
 @click.option(
     "--alone",
-    type=int,
+    type=click.IntRange(min=0),
     default=16,
     show_default=True,
     help="How many first samples of each suite are asked one at a time, to time a single one.",
 )
 @click.option(
     "--gallery",
-    type=int,
+    type=click.IntRange(min=0),
     default=2,
     show_default=True,
     help="How many samples of each suite and family keep their images.",
@@ -116,13 +124,6 @@ def command(
     limit: int | None,
     sets: tuple[str, ...],
     seed: int,
-    temperature: float,
-    max_turns: int | None,
-    max_tokens: int,
-    concurrency: int,
-    alone: int,
-    gallery: int,
-    max_failures: int,
     judge_kind: str | None,
     metric: str | None,
     judge_url: str | None,
@@ -151,16 +152,8 @@ def command(
         raise click.UsageError("--out RUN is missing: the folder for the files of the run")
     if retry_failed and not resume:
         raise click.UsageError("--retry-failed goes with --resume")
-    settings = Settings(
-        max_turns=max_turns,
-        max_tokens=max_tokens,
-        temperature=temperature,
-        seed=seed,
-        concurrency=concurrency,
-        alone=0 if estimate else alone,
-        gallery=gallery,
-        max_failures=max_failures,
-    )
+    named = {of.name: engine.pop(of.name) for of in fields(Settings) if of.name in engine}
+    settings = Settings(seed=seed, **named | ({"alone": 0} if estimate else {}))
     chosen = parse_policies(ESTIMATED if estimate else policies)
     judging = with_judging(judge_kind, metric, judge_url, judge_model, judge_engine)
     loaded = load_suites(suites, sets=sets, limit=limit, seed=seed, judging=judging)

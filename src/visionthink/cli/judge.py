@@ -16,13 +16,7 @@ from pydantic import ValidationError
 from visionthink.cli.progress import progress
 from visionthink.core.errors import UsageError
 from visionthink.judges import JUDGES, Judge, JudgeOptions, open_judge
-from visionthink.judges.predictions import (
-    Judged,
-    json_line,
-    judge_rows,
-    output_file,
-    read_rows,
-)
+from visionthink.judges.predictions import json_line, judge_rows, output_file, read_rows
 from visionthink.judges.rules import COMPARISONS
 
 
@@ -103,13 +97,11 @@ def command(
     began = time.monotonic()
     with output_file(out) as output, progress("judging", "judged", len(rows)) as done:
         judged = asyncio.run(judge_rows(judge, rows, workers=options.concurrency, done=done))
-        output.writelines(json_line(each.record()) for each in judged)
+        output.writelines(map(json_line, judged))
     summary = _summary(judge, judged, time.monotonic() - began)
     click.echo(json.dumps(summary) if as_json else _text(summary))
-    if failed := [each for each in judged if each.verdict is None]:
-        click.echo(
-            f"{len(failed)} of {len(judged)} rows have no score: {failed[0].error}", err=True
-        )
+    if failed := [row["error"] for row in judged if row["score"] is None]:
+        click.echo(f"{len(failed)} of {len(judged)} rows have no score: {failed[0]}", err=True)
 
 
 def _options(*, extra_body: str | None, **given: Any) -> JudgeOptions:
@@ -128,9 +120,9 @@ def _options(*, extra_body: str | None, **given: Any) -> JudgeOptions:
         raise UsageError("--extra-body must be one JSON object") from None
 
 
-def _summary(judge: Judge, judged: Sequence[Judged], seconds: float) -> dict[str, Any]:
+def _summary(judge: Judge, judged: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:
     """The figures of the whole file; accuracy is over the rows that have a score."""
-    scores = [each.verdict.score for each in judged if each.verdict is not None]
+    scores = [row["score"] for row in judged if row["score"] is not None]
     stats = judge.stats
     return {
         "judge": judge.name,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, get_args
 
@@ -13,11 +14,11 @@ import click
 from visionthink.cli.options import engine_from, engine_options, judge_model_options
 from visionthink.cli.progress import progress
 from visionthink.core.engine import Engine
-from visionthink.core.errors import DataError, UsageError
+from visionthink.core.errors import DataError
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import profile_for
-from visionthink.data.label_file import LabelFile, check_place, label_into
-from visionthink.data.labelling import LABEL_LOOKS, Rollouts, Rule
+from visionthink.data.label_file import LabelFile, check_place
+from visionthink.data.labelling import LABEL_LOOKS, Labelled, Rollouts, Rule, label_rows
 from visionthink.data.source import DataOptions, Format, Row, load_rows
 from visionthink.judges import JUDGES, Judge, JudgeOptions, open_judge
 from visionthink.judges.rules import COMPARISONS
@@ -56,7 +57,13 @@ from visionthink.settings import YAML, apply_sets, checked, read_yaml
     type=click.Choice(list(PROFILES)),
     help="Prompts to use. [default: what the checkpoint names, else agent]",
 )
-@click.option("--concurrency", type=int, default=32, show_default=True, help="Episodes at once.")
+@click.option(
+    "--concurrency",
+    type=click.IntRange(min=1),
+    default=32,
+    show_default=True,
+    help="Episodes at once.",
+)
 @engine_options
 @click.option(
     "--judge",
@@ -80,13 +87,10 @@ from visionthink.settings import YAML, apply_sets, checked, read_yaml
 def command(
     data: str,
     out: Path,
+    sets: tuple[str, ...],
     n: int,
     enough: int | None,
     gap: int | None,
-    temperature: float,
-    max_tokens: int,
-    seed: int,
-    profile: str | None,
     concurrency: int,
     judge_kind: str,
     metric: str,
@@ -110,31 +114,28 @@ def command(
     """  # noqa: D301 - the character keeps line breaks in click
     check_place(out, resume=resume, retry_failed=retry_failed)
     rule = Rule.of(n, enough, gap)
-    rollouts = Rollouts(rule, profile, temperature, max_tokens=max_tokens, seed=seed)
+    names = ("profile", "temperature", "max_tokens", "seed")
+    rollouts = Rollouts(rule, **{name: others.pop(name) for name in names})
     rollouts.sampling("", "low", 0)  # reports bad values before the wait for a model
-    if concurrency < 1:
-        raise UsageError(f"--concurrency must be at least 1; got {concurrency}")
     judging = {"kind": judge_kind, "metric": metric, "base_url": judge_url, "model": judge_model}
     if judge_engine is not None:
         judging["engine"] = judge_engine
     judge = open_judge(checked(JudgeOptions, judging, "judge"))
-    names = ("format", "split", "limit", "skip_bad", "sets")
-    options = _data_options(data, **{name: others.pop(name) for name in names})
+    named = {name: others.pop(name) for name in ("format", "split", "limit", "skip_bad")}
+    options = _data_options(data, sets, named)
     rows = load_rows(options)
     engine = engine_from(**others)
-    about = engine.about
+    profile = rollouts.profile or engine.about.profile
     for look in LABEL_LOOKS:
-        profile_for(look, profile or about.profile or next(iter(PROFILES)))
+        profile_for(look, profile or next(iter(PROFILES)))
     config = {
         "data": options.model_dump(mode="json", exclude_defaults=True),
-        "model": about.model,
-        "profile": profile or about.profile,
-        "n": n,
-        "enough": rule.enough,
-        "gap": rule.gap,
-        "temperature": temperature,
-        "max_tokens": max_tokens,
-        "seed": seed,
+        "model": engine.about.model,
+        "profile": profile,
+        **asdict(rule),
+        "temperature": rollouts.temperature,
+        "max_tokens": rollouts.max_tokens,
+        "seed": rollouts.seed,
         "judge": {"kind": judge_kind, "metric": metric, "model": judge_model},
     }
     with LabelFile(out, config, resume=resume, retry_failed=retry_failed) as file:
@@ -168,34 +169,22 @@ async def _label(
     concurrency: int,
 ) -> None:
     with progress("labelling", "labelled", len(rows)) as done:
+
+        def keep(row: Row, labelled: Labelled) -> None:
+            file.add(row, labelled)
+            done()
+
         try:
-            await label_into(
-                file,
-                rows,
-                engine,
-                judge.score,
-                rollouts,
-                concurrency=concurrency,
-                done=lambda _: done(),
-            )
+            await label_rows(rows, engine, judge.score, rollouts, keep, concurrency=concurrency)
         finally:
             await engine.close()
             await judge.close()
 
 
-def _data_options(
-    data: str,
-    *,
-    format: Format | None,
-    split: str | None,
-    limit: int | None,
-    skip_bad: bool,
-    sets: Sequence[str],
-) -> DataOptions:
+def _data_options(data: str, sets: Sequence[str], named: Mapping[str, Any]) -> DataOptions:
     """The options in a YAML file, or of a path; those of the command line override them."""
     given = read_yaml(Path(data)) if data.endswith(YAML) else {"path": data}
-    named = {"format": format, "split": split, "limit": limit, "skip_bad": skip_bad or None}
-    given.update({name: value for name, value in named.items() if value is not None})
+    given.update({k: v for k, v in named.items() if v is not None and v is not False})
     return checked(DataOptions, apply_sets(given, sets), data)
 
 

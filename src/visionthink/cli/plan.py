@@ -60,13 +60,24 @@ ASSUMED_SIZE = "1024x1024"
     f"[default: {ASSUMED_SIZE}]",
 )
 @click.option(
-    "--text-tokens", type=int, default=70, show_default=True, help="Text tokens of a question."
+    "--text-tokens",
+    "text",
+    type=int,
+    default=70,
+    show_default=True,
+    help="Text tokens of a question.",
 )
 @click.option(
-    "--reply-tokens", type=int, default=100, show_default=True, help="Tokens generated in a turn."
+    "--reply-tokens",
+    "reply",
+    type=int,
+    default=100,
+    show_default=True,
+    help="Tokens generated in a turn.",
 )
 @click.option(
     "--request-rate",
+    "requests",
     type=float,
     default=0.3,
     show_default=True,
@@ -96,14 +107,12 @@ def command(
     folder: Path | None,
     model: str,
     sizes: tuple[str, ...],
-    text_tokens: int,
-    reply_tokens: int,
-    request_rate: float,
     profile: str | None,
     no_prefix_cache: bool,
     max_pixels: int | None,
     dtype: str,
     as_json: bool,
+    **asked: Any,
 ) -> None:
     """Predict what questions about images will cost, and when a small first look pays off.
 
@@ -120,13 +129,7 @@ def command(
     chosen = profile or ("mini" if model in EMBEDDED else "agent")
     instructions, response = prompt_tokens(PROFILES[chosen])
     workload = Workload(
-        images=images,
-        text=text_tokens,
-        reply=reply_tokens,
-        requests=request_rate,
-        instructions=instructions,
-        response=response,
-        cached=not no_prefix_cache,
+        images, **asked, instructions=instructions, response=response, cached=not no_prefix_cache
     )
     found = plan(planned, workload)
     if as_json:

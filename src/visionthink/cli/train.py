@@ -6,22 +6,20 @@ import json
 import os
 import re
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from visionthink.cli.main import Group
+from visionthink.cli.options import option_group
 
 if TYPE_CHECKING:
     from visionthink.training.config import TrainConfig
 
-Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
-
 PRESETS = Path(__file__).parents[1] / "training" / "presets"
 
-_OPTIONS: tuple[Decorator, ...] = (
+_train_options = option_group(
     click.argument("config", required=False),
     click.option(
         "--out",
@@ -78,12 +76,6 @@ def _presets() -> dict[str, tuple[str, str]]:
         kind = re.search(r"^kind: (\w+)", text, re.MULTILINE)
         found[path.stem] = (kind[1] if kind else "", text.partition("\n")[0].lstrip("# "))
     return found
-
-
-def _train_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
 
 
 @click.group(cls=Group)

@@ -10,19 +10,16 @@ import hashlib
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
-from visionthink.core.engine import Engine
 from visionthink.core.errors import ImageError, RunError, UsageError
 from visionthink.core.images import DEFAULT_LIMITS
 from visionthink.data.image_refs import ImageRef
-from visionthink.data.labelling import LABELS, Labelled, Rollouts, Score, label_rows
+from visionthink.data.labelling import LABELS, Labelled
 from visionthink.data.rows import Row
-from visionthink.runs.files import Lock, append_line, mend_lines, replacing
+from visionthink.runs.files import Lock, append_line, mend_lines, replacing, run_errors
 from visionthink.runs.folder import flatten
 
 VERSION = 1
@@ -66,7 +63,7 @@ class LabelFile:
         self._images = path.with_name(f"{path.stem}-images")
         self._config = path.with_name(f"{path.stem}.config.json")
         config = {"version": VERSION, **config}
-        try:
+        with run_errors(f"cannot write {str(path)!r}"):
             check_place(path, resume=resume, retry_failed=retry_failed)
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = Lock(path.with_name(f".{path.name}.lock"), str(path))
@@ -82,19 +79,12 @@ class LabelFile:
             except BaseException:
                 self._lock.release()
                 raise
-        except OSError as error:
-            raise RunError(f"cannot write {str(path)!r}: {error.strerror}") from error
         self._records = {record["id"]: record for record in records}
 
     def __enter__(self) -> LabelFile:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._lock.release()
 
     def unfinished(self, rows: Iterable[Row]) -> list[Row]:
@@ -129,11 +119,9 @@ class LabelFile:
         Raises:
             RunError: the disk is full, or the file cannot be written.
         """
-        try:
+        with run_errors(f"cannot write {str(self.path)!r}"):
             record = self._record(row, labelled)
             append_line(self.path, json.dumps(record, ensure_ascii=False).encode() + b"\n")
-        except OSError as error:
-            raise RunError(f"cannot write {str(self.path)!r}: {error.strerror}") from error
         self._records[row.id] = record
 
     def counts(self) -> dict[str, int]:
@@ -146,15 +134,13 @@ class LabelFile:
         return next(failed, None)
 
     def _record(self, row: Row, labelled: Labelled) -> dict[str, Any]:
-        known = {key: row.metadata[key] for key in ("family", "kind") if key in row.metadata}
-        counts = {"low": labelled.low, "high": labelled.high}
         return {
             "id": row.id,
             "images": self._image_paths(row),
             "question": row.question,
             "answer": _answer(row),
-            **known,
-            "counts": counts,
+            **{key: row.metadata[key] for key in ("family", "kind") if key in row.metadata},
+            "counts": {"low": labelled.low, "high": labelled.high},
             "needs_high": NEEDS_HIGH.get(labelled.label),
             "label": labelled.label,
             "reason": labelled.reason,
@@ -199,24 +185,6 @@ class LabelFile:
                 f"cannot resume {str(self.path)!r}: it was made with other options: {shown}; "
                 "give the same options, or choose another --out"
             )
-
-
-async def label_into(
-    file: LabelFile,
-    rows: Sequence[Row],
-    engine: Engine,
-    score: Score,
-    rollouts: Rollouts,
-    *,
-    concurrency: int = 32,
-    done: Callable[[Labelled], None] = lambda labelled: None,
-) -> None:
-    """Label `rows` (see `label_rows`) and append each to `file` when it is finished."""
-    finished = label_rows(rows, engine, score, rollouts, concurrency=concurrency)
-    async with aclosing(finished):
-        async for row, labelled in finished:
-            file.add(row, labelled)
-            done(labelled)
 
 
 def _answer(row: Row) -> str | list[str]:

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal, Protocol
 
+from visionthink.core.concurrency import run_bounded
 from visionthink.core.engine import Engine
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import EngineError, ImageError, JudgeError, UsageError
-from visionthink.core.types import Example, LookMode, Sampling, seed_of
+from visionthink.core.types import LookMode, Sampling, seed_of
 from visionthink.data.rows import Row
 
 Label = Literal["low", "high", "undecided", "failed"]
@@ -114,36 +116,33 @@ class _Failure(Exception):
 
 
 async def label_rows(
-    rows: Iterable[Row], engine: Engine, score: Score, rollouts: Rollouts, *, concurrency: int = 32
-) -> AsyncGenerator[tuple[Row, Labelled]]:
-    """Label each row; yields them as they are finished, not in order.
+    rows: Iterable[Row],
+    engine: Engine,
+    score: Score,
+    rollouts: Rollouts,
+    keep: Callable[[Row, Labelled], None],
+    *,
+    concurrency: int = 32,
+) -> None:
+    """Label each row, and pass it to `keep` as soon as it is finished, so not in order.
 
     Args:
         rows: taken one by one, a few ahead.
         engine: answers.
         score: says whether an answer is right.
         rollouts: how each row is rolled out.
+        keep: takes the finished rows.
         concurrency: episodes at once, over all rows.
     """
     if concurrency < 1:
         raise UsageError(f"concurrency must be at least 1; got {concurrency}")
     slots = asyncio.Semaphore(concurrency)
+
+    async def work(row: Row) -> None:
+        keep(row, await label_row(row, engine, score, rollouts, slots))
+
     # One more row than the slots need, so that they stay full while a row waits for its last.
-    most = concurrency // (2 * rollouts.rule.n) + 2
-    waiting = iter(rows)
-    running: dict[asyncio.Task[Labelled], Row] = {}
-    try:
-        while True:
-            while len(running) < most and (row := next(waiting, None)) is not None:
-                task = asyncio.create_task(label_row(row, engine, score, rollouts, slots))
-                running[task] = row
-            if not running:
-                return
-            done, _ = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                yield running.pop(task), task.result()
-    finally:
-        await _end(running)
+    await run_bounded(concurrency // (2 * rollouts.rule.n) + 2, rows, work)
 
 
 async def label_row(
@@ -155,47 +154,34 @@ async def label_row(
         example = await asyncio.to_thread(row.open)
     except ImageError as error:
         return Labelled("failed", None, None, str(error))
+    answers = row.answers if len(row.answers) > 1 else row.answer
+    right = dict.fromkeys(LABEL_LOOKS, 0)
 
-    async def rollout(look: LookMode, number: int) -> tuple[LookMode, bool]:
+    async def rollout(item: tuple[int, LookMode]) -> None:
+        number, look = item
+        sampling = rollouts.sampling(row.id, look, number)
         async with slots:
             try:
-                sampling = rollouts.sampling(row.id, look, number)
-                return look, await _is_right(row, example, look, engine, score, rollouts, sampling)
+                episode = await run_episode(
+                    example,
+                    engine,
+                    look=look,
+                    profile=rollouts.profile,
+                    max_turns=1,
+                    sampling=sampling,
+                )
+                if episode.answer:  # an empty one is wrong without a judge
+                    verdict = await score(row.question, answers, episode.answer)
+                    right[look] += verdict.score
             except (EngineError, JudgeError, UsageError) as error:
                 raise _Failure(f"look {look}, rollout {number}: {error}") from error
 
-    tasks = [
-        asyncio.create_task(rollout(look, number))
-        for number in range(rule.n)
-        for look in LABEL_LOOKS
-    ]
     try:
-        results = await asyncio.gather(*tasks)
+        await run_bounded(2 * rule.n, product(range(rule.n), LABEL_LOOKS), rollout)
     except _Failure as failure:
         return Labelled("failed", None, None, str(failure))
-    finally:
-        await _end(tasks)
-    low, high = (sum(right for at, right in results if at == look) for look in LABEL_LOOKS)
+    low, high = right["low"], right["high"]
     return Labelled(label_of(low, high, rule), low, high, _reason(low, high, rule))
-
-
-async def _is_right(
-    row: Row,
-    example: Example,
-    look: LookMode,
-    engine: Engine,
-    score: Score,
-    rollouts: Rollouts,
-    sampling: Sampling,
-) -> bool:
-    episode = await run_episode(
-        example, engine, look=look, profile=rollouts.profile, max_turns=1, sampling=sampling
-    )
-    if not episode.answer:
-        return False  # wrong without a judge
-    answers = row.answers
-    verdict = await score(row.question, answers if len(answers) > 1 else row.answer, episode.answer)
-    return verdict.score == 1
 
 
 def _reason(low: int, high: int, rule: Rule) -> str:
@@ -207,11 +193,3 @@ def _reason(low: int, high: int, rule: Rule) -> str:
             return f"{counts}: at least {rule.gap} more at high"
         case _:
             return f"{counts}: neither {rule.enough} at both nor {rule.gap} more at high"
-
-
-async def _end(tasks: Iterable[asyncio.Task[object]]) -> None:
-    """Cancel the tasks that still run, and wait for them."""
-    tasks = list(tasks)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)

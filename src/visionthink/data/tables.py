@@ -20,9 +20,9 @@ from typing import Any
 from visionthink.core.errors import DataError, MissingExtraError
 from visionthink.core.images import Limits, Picture, open_picture
 from visionthink.data.data_options import Columns, DataOptions
-from visionthink.data.image_refs import FileImage, ImageRef, changed, file_problem, header_problem
+from visionthink.data.image_refs import ImageRef, changed, header_problem
 from visionthink.data.rows import Row, Rows
-from visionthink.data.validate import Gatherer, Refusal, image_path, image_refusal, make_row
+from visionthink.data.validate import Refusal, gather, image_file, image_refusal, make_row
 
 IMAGE_COLUMNS = ("image", "images")
 RELEASED = Columns(image="images", question="problem", answer="original_answer", id="id")
@@ -118,27 +118,25 @@ def _read(found: Any, folder: Path, options: DataOptions, limits: Limits, source
             f"{source!r} has no column {' or '.join(missing)}; it has {', '.join(names)}; "
             "say which is which under columns"
         )
-    gather = Gatherer(options, repr(source), "row")
-    number = 0
-    for file in _files(found):
-        table = open_table(file)
-        plain = [field.name for field in table.schema if _is_plain(field.type)]
-        for start in range(0, table.num_rows, BATCH):
-            if gather.full:
-                break
-            records = table.select(plain).slice(start, BATCH).to_pylist()
-            for row, record in enumerate(records, start):
-                if not gather.full:
-                    cells = partial(_images, table, file, row, image, folder, options, limits)
-                    gather.add(
-                        number + row, partial(_row, record, cells, number + row, options, image)
-                    )
-        number += table.num_rows
-    if number != len(found):
+    files = _files(found)
+    if sum(open_table(file).num_rows for file in files) != len(found):
         raise DataError(
             f"{source!r} is a selection of rows; save it with save_to_disk and load the copy"
         )
-    return gather.rows()
+
+    def rows() -> Iterator[tuple[int, Callable[[], Row]]]:
+        number = 0
+        for file in files:
+            table = open_table(file)
+            plain = [field.name for field in table.schema if _is_plain(field.type)]
+            for start in range(0, table.num_rows, BATCH):
+                records = table.select(plain).slice(start, BATCH).to_pylist()
+                for row, record in enumerate(records, start):
+                    cells = partial(_images, table, file, row, image, folder, options, limits)
+                    yield number, partial(_row, record, cells, number, options, image)
+                    number += 1
+
+    return gather(rows(), options, repr(source), "row")
 
 
 def _row(
@@ -184,10 +182,7 @@ def _images(
         path = path.get("path") if isinstance(path, dict) else path
         if not isinstance(path, str) or not path:
             raise Refusal(f"image {index} is missing")
-        place = image_path(path, folder, outside=options.allow_outside)
-        if problem := file_problem(place, limits):
-            raise image_refusal(path, problem)
-        found.append(FileImage(str(place)))
+        found.append(image_file(path, folder, options, limits))
     return found
 
 

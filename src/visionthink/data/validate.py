@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
 
 from visionthink.core.episode import MAX_QUESTION_CHARACTERS
 from visionthink.core.errors import DataError
+from visionthink.core.images import Limits
 from visionthink.data.data_options import DataOptions, Kind
-from visionthink.data.image_refs import ImageRef
+from visionthink.data.image_refs import FileImage, ImageRef, file_problem
 from visionthink.data.rows import BadRow, Row, Rows
 
 MOST_KEPT = 20_000
@@ -26,59 +28,51 @@ class Filtered(Exception):
     """`where` leaves the row out."""
 
 
-class Gatherer:
-    """Collects rows, and what is wrong with the others.
+def gather(
+    found: Iterable[tuple[int, Callable[[], Row]]], options: DataOptions, source: str, unit: str
+) -> Rows:
+    """Collect rows, and what is wrong with the others, up to the limit in `options`.
 
     Args:
+        found: the number of each row, and what makes it, or raises Refusal or Filtered.
+        options: which rows are wanted, and whether bad ones may be skipped.
         source: what is read, for messages.
         unit: what the numbers of rows count: "line" or "row".
+
+    Raises:
+        DataError: rows are bad and may not be skipped, or there are no rows.
     """
-
-    def __init__(self, options: DataOptions, source: str, unit: str) -> None:
-        self._options = options
-        self._source = source
-        self._unit = unit
-        self._rows: list[Row] = []
-        self._bad: list[BadRow] = []
-        self._ids: set[str] = set()
-
-    @property
-    def full(self) -> bool:
-        return self._options.limit is not None and len(self._rows) >= self._options.limit
-
-    def add(self, number: int, make: Callable[[], Row]) -> None:
-        """Add the row that `make` returns, unless it raises Refusal or Filtered."""
+    rows: list[Row] = []
+    bad: list[BadRow] = []
+    ids: set[str] = set()
+    for number, make in found:
         try:
             row = make()
         except Refusal as refusal:
-            self._bad.append(BadRow(number, str(refusal)))
+            bad.append(BadRow(number, str(refusal)))
         except Filtered:
             pass
         else:
-            if row.id in self._ids:
+            if row.id in ids:
                 # Many questions about one image often share its id.
-                row = Row(f"{row.id}#{number}", row.images, row.question, row.answer, row.metadata)
-            self._ids.add(row.id)
-            self._rows.append(row)
-
-    def rows(self) -> Rows:
-        """All rows. Raises DataError: rows are bad and may not be skipped, or there are no rows."""
-        seen = len(self._rows) + len(self._bad)
-        if self._bad and not (self._options.skip_bad and self._rows):
-            shown = "; ".join(f"{self._unit} {b.number}: {b.reason}" for b in self._bad[:SHOWN])
-            more = f"; and {len(self._bad) - SHOWN} more" if len(self._bad) > SHOWN else ""
-            advice = "correct them, or set skip_bad" if self._rows else "no row is left"
-            raise DataError(
-                f"{len(self._bad)} of {seen} rows of {self._source} cannot be used: "
-                f"{shown}{more}; {advice}"
-            )
-        if not self._rows:
-            raise DataError(f"{self._source} holds no rows{self._where()}")
-        return Rows(tuple(self._rows), self._source, self._bad)
-
-    def _where(self) -> str:
-        where = ", ".join(f"{name}: {value}" for name, value in self._options.where.items())
-        return f" with {where}" if where else "; check that it is the right one"
+                row = replace(row, id=f"{row.id}#{number}")
+            ids.add(row.id)
+            rows.append(row)
+        if len(rows) == options.limit:
+            break
+    if bad and not (options.skip_bad and rows):
+        shown = "; ".join(f"{unit} {each.number}: {each.reason}" for each in bad[:SHOWN])
+        more = f"; and {len(bad) - SHOWN} more" if len(bad) > SHOWN else ""
+        advice = "correct them, or set skip_bad" if rows else "no row is left"
+        raise DataError(
+            f"{len(bad)} of {len(rows) + len(bad)} rows of {source} cannot be used: "
+            f"{shown}{more}; {advice}"
+        )
+    if not rows:
+        where = ", ".join(f"{name}: {value}" for name, value in options.where.items())
+        why = f" with {where}" if where else "; check that it is the right one"
+        raise DataError(f"{source} holds no rows{why}")
+    return Rows(tuple(rows), source, bad)
 
 
 def make_row(
@@ -113,8 +107,8 @@ def make_row(
     if "kind" not in metadata and options.kind is not None:
         metadata["kind"] = options.kind
     metadata.pop("answers", None)
-    first, *others = answers
-    if others:
+    first = answers[0]
+    if len(answers) > 1:
         metadata["answers"] = answers
     handles = tuple(images())
     if not handles:
@@ -140,11 +134,11 @@ def accepted_answers(value: object) -> tuple[str, ...]:
     return tuple(answers)
 
 
-def image_path(text: str, folder: Path, *, outside: bool) -> Path:
-    """The path of the image that a data file in `folder` calls `text`.
+def image_file(text: str, folder: Path, options: DataOptions, limits: Limits) -> FileImage:
+    """The image that a data file in `folder` calls `text`.
 
     Raises:
-        Refusal: it is not a path, or leads out of the folder and `outside` is false.
+        Refusal: it is no usable image file, or lies out of the folder without `allow_outside`.
     """
     if text.startswith(("http://", "https://")):
         raise Refusal(f"image {_short(text)} is a URL; URLs are not fetched, download it")
@@ -153,12 +147,14 @@ def image_path(text: str, folder: Path, *, outside: bool) -> Path:
         inside = path.resolve().is_relative_to(folder.resolve())
     except (OSError, ValueError, RuntimeError) as error:
         raise Refusal(f"image {_short(text)}: it is not a valid path") from error
-    if not inside and not outside:
+    if not inside and not options.allow_outside:
         raise Refusal(
             f"image {_short(text)} lies outside the folder of the data file; move it there, or set "
             "allow_outside if you trust the file"
         )
-    return path
+    if problem := file_problem(path, limits):
+        raise image_refusal(text, problem)
+    return FileImage(str(path))
 
 
 def image_refusal(name: str, problem: str) -> Refusal:

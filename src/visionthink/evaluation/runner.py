@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from visionthink.core.concurrency import run_bounded
@@ -62,12 +62,7 @@ class Settings:
     max_failures: int = 5
 
     def __post_init__(self) -> None:
-        for name, least in (("max_turns", 1), ("concurrency", 1), ("alone", 0), ("gallery", 0)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                option = name.replace("_", "-")
-                raise UsageError(f"--{option} must be at least {least}; got {value}")
-        self.sampling("")
+        self.sampling("")  # reports bad values before the wait for a model
 
     def sampling(self, sample: str) -> Sampling:
         """Each sample has a seed of its own, which does not depend on what else is asked."""
@@ -80,25 +75,12 @@ class Settings:
 
 @dataclass
 class Work:
-    """What is left to do: `missing` rows of each suite under each policy that asks the model."""
+    """What is left to do; `finished` has its line in the run folder."""
 
     run: RunFolder
     suites: Sequence[Suite]
     policies: Sequence[Policy | Derived]
     finished: set[Key]
-    missing: list[tuple[Suite, Policy, list[Row]]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.missing = [
-            (
-                suite,
-                policy,
-                [r for r in suite.rows if (suite.name, policy.name, r.id) not in self.finished],
-            )
-            for suite in self.suites
-            for policy in self.policies
-            if isinstance(policy, Policy)
-        ]
 
     @classmethod
     def of(
@@ -127,9 +109,15 @@ class Work:
             finished.add(key)
         return cls(run, suites, policies, finished)
 
+    def missing(self, suite: Suite, policy: Policy | Derived) -> list[Row]:
+        """The rows of a suite that have no line under a policy."""
+        return [r for r in suite.rows if (suite.name, policy.name, r.id) not in self.finished]
+
     @property
     def total(self) -> int:
-        return sum(len(rows) for _, _, rows in self.missing)
+        """How many episodes are left; derived policies need none."""
+        asked = [policy for policy in self.policies if isinstance(policy, Policy)]
+        return sum(len(self.missing(suite, policy)) for suite in self.suites for policy in asked)
 
 
 def _key(record: dict[str, Any]) -> Key:
@@ -156,8 +144,8 @@ async def evaluate(
     """
     try:
         for suite in work.suites:
-            for of, policy, rows in work.missing:
-                if of is suite and rows:
+            for policy in work.policies:
+                if isinstance(policy, Policy) and (rows := work.missing(suite, policy)):
                     asked = _Round(work.run, suite, policy, policy.engine(engine), settings)
                     if warm_up:
                         await asked.one(rows[0], alone=True)
@@ -278,20 +266,14 @@ def first_of_families(rows: Iterable[Row], count: int) -> set[str]:
 def _derive(work: Work, suite: Suite, seed: int) -> None:
     """Append the lines of the policies that are made of `low` and `high`."""
     derived = [policy for policy in work.policies if isinstance(policy, Derived)]
-    missing = {
-        (policy.name, row.id)
-        for policy in derived
-        for row in suite.rows
-        if (suite.name, policy.name, row.id) not in work.finished
-    }
+    missing = [(policy, row.id) for policy in derived for row in work.missing(suite, policy)]
     if not missing:
         return
-    found: dict[Key, dict[str, Any]] = {}
-    for record in work.run.episodes():
-        if record["suite"] == suite.name and record["policy"] in ("low", "high"):
-            found[_key(record)] = record
-    for policy in derived:
-        for row in suite.rows:
-            if (policy.name, row.id) in missing:
-                low, high = (found[suite.name, look, row.id] for look in ("low", "high"))
-                work.run.append_episode(derive(policy, low, high, seed))
+    found = {
+        _key(record): record
+        for record in work.run.episodes()
+        if record["suite"] == suite.name and record["policy"] in ("low", "high")
+    }
+    for policy, sample in missing:
+        low, high = (found[suite.name, look, sample] for look in ("low", "high"))
+        work.run.append_episode(derive(policy, low, high, seed))

@@ -14,7 +14,7 @@ a request), at the small image only (usually chance), or at neither. Three numbe
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from itertools import compress
 from typing import Any
 
 from visionthink.evaluation.statistics import paired_bootstrap
@@ -66,7 +66,7 @@ def estimate(pairs: Sequence[Pair]) -> dict[str, Any]:
         "accuracy_high": sum(high for _, high in rights) / len(pairs),
         "accuracy_low": sum(low for low, _ in rights) / len(pairs),
         "accuracy_ceiling": sum(low or high for low, high in rights) / len(pairs),
-        "low_vs_high": _interval(rights),
+        "low_vs_high": paired_bootstrap([float(low) - high for low, high in rights]),
         "low": small,
         "ceiling": _cost(pairs, needed),
         "careful": _cost(pairs, careful),
@@ -117,21 +117,10 @@ def _right(sample: Sample) -> bool:
     return sample.score is not None and sample.score >= RIGHT
 
 
-def _interval(rights: Sequence[tuple[bool, bool]]) -> dict[str, float] | None:
-    found = paired_bootstrap([float(low) - float(high) for low, high in rights])
-    return None if found is None else asdict(found)
-
-
 def _cost(pairs: Sequence[Pair], requests: Sequence[bool]) -> dict[str, float]:
     """The small image for all, the original on top where requested; over originals for all."""
-    tokens = sum(
-        low.tokens[0] + (high.tokens[0] if asks else 0)
-        for (low, high), asks in zip(pairs, requests, strict=True)
-    )
-    seconds = sum(
-        low.seconds + (high.seconds if asks else 0)
-        for (low, high), asks in zip(pairs, requests, strict=True)
-    )
+    asked = [low for low, _ in pairs] + [high for _, high in compress(pairs, requests)]
+    tokens, seconds = sum(of.tokens[0] for of in asked), sum(of.seconds for of in asked)
     return {
         "request_rate": sum(requests) / len(pairs),
         "visual_token_ratio": tokens / sum(high.tokens[0] for _, high in pairs),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,16 +13,7 @@ _CELLS = 1 << 22
 """Counts drawn at once; bounds the memory of a bootstrap."""
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A mean difference with its 95 % interval."""
-
-    difference: float
-    low: float
-    high: float
-
-
-def paired_bootstrap(differences: Sequence[float], seed: int = 0) -> Interval | None:
+def paired_bootstrap(differences: Sequence[float], seed: int = 0) -> dict[str, float] | None:
     """The mean of paired differences with the percentile interval of its bootstrap.
 
     A resample of n differences is determined by how often each distinct value is drawn, so
@@ -42,7 +32,7 @@ def paired_bootstrap(differences: Sequence[float], seed: int = 0) -> Interval | 
     ]
     tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(np.concatenate(means), [tail, 100 - tail])
-    return Interval(math.fsum(differences) / n, float(low), float(high))
+    return {"difference": math.fsum(differences) / n, "low": float(low), "high": float(high)}
 
 
 def f1(pairs: Iterable[tuple[bool, bool | None]]) -> float | None:

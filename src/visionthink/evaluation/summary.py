@@ -24,7 +24,7 @@ The `n` samples with a score count; `errors` are in no mean. The row "all" is th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from visionthink.core.means import mean, stderr
@@ -214,8 +214,7 @@ def _versus(
     scores: Mapping[str, float], baseline: Mapping[str, float], seed: int
 ) -> dict[str, float] | None:
     pairs = [score - baseline[sample] for sample, score in scores.items() if sample in baseline]
-    interval = paired_bootstrap(pairs, seed)
-    return None if interval is None else asdict(interval)
+    return paired_bootstrap(pairs, seed)
 
 
 def _f1(samples: Iterable[Sample]) -> float | None:

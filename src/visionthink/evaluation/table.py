@@ -48,13 +48,14 @@ def _suite(rows: Sequence[SummaryRow]) -> str:
     if families:
         parts.append(f"{name}, accuracy by family")
         policies = [row["policy"] for row in whole]
-        some = {p for p in policies if any(_requests(rows, p, f) > 0 for f in families)}
+        of = {(row["family"], row["policy"]): row for row in rows}
+        some = {r["policy"] for r in rows if r["family"] != ALL and r["request_rate"]}
         for start in range(0, len(policies), ABREAST):
             shown = policies[start : start + ABREAST]
             heads = ["family", "kind"]
             for policy in shown:
                 heads += [policy, "requests"] if policy in some else [policy]
-            lines = [_family(rows, family, shown, some) for family in families]
+            lines = [_family(of, family, shown, some) for family in families]
             parts.append(aligned([heads, *lines]))
     return "\n\n".join(parts)
 
@@ -89,18 +90,15 @@ def _accuracy(row: SummaryRow) -> str:
 
 
 def _family(
-    rows: Sequence[SummaryRow], family: str, policies: Sequence[str], some: set[str]
+    of: Mapping[tuple[str, str], SummaryRow],
+    family: str,
+    policies: Sequence[str],
+    some: set[str],
 ) -> list[str]:
-    of = {row["policy"]: row for row in rows if row["family"] == family}
-    line = [family, next(iter(of.values()))["kind"] or ""]
+    line = [family, next(row["kind"] for (name, _), row in of.items() if name == family) or ""]
     for policy in policies:
-        row = of.get(policy)
+        row = of.get((family, policy))
         line.append("-" if row is None or row["accuracy"] is None else f"{row['accuracy']:.3f}")
         if policy in some:
             line.append("" if row is None else percent(row["request_rate"]))
     return line
-
-
-def _requests(rows: Sequence[SummaryRow], policy: str, family: str) -> float:
-    found = (r for r in rows if (r["policy"], r["family"]) == (policy, family))
-    return next((row["request_rate"] or 0 for row in found), 0)

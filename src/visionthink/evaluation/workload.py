@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Literal, get_args
 
 from PIL import Image
@@ -133,11 +134,8 @@ class Cost:
 
 def mean_cost(weighted: Iterable[tuple[float, Cost]]) -> Cost:
     """The mean of costs by their weights."""
-    pairs = list(weighted)
-    total = sum(weight for weight, _ in pairs)
-    columns = zip(*(astuple(cost) for _, cost in pairs), strict=True)
-    weights = [weight / total for weight, _ in pairs]
-    return Cost(*(sum(w * x for w, x in zip(weights, xs, strict=True)) for xs in columns))
+    weights, costs = zip(*weighted, strict=True)
+    return Cost(*(fmean(column, weights) for column in zip(*map(astuple, costs), strict=True)))
 
 
 @dataclass(frozen=True)

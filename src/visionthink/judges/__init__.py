@@ -5,7 +5,6 @@ A judge is one file and one row of `JUDGES`.
 
 from collections.abc import Callable
 
-from visionthink.judges.cascade import CascadeJudge
 from visionthink.judges.judge import Judge, JudgeOptions, JudgeStats, Verdict
 from visionthink.judges.llm import LlmJudge
 from visionthink.judges.rules import Rules, RulesJudge
@@ -15,7 +14,7 @@ __all__ = ["JUDGES", "Judge", "JudgeOptions", "JudgeStats", "LlmJudge", "Verdict
 JUDGES: dict[str, Callable[[JudgeOptions], Judge]] = {
     "rules": lambda options: RulesJudge(Rules.of(options)),
     "llm": LlmJudge.open,
-    "cascade": lambda options: CascadeJudge(Rules.of(options), LlmJudge.open(options)),
+    "cascade": lambda options: RulesJudge(Rules.of(options), LlmJudge.open(options)),
 }
 """Name of a judge → what opens it."""
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from visionthink.core.errors import UsageError
+from visionthink.runs.files import line_record
 
 _log = logging.getLogger(__name__)
 
@@ -87,12 +88,7 @@ class VerdictCache:
 
 def _entry(line: bytes) -> tuple[str, Literal[0, 1]] | None:
     """Key and score of a line; None if it holds no verdict."""
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(record, dict):
-        return None
+    record = line_record(line) or {}
     key, score = record.get("key"), record.get("score")
     if not isinstance(key, str) or type(score) is not int or score not in (0, 1):
         return None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from visionthink.core.errors import JudgeError
 from visionthink.settings import did_you_mean
@@ -56,23 +57,16 @@ class JudgeOptions(BaseModel):
     extra_body: dict[str, Any] = Field(default_factory=dict[str, Any])
     cache: Path | None = None
 
-    @field_validator("kind")
+    @field_validator("kind", "metric")
     @classmethod
-    def _is_a_judge(cls, kind: str) -> str:
-        from visionthink.judges import JUDGES  # which holds the judges, made from these options
+    def _is_known(cls, name: str, info: ValidationInfo) -> str:
+        from visionthink.judges import JUDGES, rules  # which are made from these options
 
-        if kind not in JUDGES:
-            raise ValueError(f"there is no judge {kind!r}{did_you_mean(kind, JUDGES)}")
-        return kind
-
-    @field_validator("metric")
-    @classmethod
-    def _is_a_comparison(cls, metric: str) -> str:
-        from visionthink.judges.rules import COMPARISONS
-
-        if metric not in COMPARISONS:
-            raise ValueError(f"there is no metric {metric!r}{did_you_mean(metric, COMPARISONS)}")
-        return metric
+        is_judge = info.field_name == "kind"
+        what, known = ("judge", JUDGES) if is_judge else ("metric", rules.COMPARISONS)
+        if name not in known:
+            raise ValueError(f"there is no {what} {name!r}{did_you_mean(name, known)}")
+        return name
 
 
 @dataclass(frozen=True)
@@ -125,12 +119,10 @@ class JudgeStats:
         return self + JudgeStats(**counts)
 
     def __add__(self, other: JudgeStats) -> JudgeStats:
-        mine, more = asdict(self), asdict(other)
-        return JudgeStats(**{name: mine[name] + more[name] for name in mine})
+        return JudgeStats(*map(operator.add, astuple(self), astuple(other)))
 
     def __sub__(self, other: JudgeStats) -> JudgeStats:
-        mine, less = asdict(self), asdict(other)
-        return JudgeStats(**{name: mine[name] - less[name] for name in mine})
+        return JudgeStats(*map(operator.sub, astuple(self), astuple(other)))
 
 
 class Judge(Protocol):

@@ -66,7 +66,29 @@ class LlmJudge:
             MissingExtraError: the engine's packages are not installed.
             EngineError: the model of an hf engine cannot be loaded.
         """
-        return cls(_open_engine(options), options)
+        if not options.model or (options.engine == "openai" and not options.base_url):
+            missing = "model" if options.base_url or options.engine == "hf" else "base_url"
+            raise UsageError(
+                f"the judge {options.kind!r} needs {missing}: base_url and model of a server, or "
+                "with engine hf a folder or hub id as model"
+            )
+        if options.engine == "hf":
+            from visionthink.engines.hf import HFEngine
+
+            return cls(HFEngine(options.model, max_batch=options.concurrency), options)
+        from visionthink.engines.openai import OpenAIEngine
+
+        engine = OpenAIEngine(
+            options.base_url or "",
+            options.model,
+            api_key_env=options.api_key_env,
+            timeout=options.timeout,
+            max_retries=options.retries,
+            max_concurrency=options.concurrency,
+            # At temperature 0 these say nothing, and some servers refuse them.
+            extra_body={"top_p": None, "seed": None} | options.extra_body,
+        )
+        return cls(engine, options)
 
     @property
     def name(self) -> str:
@@ -202,31 +224,6 @@ class LlmJudge:
 
     def _count(self, **counts: int) -> None:
         self._stats = self._stats.plus(**counts)
-
-
-def _open_engine(options: JudgeOptions) -> Engine:
-    if not options.model or (options.engine == "openai" and not options.base_url):
-        missing = "model" if options.base_url or options.engine == "hf" else "base_url"
-        raise UsageError(
-            f"the judge {options.kind!r} needs {missing}: base_url and model of a server, or with "
-            "engine hf a folder or hub id as model"
-        )
-    if options.engine == "hf":
-        from visionthink.engines.hf import HFEngine
-
-        return HFEngine(options.model, max_batch=options.concurrency)
-    from visionthink.engines.openai import OpenAIEngine
-
-    return OpenAIEngine(
-        options.base_url or "",
-        options.model,
-        api_key_env=options.api_key_env,
-        timeout=options.timeout,
-        max_retries=options.retries,
-        max_concurrency=options.concurrency,
-        # At temperature 0 these say nothing, and some servers refuse them.
-        extra_body={"top_p": None, "seed": None} | options.extra_body,
-    )
 
 
 def _is_outage(error: ServerError) -> bool:

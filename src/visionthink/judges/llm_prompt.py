@@ -113,6 +113,9 @@ def _value_after(text: str, at: int) -> str | None:
     return value[1]
 
 
+_THOUGHTS = re.compile(rf"{THINK[0]}.*?(?:{THINK[1]}|\Z)", re.DOTALL)
+
+
 def without_reasoning(text: str) -> str:
     """`text` without its think elements; an unclosed one takes all that follows.
 
@@ -120,15 +123,7 @@ def without_reasoning(text: str) -> str:
     reasoning too.
     """
     opened, closed = THINK
-    close, start = text.find(closed), text.find(opened)
-    if close >= 0 and (start < 0 or close < start):
-        text = text[close + len(closed) :]
-    outside: list[str] = []
-    at = 0
-    while (start := text.find(opened, at)) >= 0:
-        outside.append(text[at:start])
-        close = text.find(closed, start)
-        if close < 0:
-            return "".join(outside)
-        at = close + len(closed)
-    return "".join([*outside, text[at:]])
+    before, close, after = text.partition(closed)
+    if close and opened not in before:
+        text = after
+    return _THOUGHTS.sub("", text)

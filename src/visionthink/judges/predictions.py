@@ -5,32 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from visionthink.core.concurrency import run_bounded
-from visionthink.core.errors import DataError, JudgeError, RunError, UsageError
-from visionthink.judges.judge import Judge, Verdict
-from visionthink.runs.files import replacing
+from visionthink.core.errors import DataError, JudgeError, UsageError
+from visionthink.judges.judge import Judge
+from visionthink.runs.files import replacing, run_errors
 
 FIELDS = ("id", "question", "answer", "prediction")
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A row with its verdict, or with the reason why there is no verdict."""
-
-    row: dict[str, Any]
-    verdict: Verdict | None
-    error: str | None = None
-
-    def record(self) -> dict[str, Any]:
-        """The row with `score`, and `by` or, where the score is null, `error`."""
-        rest = {key: self.row[key] for key in self.row if key not in ("score", "by", "error")}
-        if self.verdict is None:
-            return rest | {"score": None, "by": None, "error": self.error}
-        return rest | {"score": self.verdict.score, "by": self.verdict.by}
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -87,24 +70,30 @@ def _row(line: str) -> tuple[dict[str, Any], str]:
 
 async def judge_rows(
     judge: Judge, rows: Sequence[dict[str, Any]], *, workers: int, done: Callable[[], None]
-) -> list[Judged]:
-    """Judge all rows in the order given, `workers` at a time; `done` is called after each."""
-    judged: list[Judged | None] = [None] * len(rows)
+) -> list[dict[str, Any]]:
+    """Judge all rows, `workers` at a time; `done` is called after each.
+
+    Returns:
+        The rows in the order given, each with `score` and `by`; where there is no verdict these are
+        null, and `error` says why.
+    """
+    judged: dict[int, dict[str, Any]] = {}
 
     async def work(item: tuple[int, dict[str, Any]]) -> None:
         at, row = item
+        rest = {key: row[key] for key in row if key not in ("score", "by", "error")}
         try:
             verdict = await judge.score(row["question"], row["answer"], row["prediction"])
-            judged[at] = Judged(row, verdict)
+            judged[at] = rest | {"score": verdict.score, "by": verdict.by}
         except JudgeError as error:
-            judged[at] = Judged(row, None, str(error))
+            judged[at] = rest | {"score": None, "by": None, "error": str(error)}
         done()
 
     try:
         await run_bounded(min(workers, len(rows)), enumerate(rows), work)
     finally:
         await judge.close()
-    return [each for each in judged if each is not None]
+    return [judged[at] for at in range(len(rows))]
 
 
 @contextmanager
@@ -121,11 +110,8 @@ def output_file(path: Path) -> Iterator[BinaryIO]:
     if path.exists() and not path.is_file():  # root could replace a device such as /dev/full
         what = "a folder" if path.is_dir() else "not a regular file"
         raise UsageError(f"{path} is {what}; expected a file to write")
-    try:
-        with replacing(path.resolve()) as file:
-            yield file
-    except OSError as error:
-        raise RunError(f"{path} cannot be written: {error.strerror or error}") from error
+    with run_errors(f"{path} cannot be written"), replacing(path.resolve()) as file:
+        yield file
 
 
 def json_line(record: dict[str, Any]) -> bytes:

@@ -114,6 +114,15 @@ if hasattr(os, "register_at_fork"):
 
 
 @contextmanager
+def run_errors(doing: str) -> Iterator[None]:
+    """Raise a RunError that begins with `doing` in place of an OSError."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{doing}: {error.strerror or error}") from error
+
+
+@contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """A file to write, which takes the place of `path` when the block ends without an error.
 

@@ -20,7 +20,6 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path, PurePath
-from types import TracebackType
 from typing import Any, cast
 
 from visionthink.core.errors import RunError
@@ -32,6 +31,7 @@ from visionthink.runs.files import (
     mend_lines,
     remove_parts,
     replacing,
+    run_errors,
 )
 
 RUN_VERSION = 1
@@ -85,7 +85,7 @@ class RunFolder:
         settings = cast(dict[str, Any], _plain(config, "config"))
         described = describe_environment() if environment is None else environment
         found = cast(dict[str, Any], _plain(described, "environment"))
-        try:
+        with run_errors(f"cannot write the run folder {folder}"):
             folder.mkdir(parents=True, exist_ok=True)
             _check_empty(folder)  # before anything is put into it
             lock = Lock(folder / LOCK, str(folder))
@@ -101,8 +101,6 @@ class RunFolder:
             except BaseException:
                 lock.release()
                 raise
-        except OSError as error:
-            raise RunError(f"cannot write the run folder {folder}: {_why(error)}") from error
 
     def _resume(
         self,
@@ -135,12 +133,7 @@ class RunFolder:
     def __enter__(self) -> RunFolder:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -174,10 +167,8 @@ class RunFolder:
     def write_summary(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write `summary.json`, in place of an older one."""
         self._check_writable()
-        try:
+        with run_errors(f"cannot write {self.path / SUMMARY}"):
             _replace(self.path / SUMMARY, _plain(rows, SUMMARY))
-        except OSError as error:
-            raise RunError(f"cannot write {self.path / SUMMARY}: {_why(error)}") from error
 
     def truncate_metrics_after(self, step: int) -> None:
         """Drop metrics and episodes of steps after `step`, to resume from a checkpoint made there.
@@ -232,25 +223,20 @@ class RunFolder:
     def _append(self, name: str, record: Mapping[str, Any]) -> None:
         self._check_writable()
         line = json.dumps(_plain(record, name), allow_nan=False) + "\n"
-        try:
+        with run_errors(f"cannot write {self.path / name}"):
             append_line(self.path / name, line.encode("ascii"))
-        except OSError as error:
-            raise RunError(f"cannot write {self.path / name}: {_why(error)}") from error
 
     def _drop(self, name: str, unwanted: Callable[[Mapping[str, Any]], bool]) -> int:
         self._check_writable()
         path, dropped = self.path / name, 0
         if not path.exists():
             return 0
-        try:
-            with replacing(path) as kept:
-                for line, record in _lines(path):
-                    if unwanted(record):
-                        dropped += 1
-                    else:
-                        kept.write(line.rstrip(b"\n") + b"\n")
-        except OSError as error:
-            raise RunError(f"cannot shorten {path}: {_why(error)}") from error
+        with run_errors(f"cannot shorten {path}"), replacing(path) as kept:
+            for line, record in _lines(path):
+                if unwanted(record):
+                    dropped += 1
+                else:
+                    kept.write(line.rstrip(b"\n") + b"\n")
         return dropped
 
     def _check_writable(self) -> None:
@@ -379,7 +365,7 @@ def _read(path: Path, default: Any) -> Any:
     except (ValueError, RecursionError) as error:  # not UTF-8, or nested without end
         raise RunError(f"broken JSON in {path}: {error}; mend or remove the file") from error
     except OSError as error:
-        raise RunError(f"cannot read {path}: {_why(error)}") from error
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
@@ -398,13 +384,9 @@ def _lines(path: Path) -> Iterator[tuple[bytes, dict[str, Any]]]:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise RunError(f"cannot read {path}: {_why(error)}") from error
+        raise RunError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def _replace(path: Path, value: Any) -> None:
     with replacing(path) as file:
         file.write((json.dumps(value, indent=2, allow_nan=False) + "\n").encode("ascii"))
-
-
-def _why(error: OSError) -> str:
-    return error.strerror or str(error)

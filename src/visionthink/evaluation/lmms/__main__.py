@@ -11,7 +11,7 @@ import click
 
 from visionthink.core.errors import VisionThinkError
 from visionthink.evaluation.lmms.importing import import_results
-from visionthink.evaluation.lmms.preset import local_task, preset_table
+from visionthink.evaluation.lmms.preset import local_task, presets
 from visionthink.evaluation.table import summary_text
 
 
@@ -102,8 +102,10 @@ def local_command(task: str, files: tuple[Path, ...], out: Path) -> None:
 @command.command("tasks")
 def tasks_command() -> None:
     """Print the presets of the paper's benchmarks: names, metrics, who judges, and traps."""
-    for task, paper, metric, judged_by, traps in preset_table():
-        click.echo(f"{task}: {paper}; {metric}, by {judged_by}\n    {traps}")
+    for task, preset in presets().items():
+        metric = " + ".join(preset.metrics) or "no metric"
+        by = "a model" if preset.judge else "rules"
+        click.echo(f"{task}: {preset.paper}; {metric}, by {by}\n    {preset.traps}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -18,6 +18,7 @@ from visionthink.core.engine import Engine
 from visionthink.core.episode import DEFAULT_PROFILE, run_episode
 from visionthink.core.errors import EngineError, UsageError, VisionThinkError
 from visionthink.core.images import Picture, open_picture
+from visionthink.core.ledger import Ledger
 from visionthink.core.types import Episode, Example, Sampling, StopReason, Usage
 from visionthink.evaluation.lmms.model_args import ModelArgs
 from visionthink.runs.folder import RunFolder
@@ -134,7 +135,8 @@ class Asker:
         began = time.perf_counter()
         question, fingerprint, error = "", None, None
         episode: Episode | None = None
-        spoken: tuple[str, Usage] | None = None
+        spoken: str | None = None
+        used: Usage | Ledger | None = None
         try:
             question, images = ask.load()
             pictures = _pictures(images)
@@ -151,8 +153,9 @@ class Asker:
                     max_turns=self._options.max_turns,
                     sampling=ask.sampling,
                 )
+                used = episode.ledger
             else:
-                spoken = await self._without_image(question, ask.sampling)
+                spoken, used = await self._without_image(question, ask.sampling)
             self._failures = 0
         except Exception as failure:  # tasks run code of their own; one sample must not end the run
             known = isinstance(failure, VisionThinkError)
@@ -170,9 +173,10 @@ class Asker:
         )
         self._shown[ask.task] += "images" in record
         if spoken is not None:
-            record["answer"] = spoken[0]
+            record["answer"] = spoken
+        counted = ("prompt_tokens", "completion_tokens")
         record |= {
-            "usage": _usage(episode, spoken),
+            "usage": used and {name: getattr(used, name) for name in counted},
             "sampling": asdict(ask.sampling),
             "fingerprint": fingerprint,
         }
@@ -198,17 +202,6 @@ class Asker:
             raise EngineError(
                 f"{self._failures} requests in a row failed, the last with: {error}{kept}"
             )
-
-
-def _usage(episode: Episode | None, spoken: tuple[str, Usage] | None) -> dict[str, int] | None:
-    """Tokens of all turns; None where there was no reply."""
-    counted = spoken[1] if spoken is not None else episode.ledger if episode is not None else None
-    if counted is None:
-        return None
-    return {
-        "prompt_tokens": counted.prompt_tokens,
-        "completion_tokens": counted.completion_tokens,
-    }
 
 
 def _pictures(images: Sequence[Any]) -> tuple[Picture, ...]:

@@ -122,20 +122,6 @@ def preset_of(task: str, metrics: Mapping[str, str] | None = None) -> tuple[str,
     return name, presets()[name]
 
 
-def preset_table() -> list[Sequence[str]]:
-    """Task, name in the paper, metric, who judges, traps."""
-    return [
-        (
-            task,
-            preset.paper,
-            " + ".join(preset.metrics) or "no metric",
-            "a model" if preset.judge else "rules",
-            preset.traps,
-        )
-        for task, preset in presets().items()
-    ]
-
-
 def local_task(task: str, files: Sequence[Path], out: Path) -> str:
     """Write a definition of the task for lmms-eval's --include_path, and return its name there.
 
