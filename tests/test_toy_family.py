@@ -46,7 +46,7 @@ from visionthink.engines.hf_prompt import build_prompt
 from visionthink.engines.scripted import ScriptedEngine
 from visionthink.evaluation.runner import Settings, evaluate
 from visionthink.pruning import parse_method, pruned_engine
-from visionthink.runs.folder import EPISODES
+from visionthink.runs.folder import EPISODES_FILE
 from visionthink.training.packing import pack_episode
 
 TEMPLATE = """\
@@ -272,7 +272,9 @@ def test_evaluation_counts_its_tokens(checkpoint: Checkpoint, tmp_path: Path):
     todo = work(tmp_path / "run", write_rows(tmp_path, ["print-a", "plain-b"]), ["low", "high"])
     engine = HFEngine(replace(checkpoint, profile="mini"))
     asyncio.run(evaluate(todo, engine, Settings(max_tokens=6)))
-    lines = [json.loads(line) for line in (tmp_path / "run" / EPISODES).read_text().splitlines()]
+    lines = [
+        json.loads(line) for line in (tmp_path / "run" / EPISODES_FILE).read_text().splitlines()
+    ]
     counted = [line["ledger"]["visual_tokens"] for line in lines]
     assert [(each["first"], each["vanilla"]) for each in counted] == [(4, 4)] * 4
 

@@ -20,8 +20,8 @@ from visionthink.data.labelling import (
     PAPER_RULE,
     Label,
     Labelled,
-    Rollouts,
-    Rule,
+    LabelRule,
+    RolloutOptions,
     label_of,
     label_rows,
 )
@@ -54,7 +54,7 @@ def test_the_papers_rule(low: int, high: int, label: Label) -> None:
 
 def test_a_label_follows_from_the_thresholds() -> None:
     """6 of 8 at both, 4 ahead: 6 and 6 are low, 4 and 8 are 4 apart, 5 and 8 are 3 apart."""
-    rule = Rule(8, enough=6, gap=4)
+    rule = LabelRule(8, enough=6, gap=4)
     assert [label_of(*counts, rule) for counts in [(6, 6), (4, 8), (5, 8)]] == [
         *("low", "high", "undecided")
     ]
@@ -62,10 +62,10 @@ def test_a_label_follows_from_the_thresholds() -> None:
 
 def test_the_rule_at_other_numbers_of_rollouts() -> None:
     """Three quarters, rounded up: of 8 it is 6, of 2 it is 2, of 3 it is 3, of 16 it is 12."""
-    assert [(r.enough, r.gap) for r in map(Rule.of, (8, 2, 3, 16))] == [
+    assert [(r.enough, r.gap) for r in map(LabelRule.of, (8, 2, 3, 16))] == [
         *((8, 6), (2, 2), (3, 3), (16, 12))
     ]
-    assert Rule.of(8) == Rule(n=8, enough=8, gap=6) == PAPER_RULE
+    assert LabelRule.of(8) == LabelRule(n=8, enough=8, gap=6) == PAPER_RULE
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_the_rule_at_other_numbers_of_rollouts() -> None:
 )
 def test_contradictory_rules_are_refused(rule: tuple[int, int, int], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        Rule(*rule)
+        LabelRule(*rule)
 
 
 # Rollouts
@@ -122,14 +122,19 @@ def load(folder: Path, *names: str, answer: Any = "right") -> Rows:
 
 
 def label(
-    rows: Rows, engine: Any, *, score: Any = exact, rule: Rule = PAPER_RULE, concurrency: int = 32
+    rows: Rows,
+    engine: Any,
+    *,
+    score: Any = exact,
+    rule: LabelRule = PAPER_RULE,
+    concurrency: int = 32,
 ) -> dict[str, Labelled]:
     found: dict[str, Labelled] = {}
 
     def keep(row: Row, labelled: Labelled) -> None:
         found[row.id] = labelled
 
-    plan = Rollouts(rule)
+    plan = RolloutOptions(rule)
     asyncio.run(label_rows(rows, engine, score, plan, keep, concurrency=concurrency))
     return found
 
@@ -164,7 +169,9 @@ def test_every_rollout_has_a_seed_of_its_own(tmp_path: Path) -> None:
     assert {sampling.temperature for _, sampling in engine.calls} == {1.0}
     of_b = {s.seed for messages, s in engine.calls if "[b]" in messages[-1].text}
     assert of_b == {sampling.seed for _, sampling in alone.calls}
-    assert Rollouts(seed=1).sampling("a", "low", 0) != Rollouts(seed=0).sampling("a", "low", 0)
+    assert RolloutOptions(seed=1).sampling("a", "low", 0) != RolloutOptions(seed=0).sampling(
+        "a", "low", 0
+    )
 
 
 def test_several_answers_are_passed_on(tmp_path: Path) -> None:
@@ -246,5 +253,5 @@ def test_no_more_episodes_at_once_than_allowed(tmp_path: Path) -> None:
             return await super().generate(messages, sampling)
 
     engine = Slow(lambda messages: direct_reply("", "right"))
-    found = label(load(tmp_path, *"abcd"), engine, rule=Rule.of(2), concurrency=6)
+    found = label(load(tmp_path, *"abcd"), engine, rule=LabelRule.of(2), concurrency=6)
     assert (len(found), most, len(engine.calls)) == (4, 6, 16)

@@ -18,7 +18,7 @@ from visionthink.core.types import Message, Sampling
 from visionthink.evaluation.metrics import Scorer
 from visionthink.evaluation.runner import Settings, Work, evaluate, first_of_families
 from visionthink.evaluation.suites import load_suites
-from visionthink.runs.folder import EPISODES, RunFolder
+from visionthink.runs.folder import EPISODES_FILE, RunFolder
 
 NAMES = ("print-tea", "plain-rye", "print-rum", "plain-gin", "plain-ale", "plain-oil")
 POLICIES = ("high", "low", "auto", "oracle", "random:0.5")
@@ -331,8 +331,8 @@ def test_the_first_samples_are_asked_alone(tmp_path: Path):
     go(work(run, rows, ["low"]), alone=2, concurrency=4)
     lines = {line["id"]: line["alone"] for line in episodes(run)}
     assert lines == {name: name in NAMES[:2] for name in NAMES}
-    first, *_ = (run / EPISODES).read_bytes().splitlines(keepends=True)
-    (run / EPISODES).write_bytes(first)
+    first, *_ = (run / EPISODES_FILE).read_bytes().splitlines(keepends=True)
+    (run / EPISODES_FILE).write_bytes(first)
     go(work(run, rows, ["low"], resume=True), alone=2, concurrency=4)
     assert {line["id"]: line["alone"] for line in episodes(run)} == lines
 

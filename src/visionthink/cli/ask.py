@@ -44,9 +44,11 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".ti
     type=int,
     help="Maximum number of replies per episode. [default: the profile's]",
 )
-@click.option("--max-tokens", type=int, default=1024, show_default=True, help="Maximum per reply.")
+@click.option(
+    "--max-tokens", type=int, default=1024, show_default=True, help="Maximum tokens per reply."
+)
 @click.option("--temperature", type=float, default=0.0, show_default=True, help="0 is greedy.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of sampling.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Sampling seed.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 @click.option(
     "--page",

@@ -57,13 +57,13 @@ from visionthink.runs.folder import RunFolder, describe_environment
     type=int,
     default=0,
     show_default=True,
-    help="Seed of the drawings of mini, of sampling, of random:p and of the bootstrap.",
+    help="Seed for mini's drawings, sampling, random:p and the bootstrap.",
 )
 @click.option("--temperature", type=float, default=0.0, show_default=True, help="0 is greedy.")
 @click.option(
     "--max-turns",
     type=click.IntRange(min=1),
-    help="Replies of one episode. [default: as many as the profile says]",
+    help="Maximum number of replies per episode. [default: the profile's]",
 )
 @click.option("--max-tokens", type=int, default=1024, show_default=True, help="Per reply.")
 @click.option(
@@ -78,35 +78,34 @@ from visionthink.runs.folder import RunFolder, describe_environment
     type=click.IntRange(min=0),
     default=16,
     show_default=True,
-    help="How many first samples of each suite are asked one at a time, to time a single one.",
+    help="Time the first N samples of each suite one at a time.",
 )
 @click.option(
     "--gallery",
     type=click.IntRange(min=0),
     default=2,
     show_default=True,
-    help="How many samples of each suite and family keep their images.",
+    help="Keep the images of this many samples per suite and family.",
 )
 @click.option(
     "--max-failures",
     type=click.IntRange(min=0),
     default=5,
     show_default=True,
-    help="Stop after this many failures of model or judge in a row; 0: never.",
+    help="Stop after this many consecutive model or judge failures (0: never).",
 )
 @engine_options
 @click.option(
     "--judge",
     "judge_kind",
     metavar="NAME",
-    help=f"Who says whether an answer is right: {', '.join(JUDGES)}. [default: as the suite says, "
+    help=f"What decides whether an answer is right: {', '.join(JUDGES)}. [default: the suite's, "
     "else rules]",
 )
 @click.option(
     "--metric",
     metavar="NAME",
-    help=f"What scores answers: {', '.join(metric_names())}. [default: as the suite says, else "
-    "auto]",
+    help=f"How answers are scored: {', '.join(metric_names())}. [default: the suite's, else auto]",
 )
 @judge_model_options
 @click.option("--resume", is_flag=True, help="Continue RUN where it stopped.")
@@ -114,7 +113,7 @@ from visionthink.runs.folder import RunFolder, describe_environment
 @click.option(
     "--estimate",
     is_flag=True,
-    help="Say what requests could save on these questions, from low and high, before any training.",
+    help="Estimate, from low and high, what requests could save. No training needed.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the rows as JSON instead.")
 def command(

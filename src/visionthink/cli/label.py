@@ -18,7 +18,7 @@ from visionthink.core.errors import DataError
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import profile_for
 from visionthink.data.label_file import LabelFile, check_place
-from visionthink.data.labelling import LABEL_LOOKS, Labelled, Rollouts, Rule, label_rows
+from visionthink.data.labelling import LABEL_LOOKS, Labelled, LabelRule, RolloutOptions, label_rows
 from visionthink.data.source import DataOptions, Format, Row, load_rows
 from visionthink.judges import JUDGES, Judge, JudgeOptions, open_judge
 from visionthink.judges.rules import COMPARISONS
@@ -113,9 +113,9 @@ def command(
       visionthink label mini --set size=20 --model mini-base --out labels.jsonl
     """  # noqa: D301 - the character keeps line breaks in click
     check_place(out, resume=resume, retry_failed=retry_failed)
-    rule = Rule.of(n, enough, gap)
+    rule = LabelRule.of(n, enough, gap)
     names = ("profile", "temperature", "max_tokens", "seed")
-    rollouts = Rollouts(rule, **{name: others.pop(name) for name in names})
+    rollouts = RolloutOptions(rule, **{name: others.pop(name) for name in names})
     rollouts.sampling("", "low", 0)  # reports bad values before the wait for a model
     judging = {"kind": judge_kind, "metric": metric, "base_url": judge_url, "model": judge_model}
     if judge_engine is not None:
@@ -165,7 +165,7 @@ async def _label(
     rows: Sequence[Row],
     engine: Engine,
     judge: Judge,
-    rollouts: Rollouts,
+    rollouts: RolloutOptions,
     concurrency: int,
 ) -> None:
     with progress("labelling", "labelled", len(rows)) as done:

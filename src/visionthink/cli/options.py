@@ -38,9 +38,7 @@ engine_options = option_group(
         type=click.Choice(list(GRIDS)),
         help="How the served model divides images into tokens. [default: by its name]",
     ),
-    click.option(
-        "--timeout", type=float, help="Seconds that the server may be silent. [default: 120]"
-    ),
+    click.option("--timeout", type=float, help="Seconds to wait for the server. [default: 120]"),
     click.option("--retries", type=int, help="Retries after a failure. [default: 3]"),
     click.option("--device", help="cpu, cuda, cuda:1, mps. [default: the fastest available]"),
     click.option("--dtype", help="float32, bfloat16, float16. [default: by device]"),

@@ -94,7 +94,7 @@ ASSUMED_SIZE = "1024x1024"
     is_flag=True,
     help="Assume that the server prefills every prompt from its start.",
 )
-@click.option("--max-pixels", type=int, help="Shrink images to this many pixels at most.")
+@click.option("--max-pixels", type=int, help="Shrink images to at most this many pixels.")
 @click.option(
     "--dtype",
     type=click.Choice(list(BYTES)),

@@ -25,7 +25,7 @@ from visionthink.reports.evaluation_runs import (
 )
 from visionthink.reports.formatting import one_line
 from visionthink.reports.training_report import (
-    EPISODES,
+    MAX_EPISODES,
     final_table,
     sweep_table,
     sweep_warning,
@@ -46,7 +46,7 @@ from visionthink.reports.training_runs import group, read_runs, settings
 @click.option(
     "--episodes",
     type=click.IntRange(min=0),
-    default=EPISODES,
+    default=MAX_EPISODES,
     show_default=True,
     help="Sample episodes on the page, of all runs together.",
 )

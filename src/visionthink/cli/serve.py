@@ -33,14 +33,14 @@ CONFIG_KEYS = {
 @click.option("--port", type=int, help="0 picks a free port. [default: 8000]")
 @click.option("--name", help="The model's name in this API. [default: its own name]")
 @click.option("--model", metavar="NAME", help="Folder or hub id. [default: the embedded one]")
-@click.option("--device", help="cpu, cuda, cuda:1, mps. [default: the best there is]")
+@click.option("--device", help="cpu, cuda, cuda:1, mps. [default: the fastest available]")
 @click.option("--dtype", help="float32, bfloat16, float16. [default: by device]")
-@click.option("--max-pixels", type=int, help="Shrink images to this many pixels at most.")
+@click.option("--max-pixels", type=int, help="Shrink images to at most this many pixels.")
 @click.option(
     "--upstream",
     metavar="URL",
     multiple=True,
-    help="OpenAI-compatible server to use instead of a local model; URL up to /v1. Repeatable.",
+    help="OpenAI-compatible server to use instead of a local model, up to /v1. May be repeated.",
 )
 @click.option("--upstream-model", metavar="NAME", help="The model's name at the upstreams.")
 @click.option(
@@ -48,19 +48,21 @@ CONFIG_KEYS = {
     metavar="VAR",
     help="Environment variable with the key for the upstreams. [default: OPENAI_API_KEY]",
 )
-@click.option("--grid", type=click.Choice(list(GRIDS)), help="[default: by the name]")
+@click.option("--grid", type=click.Choice(list(GRIDS)), help="[default: by its name]")
 @click.option("--profile", type=click.Choice(list(PROFILES)), help="[default: the model's]")
-@click.option("--look", type=click.Choice(LOOK_MODES), help="For requests that name none.")
+@click.option(
+    "--look", type=click.Choice(LOOK_MODES), help="Default look for requests that do not set one."
+)
 @click.option(
     "--api-key-env",
     metavar="VAR",
-    help="Environment variable with the keys of clients. [default: no key required]",
+    help="Environment variable that holds the client keys. [default: no key required]",
 )
 @click.option(
     "--allow-remote-images",
     metavar="HOST",
     multiple=True,
-    help="Fetch images from this host, or *.host. Repeatable. [default: none]",
+    help="Fetch images from this host, or *.host. May be repeated. [default: none]",
 )
 @click.option(
     "--playground/--no-playground",
@@ -72,7 +74,7 @@ CONFIG_KEYS = {
     "sets",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Any option, such as limits.running=32. Repeatable.",
+    help="Any option, such as limits.running=32. May be repeated.",
 )
 def command(config: Path | None, sets: tuple[str, ...], **given: Any) -> None:
     """Serve a model through OpenAI's chat API; the model sees images small first.

@@ -47,12 +47,12 @@ _train_options = option_group(
     click.option(
         "--processes",
         type=click.IntRange(min=1),
-        help="Processes that the estimate is for. [default: torchrun's WORLD_SIZE, else 1]",
+        help="Number of processes to estimate for. [default: torchrun's WORLD_SIZE, else 1]",
     ),
     click.option(
         "--image-size",
         metavar="WxH",
-        help="Image size that the estimate is for. [default: from the data, else 1024x1024]",
+        help="Image size to estimate for. [default: from the data, else 1024x1024]",
     ),
     click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead."),
 )
@@ -94,7 +94,7 @@ def command() -> None:
 @command.command(cls=_Train)
 @_train_options
 def grpo(**given: Any) -> None:
-    """Learn by reinforcement when to request the original image.
+    """Train a model by reinforcement learning to decide when to request the original image.
 
     CONFIG is a YAML file or one of the presets below; with --resume it may be left out.
     """

@@ -1,4 +1,4 @@
-"""Handles of images: where an image is, and how to read it when it is needed."""
+"""Image handles: where an image is, and how to read it when it is needed."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The file that labelling writes: one JSON line for each finished row, itself a JSONL data set.
 
-Beside `labels.jsonl` stand `labels.config.json` (the options, because a resumed run must have the
+Next to `labels.jsonl` are `labels.config.json` (the options, because a resumed run must have the
 same) and, if rows had images that are not files, the folder `labels-images`.
 """
 

@@ -38,7 +38,7 @@ Score = Callable[[str, str | Sequence[str], str], Awaitable[Scored]]
 
 
 @dataclass(frozen=True)
-class Rule:
+class LabelRule:
     """When a row counts as decided.
 
     Attributes:
@@ -52,7 +52,7 @@ class Rule:
     gap: int = 6
 
     @classmethod
-    def of(cls, n: int = 8, enough: int | None = None, gap: int | None = None) -> Rule:
+    def of(cls, n: int = 8, enough: int | None = None, gap: int | None = None) -> LabelRule:
         """The paper's rule for n rollouts: enough is n, gap three quarters of n, rounded up."""
         return cls(n, n if enough is None else enough, math.ceil(0.75 * n) if gap is None else gap)
 
@@ -68,10 +68,10 @@ class Rule:
             )
 
 
-PAPER_RULE = Rule()
+PAPER_RULE = LabelRule()
 
 
-def label_of(correct_low: int, correct_high: int, rule: Rule = PAPER_RULE) -> Label:
+def label_of(correct_low: int, correct_high: int, rule: LabelRule = PAPER_RULE) -> Label:
     """The label of a row from its right answers at each look."""
     if min(correct_low, correct_high) >= rule.enough:
         return "low"
@@ -81,10 +81,10 @@ def label_of(correct_low: int, correct_high: int, rule: Rule = PAPER_RULE) -> La
 
 
 @dataclass(frozen=True)
-class Rollouts:
+class RolloutOptions:
     """How rows are rolled out; see `run_episode` and `Sampling`."""
 
-    rule: Rule = PAPER_RULE
+    rule: LabelRule = PAPER_RULE
     profile: str | None = None
     temperature: float = 1.0
     top_p: float = 1.0
@@ -119,7 +119,7 @@ async def label_rows(
     rows: Iterable[Row],
     engine: Engine,
     score: Score,
-    rollouts: Rollouts,
+    rollouts: RolloutOptions,
     keep: Callable[[Row, Labelled], None],
     *,
     concurrency: int = 32,
@@ -146,7 +146,7 @@ async def label_rows(
 
 
 async def label_row(
-    row: Row, engine: Engine, score: Score, rollouts: Rollouts, slots: asyncio.Semaphore
+    row: Row, engine: Engine, score: Score, rollouts: RolloutOptions, slots: asyncio.Semaphore
 ) -> Labelled:
     """Label one row. The first failed rollout ends it: the others could not decide anything."""
     rule = rollouts.rule
@@ -184,7 +184,7 @@ async def label_row(
     return Labelled(label_of(low, high, rule), low, high, _reason(low, high, rule))
 
 
-def _reason(low: int, high: int, rule: Rule) -> str:
+def _reason(low: int, high: int, rule: LabelRule) -> str:
     counts = f"{low}/{rule.n} right at low, {high}/{rule.n} at high"
     match label_of(low, high, rule):
         case "low":

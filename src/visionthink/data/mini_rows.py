@@ -1,4 +1,4 @@
-"""Rows of the embedded world, drawn on access, so that any number of them takes no memory."""
+"""Rows of the embedded world, drawn on access, so memory use does not grow with their number."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Tables with images in them: Parquet files, data sets saved to disk or on the hub, and the layout
 of the authors' released data.
 
-`datasets` finds, downloads and converts them. Then a data set is a list of Arrow files, and an
-image is a cell of one of them, read through a memory map.
+`datasets` finds, downloads and converts them. After that, a data set is a list of Arrow files, and
+an image is a cell of one of them, read through a memory map.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Prefill and decode: token ids out of prompts, one batch at a time.
 
-Our own loop instead of `generate`, for three things that it does not offer together: a later turn
+We use our own loop because `generate` does not offer these three together: a later turn
 that continues from the KV cache although it adds an image, a random generator per row, so that a
 reply does not depend on the rest of the batch, and a count of what was computed.
 """

@@ -1,4 +1,4 @@
-"""Peak memory of answering: of the GPU if the model is on one, else of this process."""
+"""Peak memory while answering: the GPU's if the model is on one, otherwise this process's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Policies that are made of the episodes of `low` and `high`, as pure functions of their records.
+"""Policies derived from the episodes of `low` and `high`, as pure functions of their records.
 
 Where one of them requests, it costs both episodes: the visual and text tokens, FLOPs and seconds of
 `low` and of `high`, as if the original had been shown after the small image. Its answer is that of

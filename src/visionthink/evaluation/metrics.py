@@ -7,7 +7,7 @@
 | relaxed | ChartQA: numbers within 5 %, other answers equal but for case |
 | relaxed_strict | the same with its leniency taken out, see `relaxed_strict` |
 | anls | DocVQA: the best similarity to an accepted answer, 0 below 0.5 |
-| contains | OCRBench: an accepted answer stands in the prediction |
+| contains | OCRBench: the prediction contains an accepted answer |
 | judge | a judge's verdict (`judges.JudgeOptions`); the only one without a row |
 """
 

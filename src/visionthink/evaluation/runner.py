@@ -1,7 +1,7 @@
 """The runner: asks every question of every suite under every policy, and keeps each episode.
 
-One line for each suite, policy and sample is appended to the run folder once it is finished. After
-a kill those lines stay, and only what is missing is asked. Policies run one after the other, so
+One line for each suite, policy and sample is appended to the run folder once it is finished. If the
+run is killed, those lines survive, and resuming asks only what is missing. Policies run in turn, so
 that their seconds can be compared; the first samples of each run alone, one at a time.
 """
 
@@ -32,7 +32,7 @@ from visionthink.evaluation.derived import Derived, derive
 from visionthink.evaluation.metrics import Score
 from visionthink.evaluation.policies import Policy
 from visionthink.evaluation.suites import Suite
-from visionthink.runs.folder import EPISODES, RunFolder
+from visionthink.runs.folder import EPISODES_FILE, RunFolder
 from visionthink.runs.records import scored_record
 
 Key = tuple[str, str, str]
@@ -98,7 +98,7 @@ class Work:
             key = _key(record)
             row = known.get((key[0], key[2]))
             asked_then = (record.get("question"), record.get("answer_expected"))
-            where = f"line {number} of {run.path / EPISODES}"
+            where = f"line {number} of {run.path / EPISODES_FILE}"
             if row is None or key[1] not in names or asked_then != (row.question, row.answer):
                 raise RunError(
                     f"{where} belongs to a question that is not asked now (suite {key[0]}, policy "

@@ -1,4 +1,4 @@
-"""How much two policies differ on the same samples, and F1."""
+"""Paired differences between two policies, and F1."""
 
 from __future__ import annotations
 

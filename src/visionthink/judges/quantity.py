@@ -1,7 +1,7 @@
 """Numbers as people write them: "1,234.5 km", "$3.50", "45 %", "1 1/2 hours", "three", "2.1e-3".
 
-Values are exact fractions, so that 4.730 is 4.73 and 0.1 + 0.2 would be 0.3. Our own because units
-libraries read units and expressions, not separators, spelt-out numbers and codes such as 2b.
+Values are exact fractions, so that 4.730 is 4.73 and 0.1 + 0.2 would be 0.3. We parse them
+ourselves: units libraries read expressions, but no separators, spelt-out numbers or codes (2b).
 """
 
 # people type these:

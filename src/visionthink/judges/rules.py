@@ -1,4 +1,4 @@
-"""Rules that compare a prediction with the ground truth, each by one form of ground truth.
+"""Rules that compare a prediction with the ground truth, one rule per form of ground truth.
 
 A comparison says True (right), False (clearly wrong) or None (it cannot tell). `RulesJudge` counts
 None as wrong, or asks another judge then. Every function is total: it has a value for any

@@ -1,6 +1,6 @@
 """What layer and tower pruning share: attention of chosen rows, and merging of dropped tokens.
 
-Attention kernels keep no weights, and eager attention would keep all of them in all layers.
+Fused attention kernels return no weights, and eager attention would hold those of every layer.
 Computing the needed rows again from the queries and the cached keys is cheap and the same for both.
 """
 

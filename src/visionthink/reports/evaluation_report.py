@@ -21,7 +21,7 @@ from visionthink.reports.evaluation_runs import (
 from visionthink.reports.formatting import count, one_line
 from visionthink.reports.report import NOTHING, Block, Heading, Line, Notes, Report, Table, texts
 from visionthink.reports.run_groups import Estimate
-from visionthink.reports.training_report import EPISODES, training_blocks
+from visionthink.reports.training_report import MAX_EPISODES, training_blocks
 from visionthink.reports.training_runs import KINDS as QUESTIONS
 from visionthink.reports.training_runs import TrainingRun
 
@@ -195,7 +195,7 @@ def evaluation_report(
     *,
     trainings: Sequence[TrainingRun] = (),
     by: str | None = None,
-    episodes: int = EPISODES,
+    episodes: int = MAX_EPISODES,
     figures: Published | None = None,
 ) -> Report:
     """The report of evaluation runs; training runs that are named beside them come below.

@@ -28,7 +28,7 @@ from visionthink.reports.run_groups import (
     over_runs,
     together,
 )
-from visionthink.runs.folder import EPISODES, METRICS, SUMMARY, RunFolder, flatten
+from visionthink.runs.folder import EPISODES_FILE, METRICS_FILE, SUMMARY, RunFolder, flatten
 
 ALL = "all"  # the family that stands for a whole suite
 FIGURES = (
@@ -81,7 +81,7 @@ def is_evaluation(path: str | os.PathLike[str]) -> bool:
     its episodes are broken.
     """
     folder = RunFolder.open(path)
-    for name in (SUMMARY, METRICS):
+    for name in (SUMMARY, METRICS_FILE):
         if (folder.path / name).exists():
             return name == SUMMARY
     first = next(folder.episodes(), None)
@@ -102,12 +102,12 @@ def _read(path: Path, name: str) -> EvaluationRun:
     if not lines:
         lines, answers, broken = rows_so_far(folder)
         if not lines:
-            what = f"holds no answer yet, neither {SUMMARY} nor {EPISODES}"
+            what = f"holds no answer yet, neither {SUMMARY} nor {EPISODES_FILE}"
             raise RunError(f"{path} {what}; resume it (visionthink eval … --resume)")
         of = f"there is no {SUMMARY}, and its figures are of the {answers:,} answers so far"
         notes.append(f"{name} is not finished: {of}")
         if broken:
-            notes.append(f"{name}: left out {count(broken, 'broken line')} of {EPISODES}")
+            notes.append(f"{name}: left out {count(broken, 'broken line')} of {EPISODES_FILE}")
     found: dict[tuple[str, str, str], Row] = {}
     for at, line in enumerate(lines, 1):
         where = f"{path / SUMMARY}, row {at}"
@@ -150,7 +150,7 @@ def rows_so_far(folder: RunFolder) -> tuple[list[dict[str, Any]], int, int]:
     try:
         return summarise(found.values(), metrics, policies, concurrency=at_once), len(found), broken
     except (TypeError, ValueError) as error:
-        raise RunError(f"cannot summarise {folder.path / EPISODES}: {error}") from error
+        raise RunError(f"cannot summarise {folder.path / EPISODES_FILE}: {error}") from error
 
 
 def _row(line: Mapping[str, Any], where: str) -> Row:

@@ -36,7 +36,7 @@ from visionthink.reports.training_runs import (
     settings,
 )
 
-EPISODES = 48
+MAX_EPISODES = 48
 MAX_POINTS = 150
 MAX_HEAT_MAPS = 6
 Sweep = tuple[str, Sequence[Group]]  # a config key and the runs by its values
@@ -95,7 +95,7 @@ def sweep_warning(settings: Sequence[Group], key: str) -> str:
 
 
 def training_report(
-    runs: Sequence[TrainingRun], *, by: str | None = None, episodes: int = EPISODES
+    runs: Sequence[TrainingRun], *, by: str | None = None, episodes: int = MAX_EPISODES
 ) -> Report:
     """The report of training runs, with at most `episodes` sample episodes of all runs together.
 

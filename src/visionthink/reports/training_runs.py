@@ -24,7 +24,7 @@ from visionthink.reports.run_groups import (
     together,
     value_text,
 )
-from visionthink.runs.folder import METRICS, RunFolder, flatten
+from visionthink.runs.folder import METRICS_FILE, RunFolder, flatten
 
 FINAL_SHARE = 0.1
 KINDS = {
@@ -115,7 +115,7 @@ def _read(path: Path, name: str) -> TrainingRun:
     for line in folder.metrics():
         step = line.get("step")
         if not isinstance(step, int):
-            raise RunError(f"{path / METRICS} has a line without a step; mend or remove it")
+            raise RunError(f"{path / METRICS_FILE} has a line without a step; mend or remove it")
         for key, value in line.items():
             if key.startswith("eval/"):
                 name_of = key.replace("eval/episode/", "eval/", 1)

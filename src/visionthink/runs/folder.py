@@ -36,7 +36,7 @@ from visionthink.runs.files import (
 
 RUN_VERSION = 1
 CONFIG, ENVIRONMENT, SUMMARY = "config.json", "environment.json", "summary.json"
-METRICS, EPISODES = "metrics.jsonl", "episodes.jsonl"
+METRICS_FILE, EPISODES_FILE = "metrics.jsonl", "episodes.jsonl"
 LOCK = ".lock"
 
 
@@ -117,7 +117,7 @@ class RunFolder:
         before = read(_read_config(self.path))
         changes = _changes(self.path, before, self.config, may_change)
         remove_parts(self.path)
-        for name in (METRICS, EPISODES):
+        for name in (METRICS_FILE, EPISODES_FILE):
             mend_lines(self.path / name)
         first = self.environment
         if changes:
@@ -158,11 +158,11 @@ class RunFolder:
         step = record.get("step")
         if not isinstance(step, int) or isinstance(step, bool):
             raise RunError(f"metrics: expected a whole number as step, got {step!r}")
-        self._append(METRICS, record)
+        self._append(METRICS_FILE, record)
 
     def append_episode(self, record: Mapping[str, Any]) -> None:
         """Append a line: see `records.episode_record` and `records.sample_record`."""
-        self._append(EPISODES, record)
+        self._append(EPISODES_FILE, record)
 
     def write_summary(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Write `summary.json`, in place of an older one."""
@@ -180,22 +180,22 @@ class RunFolder:
             at = record.get("step")
             return isinstance(at, int | float) and at > step
 
-        self._drop(METRICS, is_later)
-        self._drop(EPISODES, is_later)
+        self._drop(METRICS_FILE, is_later)
+        self._drop(EPISODES_FILE, is_later)
 
     def drop_episodes(self, unwanted: Callable[[Mapping[str, Any]], bool]) -> int:
         """Drop episodes, and return how many; those that stay keep their bytes."""
-        return self._drop(EPISODES, unwanted)
+        return self._drop(EPISODES_FILE, unwanted)
 
     # Reading
 
     def metrics(self) -> list[dict[str, Any]]:
         """All lines of metrics, in the order they were written."""
-        return [record for _, record in _lines(self.path / METRICS)]
+        return [record for _, record in _lines(self.path / METRICS_FILE)]
 
     def episodes(self) -> Iterator[dict[str, Any]]:
         """All episodes in the order they were written, read one by one."""
-        return (record for _, record in _lines(self.path / EPISODES))
+        return (record for _, record in _lines(self.path / EPISODES_FILE))
 
     @property
     def environment(self) -> dict[str, Any]:

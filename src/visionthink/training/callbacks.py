@@ -1,4 +1,4 @@
-"""What happens beside the learning: metrics, progress, evaluation, watchdog, Ctrl-C."""
+"""Callbacks that run alongside training: metrics, progress, evaluation, watchdog, Ctrl-C."""
 
 from __future__ import annotations
 

@@ -325,7 +325,7 @@ class TrainSft(TrainOptions):
 
 TrainConfig = TrainGrpo | TrainSft
 
-KINDS: dict[str, type[TrainGrpo] | type[TrainSft]] = {"grpo": TrainGrpo, "sft": TrainSft}
+CONFIGS: dict[str, type[TrainGrpo] | type[TrainSft]] = {"grpo": TrainGrpo, "sft": TrainSft}
 
 MAY_CHANGE = (
     *("trainer.max_steps", "trainer.num_train_epochs"),
@@ -396,9 +396,9 @@ def _config_file(source: str | Path) -> Path:
 
 def _checked(options: Mapping[str, Any], where: str) -> TrainConfig:
     kind = options.get("kind")
-    if kind not in KINDS:
-        raise UsageError(f"{where}: kind: must be one of {', '.join(KINDS)}; got {kind!r}")
-    return checked(KINDS[kind], options, where)
+    if kind not in CONFIGS:
+        raise UsageError(f"{where}: kind: must be one of {', '.join(CONFIGS)}; got {kind!r}")
+    return checked(CONFIGS[kind], options, where)
 
 
 def _merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
