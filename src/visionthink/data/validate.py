@@ -35,7 +35,7 @@ def gather(
 
     Args:
         found: the number of each row, and what makes it, or raises Refusal or Filtered.
-        options: which rows are wanted, and whether bad ones may be skipped.
+        options: which rows to keep, and whether bad ones may be skipped.
         source: what is read, for messages.
         unit: what the numbers of rows count: "line" or "row".
 

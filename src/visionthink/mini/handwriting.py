@@ -30,8 +30,8 @@ def digits(split: str) -> tuple[np.ndarray, np.ndarray]:
         raise MissingExtraError("The handwritten digits", "mini") from error
     data: Any = load_digits()
     marks = [hashlib.sha256(f"digit {i}".encode()).digest()[0] for i in range(len(data.target))]
-    wanted = (np.array(marks) < 64) == (split == "test")
-    return data.images[wanted].astype(np.float32) / 16.0, data.target[wanted]
+    chosen = (np.array(marks) < 64) == (split == "test")
+    return data.images[chosen].astype(np.float32) / 16.0, data.target[chosen]
 
 
 def figure(rng: np.random.Generator, side: int, split: str) -> tuple[np.ndarray, str]:

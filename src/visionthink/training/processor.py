@@ -24,7 +24,7 @@ class VisionProcessor(ProcessorMixin):
         return type(argument)
 
     def save_pretrained(self, *args: Any, **kwargs: Any) -> Any:
-        """Save; the tokenizer goes on naming the processor of its checkpoint, not this one."""
+        """Save; the tokenizer still names the processor of its checkpoint, not this one."""
         named = self.tokenizer._processor_class
         files = super().save_pretrained(*args, **kwargs)
         self.tokenizer._set_processor_class(named)

@@ -83,11 +83,11 @@ def lessons_of(
             f"none of {len(rows)} rows says whether it needs the original (label or kind: "
             f"{', '.join(WAYS)}); got {', '.join(sorted(seen))}; run visionthink label on them"
         )
-    wanted = {"direct": mixture.direct, "request": mixture.request}
+    counts = {"direct": mixture.direct, "request": mixture.request}
     draw = random.Random(seed)
     chosen: list[Lesson] = []
     for way, lessons in found.items():
-        count = wanted[way]
+        count = counts[way]
         if count is not None and count > len(lessons):
             raise UsageError(f"mixture.{way} is {count}, but the data has only {len(lessons)}")
         chosen += lessons if count is None else draw.sample(lessons, count)

@@ -49,7 +49,7 @@ from visionthink.training.rollout_facts import (
 SAMPLING_FIELDS = ("temperature", "top_p", "top_k", "min_p")
 
 BROKEN_ROUNDS = 10
-"""How often groups whose images cannot be opened are drawn anew before training gives up."""
+"""How often groups whose images cannot be opened are drawn again before training gives up."""
 
 
 def _column(name: str) -> Any:
@@ -208,17 +208,17 @@ class VisionThinkTrainer(VisionTrainer, GRPOTrainer):
             if not dull:
                 break
             draw = random.Random(f"{self.args.seed}/{self.state.global_step}/resample/{round_}")
-            wanted: dict[int, int] = {}  # place among the episodes of all processes → row
+            redrawn: dict[int, int] = {}  # place among the episodes of all processes → row
             for group in dull:
                 places = range(group * size, (group + 1) * size)
-                wanted |= dict.fromkeys(places, draw.randrange(len(self.rows)))
+                redrawn |= dict.fromkeys(places, draw.randrange(len(self.rows)))
             start = self.accelerator.process_index * len(rows)
-            mine = [place for place in wanted if start <= place < start + len(rows)]
-            opened, examples = self._open([wanted[place] for place in mine], round_)
+            mine = [place for place in redrawn if start <= place < start + len(rows)]
+            opened, examples = self._open([redrawn[place] for place in mine], round_)
             episodes, facts = self._roll_out_and_judge(opened, examples)
             for place, row, episode in zip(mine, opened, episodes, strict=True):
                 rollouts.rows[place - start], rollouts.episodes[place - start] = row, episode
-            for place, fact in zip(wanted, facts, strict=True):
+            for place, fact in zip(redrawn, facts, strict=True):
                 rollouts.facts[place] = fact
             fresh += len(dull)
             self._score(rollouts)
@@ -333,7 +333,7 @@ class VisionThinkTrainer(VisionTrainer, GRPOTrainer):
         return output
 
     def _generate(self, prompts: list[Any]) -> tuple[Any, ...]:
-        """The rolled-out episodes as TRL wants them: see its method of this name."""
+        """The rolled-out episodes in the form that TRL expects."""
         assert self.rollouts is not None  # noqa: S101
         packed: list[Packed] = [pack_episode(e, self.checkpoint) for e in self.rollouts.episodes]
         images = [[picture.image for picture in episode.pictures] for episode in packed]
