@@ -22,7 +22,7 @@ from visionthink.training.rollout_facts import (
     Facts,
     facts_of,
     judge_all,
-    mean,
+    mean_or_nan,
     r_histogram,
     request_variance,
     reward_metrics,
@@ -81,7 +81,7 @@ def test_what_has_no_value_is_left_out():
     """Nothing scored: no accuracy. No episodes: no shares at all, and no nan."""
     assert "episode/accuracy" not in rollout_metrics([fact(None)])
     assert rollout_metrics([]) == {"cost/visual_token_ratio": 0.0}
-    assert math.isnan(mean([]))
+    assert math.isnan(mean_or_nan([]))
 
 
 def test_means_of_rewards():

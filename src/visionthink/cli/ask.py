@@ -13,7 +13,7 @@ import click
 
 from visionthink.cli.options import engine_from, engine_options
 from visionthink.core.episode import check_question, run_episode
-from visionthink.core.images import DEFAULT_LIMITS, open_picture
+from visionthink.core.images import DEFAULT_LIMITS, IMAGE_SUFFIXES, open_picture
 from visionthink.core.profiles import PROFILES
 from visionthink.core.types import LOOK_MODES, Example, LookMode, Sampling
 from visionthink.mini import EMBEDDED
@@ -21,7 +21,6 @@ from visionthink.reports.transcript import transcript
 from visionthink.runs.records import episode_record
 
 EMBEDDED_HINT = "knows only its own drawn world; name a real model with --model or --base-url"
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
 @click.command()

@@ -34,6 +34,7 @@ MAX_ASPECT = 200.0  # long side / short side; the Qwen-VL image processors refus
 
 # The only decoders that unknown bytes may reach. Pillow's "JPEG" covers phones' MPO as well.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp")
 _GIVE = "give a PNG, JPEG, WebP, GIF, TIFF or BMP file"
 _MIMES = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"RIFF", "image/webp"))
 _PLAIN_MODES = {"JPEG": ("RGB", "L"), "PNG": ("RGB", "L"), "WEBP": ("RGB",)}

@@ -18,7 +18,14 @@ from typing import Literal, get_args
 from PIL import Image
 
 from visionthink.core.errors import DataError, UsageError
-from visionthink.core.images import DEFAULT_LIMITS, FORMATS, Cells, Size, half_size
+from visionthink.core.images import (
+    DEFAULT_LIMITS,
+    FORMATS,
+    IMAGE_SUFFIXES,
+    Cells,
+    Size,
+    half_size,
+)
 from visionthink.core.ledger import (
     CHARACTERS_PER_TOKEN,
     TurnCost,
@@ -30,12 +37,11 @@ from visionthink.core.ledger import (
 from visionthink.core.profiles import Profile
 from visionthink.data.image_refs import file_problem
 from visionthink.evaluation.model_lookup import PlannedModel
+from visionthink.evaluation.policies import PRUNINGS
 from visionthink.pruning.cost import predict
 from visionthink.pruning.methods import check_shape, parse_method
 
-PRUNINGS = tuple(
-    f"{name}:{kept}" for name in ("fastv", "sparsevlm", "visionzip") for kept in (0.5, 0.7)
-)
+PLANNED_PRUNINGS = tuple(f"{name}:{kept}" for name in PRUNINGS for kept in (0.5, 0.7))
 """Policies shown beside ours, by the share of visual tokens that they keep."""
 Measure = Literal["visual", "flops", "paper_flops"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
@@ -73,9 +79,6 @@ class Workload:
                 raise UsageError(f"{name} tokens must be at least 0; got {value}")
         if not self.images or min(self.images.values()) < 1:
             raise UsageError("a workload needs at least one image, and counts of at least 1")
-
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp")
 
 
 def image_sizes(folder: Path) -> tuple[Counter[Size], list[str]]:
@@ -147,7 +150,7 @@ class Plan:
         low: of down-sampling.
         direct: of VisionThink without a request.
         requested: of VisionThink with a request.
-        pruned: of vanilla under the methods of `PRUNINGS` that fit the model.
+        pruned: of vanilla under the methods of `PLANNED_PRUNINGS` that fit the model.
         unfit: the other methods, and why they do not fit.
         longest: tokens of VisionThink's longest conversation.
     """
@@ -179,7 +182,7 @@ class Plan:
 def plan(model: PlannedModel, workload: Workload) -> Plan:
     """The costs of a workload. Raises ImageError: an image is too long and narrow."""
     unfit = _unfit(model)
-    methods = [name for name in PRUNINGS if name not in unfit]
+    methods = [name for name in PLANNED_PRUNINGS if name not in unfit]
     questions = [
         (count, _question(model, workload, size, methods))
         for size, count in workload.images.items()
@@ -198,7 +201,7 @@ def plan(model: PlannedModel, workload: Workload) -> Plan:
 
 def _unfit(model: PlannedModel) -> dict[str, str]:
     found: dict[str, str] = {}
-    for name in PRUNINGS:
+    for name in PLANNED_PRUNINGS:
         try:
             check_shape(parse_method(name), model.shape)
         except UsageError as error:

@@ -89,13 +89,13 @@ async def judge_all(
         pause *= 2
 
 
-def mean(values: Sequence[float]) -> float:
+def mean_or_nan(values: Sequence[float]) -> float:
     """The mean, or nan of nothing."""
     return math.fsum(values) / len(values) if values else math.nan
 
 
 def share(flags: Sequence[bool]) -> float:
-    return mean([float(flag) for flag in flags])
+    return mean_or_nan([float(flag) for flag in flags])
 
 
 def rollout_metrics(facts: Sequence[Facts]) -> dict[str, float]:
@@ -107,7 +107,7 @@ def rollout_metrics(facts: Sequence[Facts]) -> dict[str, float]:
         "episode/unanswered_rate": share([f.member.way == "neither" for f in facts]),
         "episode/accuracy": _accuracy(facts),
         "judge/unscored_rate": share([f.member.accuracy is None for f in facts]),
-        "length/episode_tokens": mean([f.generated_tokens for f in facts]),
+        "length/episode_tokens": mean_or_nan([f.generated_tokens for f in facts]),
         "cost/visual_token_ratio": sum(f.visual_tokens for f in facts)
         / max(1, sum(f.vanilla_tokens for f in facts)),
     }
@@ -123,7 +123,7 @@ def rollout_metrics(facts: Sequence[Facts]) -> dict[str, float]:
 
 
 def _accuracy(facts: Sequence[Facts]) -> float:
-    return mean([f.member.accuracy for f in facts if f.member.accuracy is not None])
+    return mean_or_nan([f.member.accuracy for f in facts if f.member.accuracy is not None])
 
 
 def reward_metrics(scores: Sequence[GroupScore]) -> dict[str, float]:
@@ -131,12 +131,12 @@ def reward_metrics(scores: Sequence[GroupScore]) -> dict[str, float]:
     rewards = [reward for score in scores for reward in score.rewards if reward is not None]
     shares = [score.r for score in scores if score.r is not None]
     metrics = {
-        "reward/accuracy": mean([r.accuracy for r in rewards]),
-        "reward/format": mean([r.format for r in rewards]),
-        "reward/control": -mean([r.control for r in rewards]),
-        "reward/total": mean([r.total for r in rewards]),
+        "reward/accuracy": mean_or_nan([r.accuracy for r in rewards]),
+        "reward/format": mean_or_nan([r.format for r in rewards]),
+        "reward/control": -mean_or_nan([r.control for r in rewards]),
+        "reward/total": mean_or_nan([r.total for r in rewards]),
         "episode/zero_variance_rate": share([not has_signal(score.totals) for score in scores]),
-        "control/r_mean": mean(shares),
+        "control/r_mean": mean_or_nan(shares),
         "control/r_undefined": float(len(scores) - len(shares)),
     }
     return {key: value for key, value in metrics.items() if not math.isnan(value)}
@@ -154,4 +154,4 @@ def r_histogram(scores: Sequence[GroupScore]) -> list[int]:
 def request_variance(groups: Sequence[Sequence[Facts]]) -> float:
     """Mean over groups of the variance p (1 - p) of requesting inside the group, 0 to 0.25."""
     rates = [share([f.requested for f in group]) for group in groups]
-    return mean([rate * (1 - rate) for rate in rates])
+    return mean_or_nan([rate * (1 - rate) for rate in rates])
