@@ -38,8 +38,7 @@ from visionthink.engines.memory import PeakMemory
 from visionthink.judges import JudgeOptions, open_judge
 from visionthink.mini import CHECKPOINTS
 from visionthink.training.arguments import under_new_names
-from visionthink.training.config import LoraOptions
-from visionthink.training.rollout_types import RolloutSettings
+from visionthink.training.config import LoraOptions, TrainGrpo
 from visionthink.training.trainer import VisionThinkTrainer
 
 FAMILY = "qwen2_5_vl"
@@ -211,7 +210,7 @@ def grpo(setup: Setup) -> list[Line]:
             checkpoint,
             Rows(rows, "noise"),
             open_judge(JudgeOptions(kind="rules", metric="exact")),
-            RolloutSettings(profile="mini"),
+            TrainGrpo.model_validate({"data": {}, "profile": "mini"}),
             args,
             peft_config=LoraOptions().build(),
         )

@@ -33,7 +33,7 @@ from visionthink.judges import JudgeOptions, open_judge
 from visionthink.mini import CHECKPOINTS
 from visionthink.mini.world import FAMILIES, make_example
 from visionthink.training.arguments import under_new_names
-from visionthink.training.rollout_types import RolloutSettings
+from visionthink.training.config import TrainGrpo
 from visionthink.training.trainer import VisionThinkTrainer
 
 BAR = 1.15
@@ -98,7 +98,8 @@ def train(side: Side, task: Task, pipe: Any) -> None:
     if side == "plain":
         trainer = plain_trainer(checkpoint, rows, PROFILE, args)
     else:
-        settings = RolloutSettings(look="low", profile=PROFILE, max_turns=1)
+        options = {"data": {}, "look": "low", "profile": PROFILE, "max_turns": 1}
+        settings = TrainGrpo.model_validate(options)
         judge = open_judge(JudgeOptions(kind="rules", metric="exact"))
         trainer = VisionThinkTrainer(checkpoint, rows, judge, settings, args)
     trainer.add_callback(TakesTurns(trainer, pipe))
