@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import signal
@@ -237,6 +238,7 @@ def test_a_port_that_is_taken(run: Run):
         outcome = run("serve", "--port", taken.getsockname()[1])
     assert (outcome.code, outcome.err.count("\n")) == (2, 1)
     assert "choose another" in outcome.err
+    assert logging.getLogger("visionthink.serving").handlers == []  # the console's is gone again
 
 
 def test_an_upstream_that_names_no_model(run: Run):

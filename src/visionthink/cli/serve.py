@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,11 +91,6 @@ def command(config: Path | None, sets: tuple[str, ...], **given: Any) -> None:
     """  # noqa: D301 - click needs the character that keeps its line breaks
     from visionthink.serving.server import serve
 
-    handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    logger = logging.getLogger("visionthink.serving")
-    logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
     where = str(config or "serve")
     options: dict[str, Any] = read_yaml(config) if config else {}
     checked(ServeOptions, options, where)  # so that the options below find their sections
@@ -102,7 +99,22 @@ def command(config: Path | None, sets: tuple[str, ...], **given: Any) -> None:
             *section, key = CONFIG_KEYS.get(name, name).split(".")
             target = options.setdefault(section[0], {}) if section else options
             target[key] = value
-    serve(checked(ServeOptions, apply_sets(options, sets), where), _announce)
+    with _console():
+        serve(checked(ServeOptions, apply_sets(options, sets), where), _announce)
+
+
+@contextmanager
+def _console() -> Iterator[None]:
+    """Show the server's log on standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    logger = logging.getLogger("visionthink.serving")
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
 
 
 def _announce(gateway: Gateway, url: str) -> None:
