@@ -1,4 +1,8 @@
-"""Answers compared as text: without case, spacing, punctuation and lead-ins; by edit distance."""
+"""Answers compared as text: without case, spacing, articles and quotes; by edit distance.
+
+Nothing is dropped that tells two answers apart: signs, operators, brackets, primes and other marks
+at a letter or number stay.
+"""
 
 # people type these:
 # ruff: noqa: RUF001
@@ -7,69 +11,113 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
-_KEPT = "%#@&"
-"""Punctuation that carries meaning: 5%, C#, R&D."""
+LONGEST_WORD = 200
+"""Characters. A longer word is compared as it is written."""
 
-_LEAD_IN = re.compile(
-    r"""(?:(?:so|thus|hence|therefore)\b,?\s+)?
-        (?:(?:the\s+|my\s+)?(?:(?:final|correct|right)\s+)?(?:answer|result)\s*(?:\s+is\b|:|=)\s*:?
-          |(?:it|this|that|there)(?:\s+(?:is|are)\b|['’]s\b)
-          |=)
-        \s*(?=\S)""",
-    re.IGNORECASE | re.VERBOSE,
+_SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
+_LETTERS = str.maketrans(
+    {"−": "-", "‐": "-", "‑": "-", "–": "-", "—": "-", "’": "'", "‘": "'", "“": '"', "”": '"'}
+    | {"«": '"', "»": '"', "„": '"', "′": "'", "″": '"', "…": "...", "−": "-"}
+    | dict.fromkeys("\u200b\u200c\u200d\ufeff\u00ad")
 )
+_WRAPS = [
+    re.compile(form, re.DOTALL)
+    for form in (
+        r"\*\*(?P<kept>[^*]+)\*\*",
+        r"\*(?P<kept>[^*\s](?:[^*]*[^*\s])?)\*",
+        r"__(?P<kept>[^_]+)__",
+        r"_(?P<kept>[^_]+)_",
+        r"`+(?P<kept>[^`]+)`+",
+        r"\"(?P<kept>[^\"]+)\"",
+        r"'(?P<kept>[^']+)'",
+    )
+]
+_STEPS = [
+    (re.compile(form), put)
+    for form, put in (
+        (r"\b([a-z])\.\s?(?=[a-z]\b\.)", r"\1"),  # u. s. a. → us a.
+        (r"(?<=[a-z])'(?=[a-z])", ""),  # don't
+        (r"(?<=[a-z]{3})'(?![\w(])", ""),  # the dogs'
+        (r"(?<![0-9a-z.,])([0-9]{1,3}(?:,[0-9]{3})+)(?![0-9]*,?[0-9])", None),  # 1,000
+        (r"(?<=[a-z][a-z])-(?=[a-z])|(?<=[a-z])-(?=[a-z][a-z])", " "),  # t-shirt, but not x-y
+        (r"\s+-\s+(?=[a-z]{2})|(?<=[a-z]{2})\s+-\s+", " "),
+        (r"\s*([()\[\]{}=+*/^<>|±×÷])\s*", r"\1"),
+        (r"([(\[{][^()\[\]{}]*[)\]}])", None),  # (1, 2)
+        (r"(?<=[a-z])[,;:](?=\s)|(?<=[0-9])[,;:](?=\s+[a-z])", " "),
+        (r"(?<=[a-z]{2})[.](?=\s|$)", " "),
+        (r"(?<=\s)&(?=\s)", "and"),
+        (r"(?<=[0-9])\s+(?=[%°])", ""),
+        (r"\bthe\s+(?=\S)", ""),
+        (r"(?<![^\s])an?\s+(?=[a-z]{2})", ""),
+        (r"\s+", " "),
+    )
+]
 
 
 def bare(text: str) -> str:
-    """`text` without what answers are wrapped in: "The answer is **Paris**." becomes "Paris"."""
+    """`text` without markup and quotes around it and without the full stop of a sentence."""
     text = text.strip()
-    if lead := _LEAD_IN.match(text):
-        text = text[lead.end() :]
-    text = text.strip().strip('*_`"“”').strip()
-    without_stop = text.rstrip(".!").rstrip()
-    return without_stop or text
+    for _ in range(4):
+        before = text
+        if not text or text[-1] not in "*_`\"'.!”’»,;:":
+            break
+        for wrap in _WRAPS:
+            if found := wrap.fullmatch(text):
+                text = found["kept"].strip()
+        if text[:1] in "“«" and text[-1:] in "”»" and len(text) > 2:
+            text = text[1:-1].strip()
+        text = _without_stop(text)
+        if text == before:
+            break
+    return text
 
 
+def _without_stop(text: str) -> str:
+    """Without final punctuation, but for what belongs to the answer: 5!, f!."""
+    cut = text.rstrip(".,;:").rstrip()
+    if cut.endswith("!"):
+        words = cut.rstrip("!")
+        cut = words if len(words) > 1 and words[-2:].isalpha() else cut
+    return cut or text
+
+
+@lru_cache(maxsize=8192)
 def normal(text: str) -> str:
-    """`text` in a form in which equal answers are equal.
-
-    Case, spacing, kind of quotes and dashes, markup, articles and punctuation between words make no
-    difference. What stands in or at a number (sign, point, comma, slash, colon, percent) does,
-    except for commas between groups of three digits.
-    """
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    folded = re.sub(r"(?<![0-9.,])([0-9]{1,3}(?:,[0-9]{3})+)(?![0-9.]*,?[0-9])", _joined, folded)
-    kept = "".join(
-        _kept(folded[at - 1 : at], char, folded[at + 1 : at + 2]) for at, char in enumerate(folded)
-    )
-    words = kept.split()
-    named = [word for word in words if word != "the"]
-    if len(named) > 1 and named[0] in ("a", "an"):
-        named = named[1:]
-    return " ".join(named or words) or " ".join(folded.split())
+    """`text` in a form in which equal answers are equal."""
+    text = bare(text)
+    folded = text.casefold()
+    if folded.isascii() and folded.isalnum():
+        return folded
+    words = text.split()
+    if not text.isascii():
+        words = map(_composed, words)
+    folded = " ".join(words).casefold()
+    short = folded
+    for form, put in _STEPS:
+        short = form.sub(_joined if put is None else put, short)
+    return short.strip() or folded
 
 
-def _joined(number: re.Match[str]) -> str:
-    return number[1].replace(",", "")
+def _composed(word: str) -> str:
+    """A word in NFKC, which takes time that grows with the square of a run of combining marks."""
+    if len(word) > LONGEST_WORD:
+        return word
+    word = _SUPERSCRIPTS.sub(_raised, word.translate(_LETTERS))
+    return unicodedata.normalize("NFKC", word)
 
 
-def _kept(before: str, char: str, after: str) -> str:
-    """What becomes of one character between its neighbours."""
-    category = unicodedata.category(char)
-    if category[0] in "ZC":
-        return " "
-    if category[0] != "P" or char in _KEPT:
-        return char
-    if category == "Pd" or char == "-":
-        return "-" if after.isdigit() and not before.isalpha() else " "
-    if char in "'’":
-        return "" if before.isalpha() and after.isalpha() else " "
-    if char == "." and after.isdigit() and not before.isalpha():
-        return char
-    if char in ",:/" and before.isdigit() and after.isdigit():
-        return char
-    return " "
+def _raised(found: re.Match[str]) -> str:
+    return "^" + unicodedata.normalize("NFKC", found[0]).replace("−", "-")
+
+
+def _joined(found: re.Match[str]) -> str:
+    """Digits without separators, and what stands in brackets without spaces at its commas."""
+    text = found[1]
+    if text[0] in "([{":
+        return re.sub(r"\s*([,;])\s*", r"\1", text)
+    return text.replace(",", "")
 
 
 def similarity(first: str, second: str) -> float:

@@ -1,24 +1,41 @@
 """Rules that compare a prediction with the ground truth, one rule per form of ground truth.
 
-A comparison says True (right), False (clearly wrong) or None (it cannot tell). `RulesJudge` counts
-None as wrong, or asks another judge then. Every function is total: it has a value for any
-texts, and an answer that is not blank is always right against itself.
+A comparison says True (right), False (clearly wrong) or None (it cannot tell). Every function is
+total: it has a value for any texts, and an answer that is not blank is always right against itself.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from visionthink.judges.answer_text import bare, normal, similarity
-from visionthink.judges.judge import Judge, JudgeOptions, JudgeStats, Verdict, accepted
-from visionthink.judges.quantity import Quantity, far_apart, quantity, same_quantity
+from visionthink.judges.choices import letters_of, options_in, with_text
+from visionthink.judges.contrasts import clearly_other, refuses
+from visionthink.judges.final_answer import final_answer, question_words
+from visionthink.judges.judge import JudgeOptions
+from visionthink.judges.latex import is_latex, plain
+from visionthink.judges.mathematics import same_expression
+from visionthink.judges.moments import date, same_date, same_time, time_of_day
+from visionthink.judges.polarity import polarity, said_polarity
+from visionthink.judges.quantity import Quantity, differs, quantity, same_quantity, stem
+from visionthink.judges.units import unit
 
-_POLARITY = {"yes": True, "true": True, "no": False, "false": False}
-_OPPOSITES = {True: {"no", "false", "not"}, False: {"yes", "true"}}
+LONGEST_PREDICTION = 20_000
+"""Characters. A longer prediction is wrong by rule, so that reading one takes bounded time."""
+
 _ORDERED = re.compile(r"\b(?:order|sequence|from \w+ to \w+|first|then|respectively)\b", re.I)
+_CALCULATED = re.compile(
+    r"\b(?:fractions?|ratio|share|portion|probability|simplif\w+|reduce[ds]?|calculate|compute|"
+    r"solve|evaluate|equations?|sum|product|divided|quotient|proportion|percent\w*|chance|odds|"
+    r"how much|slope|solution|what part|which part|lowest terms|equals?|value of)\b|[=+√^\\]|"
+    r"\bwhat is [0-9x]",
+    re.IGNORECASE,
+)
+_CASED = re.compile(r"\b(?:formula|symbol|element|compound|molecule|variable|chemical|units?)\b", re.I)
+_IN_UNIT = re.compile(r"\bin ([a-zA-Z°%$€£/²³]+(?: (?:per|of|dollars|feet|meters|metres) ?\w*)?)|\(([^()]{1,20})\)")
 
 
 @dataclass(frozen=True)
@@ -29,74 +46,47 @@ class Rules:
         metric: a name in `COMPARISONS`; auto takes it from the form of each ground truth.
         tolerance: relative difference that `numeric` forgives.
         anls_threshold: smallest similarity that `anls` accepts.
+        sentences: also read the answer that a sentence or a longer reply ends in.
     """
 
     metric: str = "auto"
     tolerance: float = 0.0
     anls_threshold: float = 0.5
+    sentences: bool = True
 
     @classmethod
     def of(cls, options: JudgeOptions) -> Rules:
-        return cls(options.metric, options.tolerance, options.anls_threshold)
+        return cls(options.metric, options.tolerance, options.anls_threshold, options.sentences)
 
     def decide(self, question: str, answers: Sequence[str], prediction: str) -> bool | None:
         """Right if it matches any answer; clearly wrong if it clearly misses every answer."""
-        if not prediction.strip():
+        said = prediction.strip()
+        if not said:
             return False
-        compare = COMPARISONS[self.metric]
-        found = [
-            same_text(answer, prediction) or compare(self, question, answer, prediction)
-            for answer in answers
-        ]
-        if any(found):
+        if len(said) > LONGEST_PREDICTION:
+            return said in map(str.strip, answers)
+        found = [self._compare(question, answer.strip(), said) for answer in answers]
+        if True in found:
             return True
         return None if None in found else False
 
-
-class RulesJudge:
-    """Right or wrong where the rules are sure. Elsewhere `other` decides; without one it is wrong.
-
-    Args:
-        rules: default: those of the metric auto.
-        other: for what the rules cannot tell; it is closed with this judge.
-    """
-
-    def __init__(self, rules: Rules | None = None, other: Judge | None = None) -> None:
-        self._rules = rules or Rules()
-        self._other = other
-        self._by_rules = 0
-
-    @property
-    def name(self) -> str:
-        metric = self._rules.metric
-        return f"cascade:{metric}+{self._other.name}" if self._other else f"rules:{metric}"
-
-    @property
-    def stats(self) -> JudgeStats:
-        others = self._other.stats if self._other else JudgeStats()
-        return others.plus(by_rules=self._by_rules)
-
-    async def score(self, question: str, answer: str | Sequence[str], prediction: str) -> Verdict:
-        """Judge by rules, or ask the other judge.
-
-        Raises:
-            JudgeError: there is no ground truth, or the other judge gave no verdict.
-        """
-        right = self._rules.decide(question, accepted(answer), prediction)
-        if right is None and self._other is not None:
-            return await self._other.score(question, answer, prediction)
-        self._by_rules += 1
-        return Verdict(1 if right else 0, "rules")
-
-    async def close(self) -> None:
-        if self._other is not None:
-            await self._other.close()
+    def _compare(self, question: str, answer: str, said: str) -> bool | None:
+        if answer == said:
+            return True
+        name = metric_for(question, answer) if self.metric == "auto" else self.metric
+        compare = COMPARISONS[name]
+        verdict = compare(self, question, answer, said)
+        if verdict is None and self.sentences and name != "anls":
+            for stated in final_answer(question, said):
+                verdict = compare(self, question, answer, stated)
+                if verdict is not None:
+                    break
+        return verdict
 
 
 def same_text(answer: str, prediction: str) -> bool:
-    """The metric `exact`, which is also the first step of all others."""
-    truths = {normal(answer), normal(bare(answer))}
-    return normal(prediction) in truths or normal(bare(prediction)) in truths
+    """The metric `exact`: equal but for case, spacing, articles, quotes and markup."""
+    return normal(prediction) == normal(answer)
 
 
 def metric_for(question: str, answer: str) -> str:
@@ -105,76 +95,168 @@ def metric_for(question: str, answer: str) -> str:
     Answers with commas alone are compared as text, since "Paris, France" is not a list, and so are
     lists where the question gives an order.
     """
-    if normal(answer) in _POLARITY:
+    if polarity(answer) is not None:
         return "yes_no"
-    if (options := options_in(question)) and letter_of(answer, options):
+    if (options := options_in(question)) and letters_of(answer, options):
         return "choice"
-    if re.fullmatch(r"[A-J]|\([A-J]\)", answer.strip()):
+    if re.fullmatch(r"[A-J]|\([A-J]\)(?:\s.*)?", answer):
         return "choice"
-    if (number := quantity(answer)) and not number.noun and not re.match(r"0\d", answer.strip()):
+    if quantity(_read(answer), question_words(question)):
         return "numeric"
+    if date(answer):
+        return "date"
+    if time_of_day(answer):
+        return "time"
+    if is_latex(answer):
+        return "maths"
     listed = re.search(r";|\s(?:and|&)\s", answer) and len(_items(answer)) > 1
-    return "list" if listed and not _ORDERED.search(question) else "exact"
+    return "list" if listed and not _ORDERED.search(question) else "text"
 
 
-# Comparisons. `decide` has compared the texts before.
+# Comparisons. `decide` has compared the texts as they are before.
 
 
-def _auto(rules: Rules, question: str, answer: str, prediction: str) -> bool | None:
-    return COMPARISONS[metric_for(question, answer)](rules, question, answer, prediction)
+def _auto(rules: Rules, question: str, answer: str, said: str) -> bool | None:
+    return COMPARISONS[metric_for(question, answer)](rules, question, answer, said)
 
 
-def _exact(rules: Rules, question: str, answer: str, prediction: str) -> bool | None:
-    return None
+def _exact(rules: Rules, question: str, answer: str, said: str) -> bool | None:
+    return same_text(answer, said) or None
 
 
-def _numeric(rules: Rules, question: str, answer: str, prediction: str) -> bool | None:
-    truth, said = quantity(bare(answer)), quantity(bare(prediction))
-    if truth is None or said is None:
-        return None
-    if same_quantity(truth, said, rules.tolerance):
+def _text(rules: Rules, question: str, answer: str, said: str) -> bool | None:
+    if same_text(answer, said):
+        cased = _CASED.search(question) and len(answer) < 20
+        return None if cased and bare(answer) != bare(said) else True
+    if _named(question, answer, said):
         return True
-    return False if far_apart(truth, said) else None
+    return False if clearly_other(question, answer, bare(said)) else _maths(rules, question, answer, said)
 
 
-def _choice(rules: Rules, question: str, answer: str, prediction: str) -> bool | None:
+def _numeric(rules: Rules, question: str, answer: str, said: str) -> bool | None:
+    words = question_words(question)
+    truth, given = quantity(_read(answer), words), quantity(_read(said), words)
+    if truth is not None and given is None and bare(said).lower() in ("none", "no", "zero"):
+        given = quantity("0")
+    if truth is None or given is None:
+        if truth is not None and refuses(said):
+            return False
+        if truth is not None and _named(question, answer, said):
+            return True
+        return None if truth is None else _maths(rules, question, answer, said)
+    calculated = bool(_CALCULATED.search(question)) or is_latex(answer) or is_latex(said)
+    truth, given = _asked(question, truth), _asked(question, given)
+    same = same_quantity(truth, given, rules.tolerance, calculated)
+    if same is None and normal(answer) == normal(said) and bare(answer) == bare(said):
+        return True
+    return False if same is not True and differs(truth, given) else same or None
+
+
+def _choice(rules: Rules, question: str, answer: str, said: str) -> bool | None:
     options = options_in(question)
-    truth, said = letter_of(answer, options), letter_of(prediction, options)
-    return None if truth is None or said is None else truth == said
+    truth = letters_of(answer, options)
+    if truth is None:
+        return _exact(rules, question, answer, said)
+    given = letters_of(said, options)
+    if given is None and not options:
+        if same_text(answer, said) or _named(question, answer, said):
+            return True
+        return False if clearly_other(question, answer, bare(said)) or re.fullmatch(r"[A-Z]\W", said) else None
+    if given is None and options:
+        given = _by_value(rules, question, options, said)
+    if given is None and refuses(said):
+        return False
+    return None if given is None else truth == given
 
 
-def _yes_no(rules: Rules, question: str, answer: str, prediction: str) -> bool | None:
-    truth, said = _polarity(answer), _polarity(prediction)
-    return None if truth is None or said is None else truth == said
+def _by_value(rules: Rules, question: str, options: dict[str, str], said: str) -> frozenset[str] | None:
+    """The option whose value is stated in another form, if all others have another value."""
+    found = {
+        letter: COMPARISONS[metric_for("", option)](rules, "", option, said)
+        for letter, option in options.items()
+        if option
+    }
+    right = [letter for letter, verdict in found.items() if verdict]
+    return frozenset(right) if len(right) == 1 else None
 
 
-def _anls(rules: Rules, question: str, answer: str, prediction: str) -> bool | None:
-    return similarity(answer, prediction) >= rules.anls_threshold or None
+def _yes_no(rules: Rules, question: str, answer: str, said: str) -> bool | None:
+    truth, given = polarity(answer), said_polarity(question, said)
+    if truth is None:
+        return _exact(rules, question, answer, said)
+    return None if given is None else truth == given
 
 
-def _list(rules: Rules, question: str, answer: str, prediction: str) -> bool | None:
-    return Counter(_items(bare(answer))) == Counter(_items(bare(prediction))) or None
+def _date(rules: Rules, question: str, answer: str, said: str) -> bool | None:
+    if same_text(answer, said):
+        return True
+    return same_date(bare(answer), bare(said))
+
+
+def _time(rules: Rules, question: str, answer: str, said: str) -> bool | None:
+    if same_text(answer, said):
+        return True
+    return same_time(answer.strip(), said.strip(" *\"'"))
+
+
+def _anls(rules: Rules, question: str, answer: str, said: str) -> bool | None:
+    return similarity(answer, said) >= rules.anls_threshold or None
+
+
+def _list(rules: Rules, question: str, answer: str, said: str) -> bool | None:
+    if same_text(answer, said):
+        return True
+    return Counter(_items(bare(answer))) == Counter(_items(bare(said))) or None
+
+
+def _maths(rules: Rules, question: str, answer: str, said: str) -> bool | None:
+    if is_latex(answer) or is_latex(said):
+        if same_text(plain(answer), plain(said)):
+            return True
+    return same_expression(answer, said) or None
 
 
 COMPARISONS: dict[str, Callable[[Rules, str, str, str], bool | None]] = {
     "auto": _auto,
     "exact": _exact,
+    "text": _text,
     "numeric": _numeric,
     "choice": _choice,
     "yes_no": _yes_no,
+    "date": _date,
+    "time": _time,
     "anls": _anls,
     "list": _list,
+    "maths": _maths,
 }
 """Name of a metric → whether (question, answer, prediction) is right."""
 
 
-def _polarity(text: str) -> bool | None:
-    """Yes or no, if the text begins with one and takes nothing back."""
-    first, *rest = normal(bare(text)).split() or [""]
-    polarity = _POLARITY.get(first)
-    if polarity is None or _OPPOSITES[polarity].intersection(rest):
-        return None
-    return polarity
+def _read(text: str) -> str:
+    return bare(plain(text) if is_latex(text) else text)
+
+
+def _asked(question: str, number: Quantity) -> Quantity:
+    """A number without a unit has the one that the question asks for: "How long in metres?"."""
+    if number.unit.dimension or number.noun or not question:
+        return number
+    found = [unit(form[1] or form[2]) for form in _IN_UNIT.finditer(question[:2000])]
+    units = [each for each in found if each is not None and each.dimension != (("share", 1),)]
+    return Quantity(number.number, units[-1]) if units else number
+
+
+def _named(question: str, answer: str, said: str) -> bool:
+    """Whether `said` is the answer beside what was asked for: "bar A" to "Which bar …?"."""
+    words, label = normal(said).split(), normal(answer)
+    asked = set(re.findall(r"\b(?:which|what)\s+(?:of\s+(?:the|these)\s+)?(\w+)", question.lower()))
+    asked |= {"bar", "line", "option", "figure", "panel", "number"} if not question else set()
+    asked = {stem(word) for word in asked} - {"is", "are", "was", "were", "do", "does", "not", "number"}
+    if len(words) < 2 or len(answer) > 100:
+        return False
+    first, last = stem(words[0]), stem(words[-1])
+    return (first in asked and " ".join(words[1:]) == label) or (
+        last in asked and " ".join(words[:-1]) == label
+    )
 
 
 def _items(text: str) -> list[str | Quantity]:
@@ -184,62 +266,3 @@ def _items(text: str) -> list[str | Quantity]:
     items = [piece.strip().strip("'\"") for piece in pieces]
     items = [re.sub(r"^and\s+", "", item) for item in items]
     return [quantity(item) or normal(item) for item in items if item.strip()]
-
-
-# Multiple choice
-
-_LISTED = re.compile(r"(?:^|(?<=[\s,;:?]))(?:\(([A-J])\)|([A-J])[.):])(?=\s)", re.MULTILINE)
-_LETTER = re.compile(r"(?:(?:option|choice)\s+)?[(\[]?([A-Ja-j])[)\]]?[.:)]?", re.IGNORECASE)
-_LETTER_AND_TEXT = re.compile(
-    r"(?:(?:option|choice)\s+)?(?:[(\[]([A-J])[)\]][.:]?|([A-J])[.:)])\s+(.*)",
-    re.DOTALL | re.IGNORECASE,
-)
-
-
-def options_in(question: str) -> dict[str, str]:
-    """Letter → text of the options that a question lists as "A. …", "(A) …", "A) …" or "A: …".
-
-    Empty unless there are at least two, from A on without a gap.
-    """
-    found: list[tuple[str, int, int]] = []
-    for mark in _LISTED.finditer(question):
-        letter = mark[1] or mark[2]
-        if letter == "A":
-            found = []
-        if letter == chr(ord("A") + len(found)):
-            found.append((letter, mark.start(), mark.end()))
-    if len(found) < 2:
-        return {}
-    ends = [start for _, start, _ in found[1:]] + [len(question)]
-    options = {
-        letter: question[begin:end].strip(" \t\r\n,;")
-        for (letter, _, begin), end in zip(found, ends, strict=True)
-    }
-    last = found[-1][0]
-    options[last] = options[last].split("\n")[0].strip(" \t\r,;")
-    return options
-
-
-def letter_of(text: str, options: Mapping[str, str]) -> str | None:
-    """The letter that `text` picks; None if there is none, or the letter and its text disagree."""
-    for form in (text.strip(), bare(text)):
-        if lone := _LETTER.fullmatch(form):
-            return _known(lone[1].upper(), options)
-        by_text = [
-            letter
-            for letter, option in options.items()
-            if option and normal(option) == normal(form)
-        ]
-        if len(by_text) == 1:
-            return by_text[0]
-        if both := _LETTER_AND_TEXT.fullmatch(form):
-            letter = (both[1] or both[2]).upper()
-            others = [option for other, option in options.items() if other != letter]
-            if normal(both[3]) in map(normal, others):
-                return None
-            return _known(letter, options)
-    return None
-
-
-def _known(letter: str, options: Mapping[str, str]) -> str | None:
-    return letter if not options or letter in options else None

@@ -1,0 +1,174 @@
+"""The answer that a reply ends in: "Two plus three is five. So the answer is **5**." states 5.
+
+A statement counts only if it is plain: not denied, doubted, conditional or attributed to somebody,
+about what the question asks, and the last word of the reply. Otherwise there is none.
+"""
+
+# models write these:
+# ruff: noqa: RUF001
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from visionthink.core.protocol import ANSWER
+from visionthink.judges.answer_text import bare
+from visionthink.judges.quantity import stem
+
+LONGEST_TAIL = 2000
+"""Characters at the end of a reply that are searched."""
+
+_MARKER = re.compile(
+    r"""(?<![\w-])(?:(?P<which>[A-Za-z'’]+)[ ])?(?:answer|result|solution)s?
+        (?:[ ](?:to[ ](?:the|this)[ ](?:question|problem)|here|choice|option))?
+        (?:[*_]{0,2}\s*(?:[:=]|\bis\b:?|\bare\b:?|\bwas\b|\bwould[ ]be\b|\bshould[ ]be\b|\bequals\b)[*_]{0,2})
+        \s*""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_WRONG = set(
+    "wrong incorrect other another first initial previous earlier no his her their your "
+    "student's possible false bad tempting obvious alternative any second partial naive".split()
+)
+_THEREFORE = re.compile(r"(?:therefore|thus|hence|so|=>|⇒|→|∴)[,:]?\s+", re.IGNORECASE)
+_DENIED = re.compile(
+    r"""\b(?:not|never|no[ ]longer|if|unless|whether|suppose|supposing|assuming|assume|were|
+        doubt|deny|denied|wrong|incorrect|false|unlikely|hardly|cannot|could|might|may|maybe|
+        perhaps|possibly|neither|nor|except|instead[ ]of|rather[ ]than|
+        says?|said|claims?|claimed|thinks|thought|believes|believed|someone|somebody|people|
+        asked|instruct\w*|ignore|pretend|mark|grade|score|judge|told|nobody|opposite|least)\b
+        |n['’]t\b|\?""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_RETRACTED = re.compile(
+    r"""\b(?:not|no|never|but|or|however|although|though|actually|wait|instead|rather|
+        maybe|perhaps|possibly|probably|might|could|may|wrong|incorrect|mistake|sorry|correction|
+        unless|if|otherwise|either|neither|unsure|uncertain|doubt|guess|alternatively|hmm|
+        else|scratch|ignore|score|except)\b|n['’]t\b|\?""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_COURTESY = re.compile(
+    r"(?:i hope (?:it|this) (?:is correct|helps)|hope this helps|let me know[^.]*|"
+    r"i am confident[^.]*)[.!]?\s*$",
+    re.IGNORECASE,
+)
+_SENTENCE = re.compile(r"(?<=[.!?:;。])[\"”')\]*_]*\s+(?=[\"“'(\[*_]*[A-Z0-9$\\-])|\s*\n+\s*")
+_VERB = re.compile(
+    r"""(?P<verb>\b(?:is|are|was|were|equals|=|says|reads|shows|states|displays|has|have|had|
+        contains|indicates|spells|measures|costs|weighs|totals|see|sees|count|counted|counts)\b
+        |['’](?:s|re)\b|(?<=\w):(?=\s)|(?<=[\w)])\s*=(?=\s*\S))
+        (?:\s+(?:that|exactly|clearly|labell?ed|called|named|written\s+as|equal\s+to|as|:))*\s*""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_TAIL = re.compile(
+    r"""\s*,?\s*(?:(?:that[ ]are[ ])?(?:visible|shown|present|displayed|seen|depicted|pictured)[ ])?
+        (?:(?:in|on|at|from|of)[ ](?:the|this)[ ](?:\w+[ ])?(?:image|picture|photo|photograph|chart|
+        graph|figure|diagram|table|scene|sign|document|receipt|plot|drawing|screenshot|map|page)
+        |in[ ]total|in[ ]all|altogether|total|visible|shown|here)\s*$""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_PREPOSITION = re.compile(r"(?:in|on|at)\s+(?:the\s+(?:year|city|month)(?:\s+of)?\s+)?(?=\S)", re.I)
+_FILLERS = set(
+    "the a an this that these those it its there he she they i we you my our your his her their "
+    "so thus hence therefore and then now well ok okay yes final correct right answer result total "
+    "sum value number amount count image picture photo sign text label title name word color "
+    "colour time date year price cost chart graph figure can of in on at for to by from as with "
+    "here overall conclusion summary short based see is are was were only just think believe "
+    "looks like bar line option point according shown which what how many much all main".split()
+)
+_CONTENT = re.compile(r"[a-z0-9]+(?:['’][a-z]+)?")
+
+
+def final_answer(question: str, text: str) -> Iterator[str]:
+    """What a reply states last, the surest reading first; none where it states nothing plainly."""
+    text = text[-LONGEST_TAIL:].strip()
+    if text.startswith(ANSWER[0]) and text.endswith(ANSWER[1]):
+        text = text[len(ANSWER[0]) : -len(ANSWER[1])].strip()
+        yield text
+    text = _COURTESY.sub("", text).rstrip()
+    if "\\boxed" in text:
+        boxed = _boxed(text)
+        if boxed is not None:
+            yield boxed
+        return
+    if (marked := _marked(text)) is not None:
+        yield marked
+        yield from _shorter(marked)
+        return
+    sentences = [piece for piece in _SENTENCE.split(text) if piece.strip()]
+    if not sentences:
+        return
+    last = sentences[-1].strip()
+    if len(sentences) == 1:
+        yield from _shorter(bare(last))
+    if len(last) > 300 or _RETRACTED.search(" ".join(sentences[:-1])):
+        return
+    if opened := _THEREFORE.match(last):
+        last = last[opened.end() :]
+        yield bare(last)
+    for verb in _VERB.finditer(last):
+        subject, value = last[: verb.start()], bare(last[verb.end() :])
+        if value and not _DENIED.search(subject) and _about(question, subject):
+            yield value
+            yield from _shorter(value)
+        break
+
+
+def _boxed(text: str) -> str | None:
+    r"""What the last \boxed{…} holds, if nothing denies it and nothing but a stop follows."""
+    start = text.rfind("\\boxed")
+    opened = text.find("{", start)
+    if opened < 0 or text[start + 6 : opened].strip():
+        return None
+    depth = 0
+    for at in range(opened, len(text)):
+        depth += (text[at] == "{") - (text[at] == "}")
+        if depth == 0:
+            sentence = _SENTENCE.split(text[:start])[-1]
+            after = text[at + 1 :].strip(" \n.$*)]\\")
+            if after and not re.match(r"\n", text[at + 1 :]):
+                return None
+            denied = _DENIED.search(sentence) or (after and _RETRACTED.search(after))
+            return None if denied else text[opened + 1 : at]
+    return None
+
+
+def _marked(text: str) -> str | None:
+    """What follows the last "answer is" or "Answer:"."""
+    marker = None
+    for marker in _MARKER.finditer(text):
+        pass
+    if marker is None or (marker["which"] or "").lower().replace("’", "'") in _WRONG:
+        return None
+    before = _SENTENCE.split(text[: marker.start()])[-1]
+    if _DENIED.search(before) or _DENIED.search(marker[0]) or len(before) > 200:
+        return None
+    sentences = _SENTENCE.split(text[marker.end() :])
+    rest = " ".join(sentences[1:])
+    if rest and (_RETRACTED.search(rest) or len(rest.split()) < 4):
+        return None
+    return bare(sentences[0]) or None
+
+
+def _shorter(text: str) -> Iterator[str]:
+    """`text` without words that say where: "in the image", "In 2019"."""
+    shorter = _TAIL.sub("", text)
+    if shorter != text and shorter:
+        yield bare(shorter)
+    if (preposition := _PREPOSITION.match(shorter)) and len(shorter) > preposition.end():
+        yield bare(shorter[preposition.end() :])
+
+
+def _about(question: str, subject: str) -> bool:
+    """Whether a statement's subject names nothing that the question does not ask about."""
+    if len(subject) > 150:
+        return False
+    said = {stem(word) for word in _CONTENT.findall(subject.lower())} - _FILLERS
+    return not said or not question.strip() or said <= question_words(question)
+
+
+@lru_cache(maxsize=1024)
+def question_words(question: str) -> frozenset[str]:
+    """Stems of the words of a question."""
+    return frozenset(stem(word) for word in _CONTENT.findall(question[:5000].lower()))
