@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 from visionthink.judges.judge import Judge, JudgeOptions, JudgeStats, Verdict
 from visionthink.judges.llm import LlmJudge
-from visionthink.judges.rules import Rules, RulesJudge
+from visionthink.judges.rules import Rules
+from visionthink.judges.rules_judge import RulesJudge
 
 __all__ = ["JUDGES", "Judge", "JudgeOptions", "JudgeStats", "LlmJudge", "Verdict", "open_judge"]
 
