@@ -19,7 +19,7 @@ LONGEST_WORD = 200
 _SUPERSCRIPTS = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ]+")
 _LETTERS = str.maketrans(
     {"−": "-", "‐": "-", "‑": "-", "–": "-", "—": "-", "’": "'", "‘": "'", "“": '"', "”": '"'}
-    | {"«": '"', "»": '"', "„": '"', "′": "'", "″": '"', "…": "...", "−": "-"}
+    | {"♯": "#", "♭": "b", "«": '"', "»": '"', "„": '"', "′": "'", "″": '"', "…": "...", "−": "-"}
     | dict.fromkeys("\u200b\u200c\u200d\ufeff\u00ad")
 )
 _WRAPS = [
@@ -37,8 +37,11 @@ _WRAPS = [
 _STEPS = [
     (re.compile(form), put)
     for form, put in (
-        (r"\b([a-z])\.\s?(?=[a-z]\b\.)", r"\1"),  # u. s. a. → us a.
-        (r"(?<=[a-z])'(?=[a-z])", ""),  # don't
+        (r"\b([a-z]{1,2})\.\s?(?=[a-z]{1,2}(?![a-z0-9]))", r"\1"),  # u.s.a., j. k. rowling
+        (r"\*\*", ""),
+        (r"(?<=[a-z0-9])'(?=[a-z])", ""),  # don't, 1990's
+        (r"\^\{?([0-9]*[+-])\}?$", r"\1"),  # Fe^{3+}
+        (r"(?<=[a-z])_\{?([0-9])\}?", r"\1"),  # H_2O
         (r"(?<=[a-z]{3})'(?![\w(])", ""),  # the dogs'
         (r"(?<![0-9a-z.,])([0-9]{1,3}(?:,[0-9]{3})+)(?![0-9]*,?[0-9])", None),  # 1,000
         (r"(?<=[a-z][a-z])-(?=[a-z])|(?<=[a-z])-(?=[a-z][a-z])", " "),  # t-shirt, but not x-y
@@ -47,8 +50,9 @@ _STEPS = [
         (r"([(\[{][^()\[\]{}]*[)\]}])", None),  # (1, 2)
         (r"(?<=[a-z])[,;:](?=\s)|(?<=[0-9])[,;:](?=\s+[a-z])", " "),
         (r"(?<=[a-z]{2})[.](?=\s|$)", " "),
-        (r"(?<=\s)&(?=\s)", "and"),
-        (r"(?<=[0-9])\s+(?=[%°])", ""),
+        (r"\s*&\s*", " and "),
+        (r"(?<=[0-9])\s+(?=[%°])|(?<=[°'])\s+(?=[0-9])", ""),
+        (r"(?<=[0-9])_(?=[0-9])", "_"),
         (r"\bthe\s+(?=\S)", ""),
         (r"(?<![^\s])an?\s+(?=[a-z]{2})", ""),
         (r"\s+", " "),
@@ -61,7 +65,7 @@ def bare(text: str) -> str:
     text = text.strip()
     for _ in range(4):
         before = text
-        if not text or text[-1] not in "*_`\"'.!”’»,;:":
+        if not text or text[-1] not in "*_`\"'.!”’»,;:。！)>":
             break
         for wrap in _WRAPS:
             if found := wrap.fullmatch(text):
@@ -76,7 +80,7 @@ def bare(text: str) -> str:
 
 def _without_stop(text: str) -> str:
     """Without final punctuation, but for what belongs to the answer: 5!, f!."""
-    cut = text.rstrip(".,;:").rstrip()
+    cut = text.rstrip(".,;:。！").rstrip()
     if cut.endswith("!"):
         words = cut.rstrip("!")
         cut = words if len(words) > 1 and words[-2:].isalpha() else cut
@@ -109,7 +113,9 @@ def _composed(word: str) -> str:
 
 
 def _raised(found: re.Match[str]) -> str:
-    return "^" + unicodedata.normalize("NFKC", found[0]).replace("−", "-")
+    """A power, 10^2, or the charge of an ion, Fe3+."""
+    plain = unicodedata.normalize("NFKC", found[0]).replace("−", "-")
+    return plain if plain[-1] in "+-" else f"^{plain}"
 
 
 def _joined(found: re.Match[str]) -> str:

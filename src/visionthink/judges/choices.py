@@ -25,7 +25,7 @@ _SEVERAL = re.compile(
     rf"(?:options?\s+|answers?\s+|choices?\s+|both\s+)?{_ONE}[.)]?(?:\s*(?:,|;|/|&|\+|\band\b)+\s*{_ONE}[.)]?){{1,9}}",
     re.IGNORECASE,
 )
-_TOGETHER = re.compile(r"[A-J]{2,10}")
+_TOGETHER = re.compile(r"[A-J]{2,10}|(?:[A-J][.)]\s*){2,10}")
 _WITH_TEXT = re.compile(
     rf"{_NAME}(?:[(\[]([A-J])[)\]][.:]?|([A-J])(?:[.:)]|\s+[-–—]|,(?=\s)))\s*(\S.*)",  # noqa: RUF001
     re.DOTALL | re.IGNORECASE,
@@ -106,8 +106,12 @@ def _letters(text: str, options: Mapping[str, str]) -> frozenset[str] | None:
         return by_text
     if _SEVERAL.fullmatch(text):
         return _set(*re.findall(r"\b[A-Ja-j]\b", text))
-    if options and _TOGETHER.fullmatch(text) and len(set(text)) == len(text):
-        return _set(*text)
+    if options and _TOGETHER.fullmatch(text):
+        return _set(*re.findall("[A-J]", text))
+    pieces = re.split(r",\s*(?=\(?[A-J][.):])|\s+and\s+(?=\(?[A-J][.):])", text)
+    if options and len(pieces) > 1:
+        each = [_letters(piece, options) for piece in pieces]
+        return None if None in each else frozenset().union(*filter(None, each))
     for form in (_PICKED, _JUDGED):
         if found := form.fullmatch(text):
             return _set(found[1] or found[2])
@@ -146,3 +150,33 @@ def _fits(letter: str, text: str, options: Mapping[str, str]) -> bool:
         return False
     words = form.split()
     return len(words) > 3 and not _DOUBTS.search(text)
+
+
+_ABOVE = re.compile(r"(?:all|none|both|neither|either|any|each|every)\b.*", re.IGNORECASE | re.DOTALL)
+
+
+def misses(truth: frozenset[str], text: str, options: Mapping[str, str]) -> bool:
+    """Whether `text`, which picks no option plainly, cannot mean the true one.
+
+    It denies it, offers it with others, or names other options only.
+    """
+    if len(text) > 400:
+        return False
+    if re.fullmatch(r"\(?[A-Za-z]\)?\.?|\(?[0-9]\)?\.?", text):
+        return True
+    form = f" {normal(text)} "
+    named = set(re.findall(r"(?<![\w'])[B-J](?![\w'])|(?<![\w'])A(?![\w'])(?!\s[a-z])", text))
+    named |= {letter for letter, option in options.items() if f" {normal(option)} " in form}
+    if len(truth) > 1:
+        return bool(named) and not truth & named
+    (letter,) = truth
+    own = rf"(?:{letter}|{re.escape(options.get(letter) or letter)})"
+    if letter not in named:
+        return bool(named & options.keys()) and not _DOUBTS.search(text) or bool(
+            _ABOVE.fullmatch(text) and not normal(options.get(letter, "")).startswith(text[:4].lower())
+        )
+    if re.search(rf"\b(?:not|isn't|never|neither|nor|except|but)\s+(?:\(|option )?{own}(?!\w)", text, re.I):
+        return True
+    if len(named) > 1 and re.search(r"\b(?:or|either|maybe|and)\b|/", text):
+        return True
+    return len(named) > 1 and re.search(rf"(?<!\w){own}\)?(?:\.|\?|,|\.\.\.).{{0,20}}\b(?:no|wait|correction)\b", text, re.I) is not None

@@ -1,8 +1,12 @@
-"""When two texts that are not equal clearly mean different things.
+"""When two texts that are not equal clearly mean different things, or state nothing plainly.
 
-Different words may mean the same, so most pairs are left open. Clear are names of one closed class
-(red and blue), the two alternatives that a question gives, codes, and texts that were to be read.
+Different words may mean the same, so most pairs of words are left open. Clear are names of one
+closed class (red and blue), the alternatives that a question gives, other digits, texts that were to
+be read, denials of the truth, and several answers at once.
 """
+
+# people type these:
+# ruff: noqa: RUF001
 
 from __future__ import annotations
 
@@ -10,98 +14,215 @@ import re
 from functools import lru_cache
 
 from visionthink.judges.answer_text import normal
+from visionthink.judges.numbers import numbers_in
+from visionthink.judges.word_classes import exclusive
 
-_CLASSES = [
-    # names in one row exclude each other; those joined by = are the same
-    "red green blue yellow orange purple=violet pink brown black white gray=grey cyan=turquoise "
-    "magenta beige gold silver maroon navy",
-    "monday tuesday wednesday thursday friday saturday sunday",
-    "january february march april may june july august september october november december",
-    "north south east west northeast northwest southeast southwest",
-    "left right",
-    "top bottom",
-    "up down",
-    "above=over below=under",
-    "inside outside",
-    "circle triangle square star hexagon pentagon heart cross octagon",
-    "male female",
-    "man woman boy girl",
-    "open closed=shut",
-    "day night",
-    "summer winter spring autumn=fall",
-    "morning afternoon evening night",
-    "breakfast lunch dinner",
-    "increasing decreasing",
-    "increase decrease",
-    "true false",
-    "cat dog horse cow sheep bird elephant bear zebra giraffe rabbit mouse lion tiger fish duck",
-    "apple banana orange pear grape lemon strawberry pineapple peach cherry",
-    "car=automobile bus truck=lorry bicycle=bike motorcycle=motorbike train boat airplane=plane",
-    "wood metal plastic glass paper stone concrete leather",
-    "small large=big medium",
-    "hot cold",
-    "wet dry",
-    "vertical horizontal diagonal",
-    "first second third fourth fifth sixth last",
-    "sunny rainy cloudy snowy",
-    "baseball basketball football soccer tennis golf hockey volleyball skiing surfing",
-    "bar line pie scatter",
-    "mean median mode",
-    "english french german spanish italian chinese japanese russian",
-    "mercury venus earth mars jupiter saturn uranus neptune",
-    "sleeping running jumping sitting standing walking swimming eating flying lying",
-    "happy sad angry",
-    "kitchen bathroom bedroom",
-    "pizza sandwich cake salad soup burger",
-    "solid liquid gas",
-]
-_MEMBER: dict[str, list[tuple[int, int]]] = {}
-for _row, _names in enumerate(_CLASSES):
-    for _at, _same in enumerate(_names.split()):
-        for _name in _same.split("="):
-            _MEMBER.setdefault(_name, []).append((_row, _at))
-
-_ALTERNATIVES = re.compile(r"([\w' -]{1,40}?),? or ([\w' -]{1,40})", re.IGNORECASE)
 _READ = re.compile(
-    r"\b(?:sa(?:y|ys)|read|reads|written|writing|text|title|titled|spell|spelled|spelt|word|words|"
-    r"brand|logo|label|labelled|labeled|plate|name|named|code|caption|heading|headline|letters)\b",
+    r"\b(?:say|says|read|reads|written|writing|text|title|titled|spell|spelled|spelt|word|"
+    r"brand|logo|label|labelled|labeled|plate|code|caption|heading|headline|letters|printed|"
+    r"on the sign|email|website)\b",
     re.IGNORECASE,
 )
 _REFUSAL = re.compile(
     r"(?:(?:i'?m )?sorry,? )?(?:i|it|we|the (?:image|picture|answer|question|text))? ?"
     r"(?:can ?not|can't|could not|couldn't|do not|don't|does not|doesn't|am not able to|"
     r"is not possible to|am unable to|is impossible to|unable to|not sure|is (?:not|un)(?:clear|"
-    r"known|readable|certain)|is too \w+)\b.{0,120}",
+    r"known|readable|certain)|is too \w+|have no)\b.{0,120}",
     re.IGNORECASE | re.DOTALL,
 )
-_SHORT_REFUSALS = {"unknown", "unanswerable", "n/a", "no idea", "none of your business", "unclear"}
+_SHORT_REFUSALS = set(
+    "unknown,unanswerable,n/a,no idea,unclear,none of the above,all of the above,no answer,"
+    "no comment,many,several,some,a few,number,answer,nothing,none,all,everything".split(",")
+)
 _SPELLINGS = {frozenset(pair) for pair in ("sz", "ae", "ou", "iy", "ck")}
 """Letters that spellings of one word may differ by: organise, gray, disc."""
 _ALNUM = re.compile(r"[^\w]|_")
+_DENIAL = r"(?:not|never|no|without|except|but|isn't|aren't|wasn't|doesn't|don't|didn't|neither|nor|non)"
+_RETRACTS = re.compile(
+    r"\b(?:no|wait|actually|sorry|correction|incorrect|wrong|rather|instead|scratch)\b|\bi meant?\b",
+    re.IGNORECASE,
+)
+_SEPARATORS = re.compile(r"\s*(?:[,;/|\n]|\band\b|\bor\b|&)\s*", re.IGNORECASE)
+_ONE_WORDS = set("a an one single both pair couple twice once no none nobody nothing zero only".split())
 
 
 def clearly_other(question: str, truth: str, said: str) -> bool:
-    """Whether `said`, which is not equal to `truth`, can be no other name for it."""
-    if len(said) > 200 or len(truth) > 200:
+    """Whether `said`, which was not found equal to `truth`, cannot mean it."""
+    if len(said) > 400 or len(truth) > 200:
         return False
-    true, given = normal(truth), normal(said)
     if refuses(said) and not refuses(truth):
         return True
-    if (rows := _MEMBER.get(true)) and (other := _MEMBER.get(given)):
-        return any(row == row2 and at != at2 for row, at in rows for row2, at2 in other)
+    true, given = normal(truth), normal(said)
+    if not re.search(r"\w", given):
+        return bool(re.search(r"\w", true)) and said not in truth
+    if _denies(true, given) or _offers_several(true, given) or _retracts(true, given):
+        return True
     alternatives = alternatives_in(question)
     if true in alternatives and given in alternatives:
         return true != given
+    if exclusive(true, given):
+        return True
+    return _other_text(question, truth, said, true, given)
+
+
+def _other_text(question: str, truth: str, said: str, true: str, given: str) -> bool:
     letters, others = _ALNUM.sub("", true), _ALNUM.sub("", given)
-    if not letters or not others or letters == others or not given.isascii() or not true.isascii():
+    if letters == others:
+        return _marked_otherwise(true, given)
+    if not letters or not others or not given.isascii() or not true.isascii():
         return False
-    if " " not in true and " " not in given and _is_code(truth) and _is_code(said):
+    if _other_digits(true, given, letters, others):
         return True
     if _one_letter_off(true.split(), given.split()):
         return True
-    read = bool(_READ.search(question))
-    apart = letters not in others and others not in letters
-    return read and apart and len(given.split()) <= 8 and given.split()[0] not in ("it", "there")
+    inside = letters in others or others in letters
+    if _abbreviated(true.split(), given.split()):
+        return False
+    if _READ.search(question):
+        return len(given.split()) <= 8 and given.split()[0] not in ("it", "there", "this")
+    if len(true) == 1 and len(given) == 1:
+        return True
+    return not inside and _is_name(truth) and _is_name(said) and not _initials(truth, said)
+
+
+def _denies(true: str, given: str) -> bool:
+    """Whether the truth is said to be not so: "not red", "anything but red", "red? no"."""
+    return bool(
+        re.search(rf"\b{_DENIAL} (?:a |an |the |on |to )?{re.escape(true)}(?!\w)", given)
+        or re.search(rf"(?<!\w){re.escape(true)} is (?:wrong|incorrect|false|not)\b", given)
+    ) and not re.search(rf"\b{_DENIAL}\b", true)
+
+
+def _offers_several(true: str, given: str) -> bool:
+    """Whether the truth is one of several answers that are offered at once."""
+    if re.search(r"\b(?:and|or)\b|[/;,&]", true):
+        return False
+    flat = re.sub(r"\b(?:either|both|maybe|perhaps|one of)\b", "", given)
+    items = [item.strip(" .()[]") for item in _SEPARATORS.split(flat) if item.strip()]
+    if len(items) < 2 or true not in items or any(len(item.split()) > 3 for item in items):
+        return False
+    if re.search(r"\bor\b|[/;\n|]", flat) or len(items) > 2:
+        return True
+    other = next((item for item in items if item != true), true)
+    return " and " in flat or exclusive(true, other) or (true.isdigit() and other.isdigit())
+
+
+def _retracts(true: str, given: str) -> bool:
+    """Whether the truth is named only before words that take it back."""
+    taken = None
+    for taken in _RETRACTS.finditer(given):
+        pass
+    if taken is None or _RETRACTS.search(true):
+        return False
+    named = [found.start() for found in re.finditer(rf"(?<!\w){re.escape(true)}(?!\w)", given)]
+    rest = given[taken.end() :].strip(" ,.:;")
+    return bool(named) and max(named) < taken.start() and (bool(rest) or taken[0] == "no")
+
+
+def _marked_otherwise(true: str, given: str) -> bool:
+    """Whether texts with the same letters differ in a sign, a suffix, a bracket or an operator."""
+    if len(true) > 20 or len(given) > 20 or re.search("[a-z]{3}", true):
+        return False
+    ends = [_ENDS.fullmatch(text.replace("^", "")) for text in (true, given)]
+    assert ends[0] and ends[1]
+    if (ends[0][1], ends[0][3]) != (ends[1][1], ends[1][3]):
+        return True
+    signs = [re.sub(r"[\w\s.,:^{}-]", "", text) for text in (true, given)]
+    if not all(signs) and set("".join(signs)) <= set("()"):
+        return False
+    operators = [re.findall(r"(?<=\b[a-z])-(?=[a-z]\b)", text) for text in (true, given)]
+    return signs[0] != signs[1] or operators[0] != operators[1]
+
+
+_ENDS = re.compile(r"([^\w\s]*)(.*?)([^\w\s]*)", re.DOTALL)
+
+
+def _other_digits(true: str, given: str, letters: str, others: str) -> bool:
+    """Whether two labels or codes have other digits: Row 4 and Row 14, 12 and 21 High Street."""
+    if true.endswith(given) or given.endswith(true):
+        return False  # 80s and 1980s
+    digits, more = re.sub(r"\D", "", true), re.sub(r"\D", "", given)
+    if digits == more or not digits or len(given.split()) > 12:
+        return False
+    if not more:
+        words = re.sub("[0-9]", "", letters)
+        return bool(words) and others.startswith(words[:1]) and others in (words, letters)
+    return True
+
+
+def _one_letter_off(true: list[str], given: list[str]) -> bool:
+    """Whether one letter of one word was replaced, and not as two spellings of a word differ."""
+    if len(true) != len(given) or len(true) > 12:
+        return False
+    changed = [pair for pair in zip(true, given, strict=True) if pair[0] != pair[1]]
+    if len(changed) != 1 or len(changed[0][0]) != len(changed[0][1]) or len(changed[0][0]) < 3:
+        return False
+    letters = [pair for pair in zip(*changed[0], strict=True) if pair[0] != pair[1]]
+    return len(letters) == 1 and frozenset(letters[0]) not in _SPELLINGS
+
+
+def _abbreviated(true: list[str], given: list[str]) -> bool:
+    """Whether words of one text are short for those of the other: St for Street."""
+    return len(true) == len(given) and all(
+        first == second
+        or (len(first) != len(second) and first[0] == second[0] and first[-1] == second[-1])
+        or first.startswith(second.rstrip("."))
+        or second.startswith(first.rstrip("."))
+        for first, second in zip(true, given, strict=True)
+    )
+
+
+def _is_name(text: str) -> bool:
+    """Whether a text is a name: a few words that begin with capital letters."""
+    words = re.findall(r"[A-Za-z][\w'’.-]*", text)
+    small = {"of", "the", "and", "de", "von", "van", "la", "le", "di", "da"}
+    return 0 < len(words) <= 5 and len(text) < 50 and all(
+        word[0].isupper() or word in small for word in words
+    )
+
+
+def _initials(first: str, second: str) -> bool:
+    """Whether one name may be short for the other: NYC, U.S."""
+    short, long = sorted((first, second), key=len)
+    heads = "".join(word[0] for word in re.findall(r"[A-Za-z]+", long)).lower()
+    letters = re.sub("[^A-Za-z]", "", short).lower()
+    return len(letters) < 2 or letters.startswith(heads[:2]) or heads.startswith(letters)
+
+
+def clearly_other_number(question: str, truth: str, said: str) -> bool:
+    """Whether a reply states no number that could be the true one, or not plainly."""
+    if len(said) > 400:
+        return False
+    if refuses(said):
+        return True
+    true, given = numbers_in(truth), numbers_in(said)
+    low = said.lower()
+    if len(true) != 1:
+        return False
+    words = set(re.findall(r"[a-z]+", low))
+    if true[0] not in given:
+        open_words = bool(words & _ONE_WORDS) and true[0] <= 2 and not given
+        related = any(number and true[0] / number in _RELATED for number in given)
+        return not open_words and not related and ("%" not in said) and ":" not in said
+    number = re.escape(truth.strip("$€£ "))
+    return bool(
+        re.search(rf"{_COMPARED}\s*(?:the\s+)?[$€£]?{number}(?![0-9.,]*[0-9])", low)
+        or re.search(rf"(?<![0-9.,]){number}\s*(?:{_GOES_ON})", low)
+        or _retracts(truth.lower(), low)
+        or (len(given) > 1 and re.fullmatch(r"[\s\[(]*[0-9]+(?:(?:\s*(?:[,;+]|and|or)\s*|\s+)[0-9]+)+[\s\])]*", low))
+    )
+
+
+_RELATED = {100, 1000, 10**6, 10**9} | {1 / number for number in (100, 1000, 10**6)}
+_COMPARED = (
+    r"(?:\b(?:more than|less than|fewer than|greater than|over|under|above|below|at least|at most|"
+    r"up to|not|n't|no|never|but|than|before|after|since|neither|non)|[<>≥≤±])"
+)
+_GOES_ON = (
+    r"or\b|to [0-9]|-\s?[0-9]|–|\?|plus\b|minus\b|times\b|over\b|factorial\b|maybe\b|wrong\b|"
+    r"is wrong|is incorrect|not\b|or more|and a |squared|cubed|[+*/^!]|\(or|pairs\b|out of|"
+    r"thousand\b|million\b|billion\b|hundred\b|something\b"
+)
 
 
 def refuses(text: str) -> bool:
@@ -128,19 +249,3 @@ def alternatives_in(question: str) -> frozenset[str]:
         if words:
             found.add(normal(words[-1]))
     return frozenset(found)
-
-
-def _is_code(text: str) -> bool:
-    text = text.strip(" .\"'")
-    return any(char.isdigit() for char in text) and any(char.isalpha() for char in text)
-
-
-def _one_letter_off(true: list[str], given: list[str]) -> bool:
-    """Whether one letter of one word was replaced, and not as two spellings of a word differ."""
-    if len(true) != len(given) or len(true) > 12:
-        return False
-    changed = [pair for pair in zip(true, given, strict=True) if pair[0] != pair[1]]
-    if len(changed) != 1 or len(changed[0][0]) != len(changed[0][1]) or len(changed[0][0]) < 3:
-        return False
-    letters = [pair for pair in zip(*changed[0], strict=True) if pair[0] != pair[1]]
-    return len(letters) == 1 and frozenset(letters[0]) not in _SPELLINGS

@@ -41,6 +41,10 @@ _DENIED = re.compile(
         |n['’]t\b|\?""",
     re.IGNORECASE | re.VERBOSE,
 )
+_CONDITION = re.compile(
+    r"\b(?:if|unless|whether|suppos\w*|assum\w*|pretend\w*|ignor\w*|instruct\w*|says?|said|claim\w*)\b",
+    re.IGNORECASE,
+)
 _RETRACTED = re.compile(
     r"""\b(?:not|no|never|but|or|however|although|though|actually|wait|instead|rather|
         maybe|perhaps|possibly|probably|might|could|may|wrong|incorrect|mistake|sorry|correction|
@@ -53,7 +57,7 @@ _COURTESY = re.compile(
     r"i am confident[^.]*)[.!]?\s*$",
     re.IGNORECASE,
 )
-_SENTENCE = re.compile(r"(?<=[.!?:;。])[\"”')\]*_]*\s+(?=[\"“'(\[*_]*[A-Z0-9$\\-])|\s*\n+\s*")
+_SENTENCE = re.compile(r"(?<=[.!?;。])[\"”')\]*_]*\s+(?=[\"“'(\[*_]*[A-Z0-9$\\-])|\s*\n+\s*")
 _VERB = re.compile(
     r"""(?P<verb>\b(?:is|are|was|were|equals|=|says|reads|shows|states|displays|has|have|had|
         contains|indicates|spells|measures|costs|weighs|totals|see|sees|count|counted|counts)\b
@@ -109,6 +113,8 @@ def final_answer(question: str, text: str) -> Iterator[str]:
         yield bare(last)
     for verb in _VERB.finditer(last):
         subject, value = last[: verb.start()], bare(last[verb.end() :])
+        if len(subject.strip("() ")) == 1:
+            break  # "C: blue"
         if value and not _DENIED.search(subject) and _about(question, subject):
             yield value
             yield from _shorter(value)
@@ -142,11 +148,12 @@ def _marked(text: str) -> str | None:
     if marker is None or (marker["which"] or "").lower().replace("’", "'") in _WRONG:
         return None
     before = _SENTENCE.split(text[: marker.start()])[-1]
-    if _DENIED.search(before) or _DENIED.search(marker[0]) or len(before) > 200:
+    clause = re.split("[,;:]", before)[-1] + marker[0]
+    if _DENIED.search(clause) or _CONDITION.search(before) or len(before) > 200:
         return None
     sentences = _SENTENCE.split(text[marker.end() :])
     rest = " ".join(sentences[1:])
-    if rest and (_RETRACTED.search(rest) or len(rest.split()) < 4):
+    if rest and (_RETRACTED.search(rest) or len(rest.split()) < 4 or re.search("[0-9]", rest)):
         return None
     return bare(sentences[0]) or None
 

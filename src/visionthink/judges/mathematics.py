@@ -1,8 +1,150 @@
-"""Expressions that are equal in mathematics, by Math-Verify where it is installed (extra judges)."""
+r"""Expressions that are equal in mathematics: \frac{\sqrt{2}}{2} and 1/\sqrt{2}.
+
+Math-Verify compares them (extra `judges`), in a process of its own: an expression from outside may
+take hours or all memory, so a comparison that is late ends with its process. It is blind to units,
+currencies and words, so it sees nothing that holds any, and only its "equal" is believed.
+"""
 
 from __future__ import annotations
+
+import atexit
+import json
+import re
+import select
+import subprocess
+import sys
+import threading
+from functools import lru_cache
+from importlib.util import find_spec
+
+LONGEST = 400
+"""Characters of an expression."""
+SECONDS = 2.0
+"""For one comparison."""
+STARTING_SECONDS = 60.0
+MOST_BYTES = 2 << 30
+"""Of memory, for the process."""
+
+_FUNCTIONS = set(
+    "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log exp sqrt det gcd lcm mod max "
+    "min lim inf sup abs and".split()
+)
+_WORD = re.compile(r"[a-zA-Z]{2,}")
+_COMMAND = re.compile(r"\\[a-zA-Z]+")
+_CURRENCY = re.compile(r"\\\$|(?<![\w\\])\$\s?[0-9][0-9.,]*(?![^$]*\$)|[€£¥₹%°]|\\%|\\circ|\\degree")
+_TELLING = re.compile(r"[\\^*=√∞π|{}()<>≤≥±]|[a-z]\s?[-+/]|[-+/]\s?[a-z]")
+_MARKED = re.compile(r"[-+*'!/^]\s*$|[a-zA-Z]\s*'")
+_TEXT = re.compile(r"\\(?:text|mathrm|mbox|textbf)\s*\{")
 
 
 def same_expression(truth: str, said: str) -> bool:
     """Whether two expressions are equal; False also where that cannot be told."""
-    return False
+    if not (_is_expression(truth) and _is_expression(said)):
+        return False
+    if not (_TELLING.search(truth) or _TELLING.search(said)):
+        return False
+    if _letters(truth) != _letters(said) or _brackets(truth) != _brackets(said):
+        return False
+    return find_spec("math_verify") is not None and _equal(truth, said)
+
+
+def _letters(text: str) -> set[str]:
+    """Variables: Math-Verify does not tell f from F, nor f(x) from f'(x)."""
+    return set(re.findall("[a-zA-Z']", _COMMAND.sub(" ", text)))
+
+
+def _brackets(text: str) -> list[str]:
+    """Those of an interval, which Math-Verify does not tell apart."""
+    return re.findall(r"[\[\]]|-?\s*(?:\\infty|∞)", text.replace(" ", ""))
+
+
+@lru_cache(maxsize=4096)
+def _is_expression(text: str) -> bool:
+    """Whether a text is mathematics throughout."""
+    if not 0 < len(text) <= LONGEST or _CURRENCY.search(text) or _TEXT.search(text) or _MARKED.search(text):
+        return False
+    words = _WORD.findall(_COMMAND.sub(" ", text))
+    return all(word.lower() in _FUNCTIONS or len(word) == 2 for word in words)
+
+
+@lru_cache(maxsize=4096)
+def _equal(truth: str, said: str) -> bool:
+    return _WORKER.ask(truth, said)
+
+
+class _Worker:
+    """The process that compares; started when it is first needed, and again after a late reply."""
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def ask(self, truth: str, said: str) -> bool:
+        with self._lock:
+            if self._process is None or self._process.poll() is not None:
+                self._start()
+            process = self._process
+            if process is None or process.stdin is None:
+                return False
+            try:
+                process.stdin.write(json.dumps([truth, said]).encode() + b"\n")
+                process.stdin.flush()
+                return self._line(SECONDS) == b"1\n"
+            except OSError:
+                self.end()
+                return False
+
+    def _start(self) -> None:
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        if self._line(STARTING_SECONDS) != b"ready\n":
+            self.end()
+
+    def _line(self, seconds: float) -> bytes:
+        """The next line; the process ends if it is late."""
+        assert self._process is not None and self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], seconds)[0]:
+            self.end()
+            return b""
+        return self._process.stdout.readline()
+
+    def end(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+_WORKER = _Worker()
+atexit.register(_WORKER.end)
+
+
+def _serve() -> None:
+    """Read pairs from standard input, one JSON list a line; answer 1 or 0."""
+    import resource
+
+    resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
+    from math_verify import parse, verify
+
+    def reading(text: str) -> list[object]:
+        text = text.strip()
+        marked = text if text.startswith(("$", "\\(", "\\[")) or "\\boxed" in text else f"${text}$"
+        return parse(marked, parsing_timeout=None, raise_on_error=False)
+
+    print("ready", flush=True)
+    for line in sys.stdin:
+        truth, said = json.loads(line)
+        try:
+            true, given = reading(truth), reading(said)
+            equal = bool(true) and bool(given) and verify(true, given, timeout_seconds=None)
+        except Exception:
+            equal = False
+        print(int(equal), flush=True)
+
+
+if __name__ == "__main__":
+    _serve()

@@ -21,15 +21,18 @@ _DATES = [
         rf"{_MONTH}(?:,|\s+of)?\s+{_YEAR}",
         rf"{_YEAR}[\s-]{_MONTH}(?:[\s-]{_DAY})?",
         r"(?P<year>[12][0-9]{3})([-/.])(?P<number>[01]?[0-9])\2(?P<day>[0-3]?[0-9])",
+        r"(?P<year>[12][0-9]{3})[-/](?P<number>[01][0-9])",
+        r"(?P<number>[01]?[0-9])[-/.](?P<year>[12][0-9]{3})",
     )
 ]
-_NUMERIC = re.compile(r"([0-3]?[0-9])([-/.])([0-3]?[0-9])\2([12][0-9]{3})")
+_NUMERIC = re.compile(r"([0-3]?[0-9])([-/.])([0-3]?[0-9])\2([12][0-9]{3}|[0-9]{2})")
 _TIME = re.compile(
     r"(?P<hour>[0-2]?[0-9])(?:[:.](?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9]))?)?"
     r"\s*(?P<half>[ap]\.?\s?m\.?|noon|o'?clock|h(?:rs|ours)?)?",
     re.IGNORECASE,
 )
 
+_HALVES = ("am", "pm", "noon")
 _NAMED = {"noon": 43200, "midday": 43200, "midnight": 0}
 
 Date = tuple[int, int, int]
@@ -44,6 +47,7 @@ def date(text: str) -> frozenset[Date]:
         return frozenset()
     if numeric := _NUMERIC.fullmatch(text):
         first, second, year = int(numeric[1]), int(numeric[3]), int(numeric[4])
+        year += 2000 if len(numeric[4]) == 2 else 0
         return frozenset(
             (year, month, day)
             for day, month in ((first, second), (second, first))
@@ -109,14 +113,17 @@ def time_of_day(text: str) -> tuple[int, int, bool] | None:
     elif half == "noon":
         hour = 12
     seconds = hour * 3600 + int(found["minute"] or 0) * 60 + int(found["second"] or 0)
-    return seconds, 1 if found["second"] else 60, half in ("am", "pm", "noon") or hour > 12
+    return seconds, 1 if found["second"] else 60, bool(half in _HALVES or hour > 12 or hour == 0)
 
 
 def same_time(truth: str, said: str) -> bool | None:
-    """Whether two texts name the same time; None if one is no time or does not say which half."""
+    """Whether two texts name the same time; None if one is no time.
+
+    A half of the day that only one of them names is understood: a clock shows none.
+    """
     true, given = time_of_day(truth), time_of_day(said)
     if true is None or given is None:
         return None
-    if true[2] == given[2]:
+    if true[2] and given[2]:
         return true[0] == given[0]
-    return None if (true[0] - given[0]) % 43200 == 0 else False
+    return (true[0] - given[0]) % 43200 == 0

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from text_to_num import text2num
 
@@ -36,7 +36,7 @@ _DIGITS = re.compile(
     r"""(?P<whole>[0-9]{1,9})(?:\s+|\s?-\s?|\s?(?:and|&)\s)(?P<part>[0-9]{1,9}\s?/\s?[0-9]{1,9})
       | (?P<ratio>[0-9]{1,20}\s?/\s?[0-9]{1,20})
       | (?P<digits>[0-9][0-9.,'’\u202f\u00a0 ]*[0-9]|[0-9]|\.[0-9]+)
-        (?:(?:[eE](?=[+-]?[0-9]{1,3}(?![0-9a-zA-Z]))|\s?[×x*·]\s?10\s?(?:\^|\*\*))
+        (?:(?:(?:e|E(?=[+-]))(?=[+-]?[0-9]{1,3}(?![0-9a-zA-Z]))|\s?[×x*·]\s?10\s?(?:\^|\*\*))
            \s?(?P<power>[+-]?[0-9]{1,3})
          | \s?(?:\^|\*\*)\s?(?P<raised>[0-9]{1,2}))?
     """,
@@ -72,6 +72,7 @@ _PARTS = {
     **{"hundredth": 100, "thousandth": 1000},
 }
 _PARTS |= {f"{name}s": size for name, size in _PARTS.items() if name != "halves"}
+_AND_PART = re.compile(r"\s+and\s+(?:a|one)\s+(half|third|quarter)\b", re.IGNORECASE)
 _WORD = re.compile(r"[A-Za-z]+")
 _SPELT = re.compile(r"[A-Za-z]+(?:[ -]+[A-Za-z]+)*")
 MOST_WORDS = 16
@@ -86,8 +87,11 @@ def leading_number(text: str) -> tuple[Number, int] | None:
     found = _DIGITS.match(text)
     if found is None:
         return None
-    number = _written(found)
-    return None if number is None else (number, found.end())
+    number, end = _written(found), found.end()
+    if number is not None and (more := _AND_PART.match(text, end)):
+        part = Fraction(1, _PARTS[more[1].lower()])
+        number, end = Number(number.value + part), more.end()
+    return None if number is None else (number, end)
 
 
 def _written(found: re.Match[str]) -> Number | None:
@@ -100,14 +104,20 @@ def _written(found: re.Match[str]) -> Number | None:
     digits = _plain(found["digits"])
     if digits is None:
         return None
-    decimals = len(digits.partition(".")[2])
-    value, step = Fraction(digits), Fraction(1, 10**decimals)
+    whole, _, decimals = digits.partition(".")
+    step = _step(len(decimals))
+    value = Fraction(int(whole)) if not decimals else int(whole + decimals) * step
     if found["raised"]:
         return Number(value ** int(found["raised"])) if value < 10**6 else None
     if found["power"]:
         scale = Fraction(10) ** int(found["power"])
         return Number(value * scale, step * scale)
     return Number(value, step)
+
+
+@cache
+def _step(decimals: int) -> Fraction:
+    return Fraction(1, 10**decimals)
 
 
 def _plain(digits: str) -> str | None:
@@ -171,6 +181,8 @@ def _words(text: str) -> Number | None:
             if whole is None or over is None:
                 return None
             return Number(whole.value + over * unit)
+        if not before and part not in ("half", "quarter"):
+            return None  # an ordinal
         over = _count(before)
         return None if over is None or over > 999 else Number(over * unit)
     if words[0] in ("a", "an"):
@@ -189,3 +201,24 @@ def _count(words: list[str]) -> int | None:
         return 1
     number = _words(" ".join(words)) if all(word in _CARDINALS for word in words) else None
     return None if number is None or number.value.denominator != 1 else int(number.value)
+
+
+_RUN = re.compile(r"[-+]?[0-9][0-9.,'’ ]*(?:\s?/\s?[0-9]+)?|[A-Za-z]+(?:[ -][A-Za-z]+)*")
+
+
+def numbers_in(text: str) -> list[Fraction]:
+    """All numbers that a text holds, in digits or in words, without their signs."""
+    found: list[Fraction] = []
+    for run in _RUN.finditer(text):
+        rest = run[0].lstrip("+-")
+        while rest:
+            read = leading_number(rest)
+            if read is not None:
+                found.append(read[0].value)
+                rest = rest[read[1] :].lstrip(" -,.'’/")
+            elif rest[0].isdigit():
+                found.extend(Fraction(int(digits)) for digits in re.findall("[0-9]{1,30}", rest))
+                break
+            else:
+                _, _, rest = rest.partition(" ")
+    return found

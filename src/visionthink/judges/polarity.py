@@ -6,8 +6,8 @@ import re
 
 from visionthink.judges.answer_text import bare, normal
 
-_YES = {"yes", "true", "yep", "yeah", "yup", "correct", "affirmative"}
-_NO = {"no", "false", "nope", "nah", "incorrect", "negative"}
+_YES = {"是", "有", "sí", "oui", "ja", "yes", "true", "yep", "yeah", "yup", "correct", "affirmative"}
+_NO = {"否", "不是", "没有", "non", "nein", "no", "false", "nope", "nah", "incorrect", "negative"}
 WORDS = {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}
 
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|(?<!\w)'[^']*'(?!\w)|«[^»]*»")
@@ -38,39 +38,79 @@ def said_polarity(question: str, text: str) -> bool | None:
     """Yes or no if `text` opens with one and takes nothing back, or states the question's clause."""
     text = bare(text)
     first = _FIRST.match(text)
-    lead = WORDS.get(first[1].lower()) if first else None
-    if first is None or lead is None or first[1].lower() in ("correct", "incorrect", "negative"):
-        return polarity(text) if first and lead is not None else _as_asked(question, text)
-    rest = _QUOTED.sub(" quoted ", text[first.end() :]).lower()
-    tokens = _TOKENS.findall(rest.replace("’", "'"))
+    word = first[1].lower() if first else ""
+    lead = WORDS.get(word)
+    if first is None or lead is None or word in ("correct", "incorrect", "negative"):
+        return polarity(text) if lead is not None else _as_asked(question, text)
+    tokens = _tokens(text[first.end() :])
     if not any(token[0].isalnum() for token in tokens):
         return None if "?" in tokens else lead
+    asked = _asked(question)
     if tokens[0].isalnum() and tokens[0] not in _OPENERS and "'" not in tokens[0]:
-        return None  # "No idea", "No 5"
-    if "?" in tokens or _TAKEN_BACK.intersection(tokens):
+        # "No car", but not "No idea" and "No 5"
+        return lead if not lead and set(tokens) <= asked | _SMALL | {".", ",", "so", "no"} else None
+    if "?" in tokens or re.match(r"no\.\s*[0-9]", text, re.IGNORECASE) or (_TAKEN_BACK - _ALLOWED[lead]).intersection(tokens):
         return None
-    asked = set(_TOKENS.findall(question.lower())) - _SMALL
     return lead if _agrees(lead, tokens, asked) else None
+
+
+def contradicts(truth: bool, text: str) -> bool:
+    """Whether a reply that is no plain yes or no does not say the true one either.
+
+    It ends in the other one, says both, or only looks like the true one ("No idea").
+    """
+    text = bare(text)
+    if len(text) > 400:
+        return False
+    first = _FIRST.match(text)
+    words = [token for token in _tokens(text) if token[0].isalnum()]
+    said = [WORDS[word] for word in words if word in WORDS]
+    if not said:
+        return words[:1] == ["untrue"] and truth
+    if len(words) > 1 and words[-2] in ("not", "n't") and words[-1] in WORDS:
+        return WORDS[words[-1]] == truth
+    if said[-1] != truth:
+        return True
+    lead = WORDS.get(first[1].lower()) if first else None
+    if set(said) == {True, False}:
+        return bool(re.search(r"\b(?:or|and)\b|/|no yes", text.lower())) or words[-1] not in WORDS
+    if lead is True and truth:
+        return "never" in words or words[-1] == "not" or words[-1].endswith("n't")
+    return lead == truth and lead is not None and _tokens(text)[1:2] != [","]
+
+
+def _tokens(text: str) -> list[str]:
+    """Words and stops in lower case, quotations left out."""
+    return _TOKENS.findall(_QUOTED.sub(" quoted ", text).lower().replace("’", "'"))
+
+
+def _asked(question: str) -> set[str]:
+    return set(_TOKENS.findall(question.lower())) - _SMALL
+
+
+_ALLOWED = {
+    True: {"but", "only", "until", "although", "though"},
+    False: {"but", "only", "never", "nope", "nah", "although", "though"},
+}
+"""Words that limit a yes or no without taking it back."""
 
 
 def _agrees(lead: bool, tokens: list[str], asked: set[str]) -> bool:
     """Whether an explanation is consistent with the yes or no before it."""
     clauses: list[list[str]] = [[]]
     for token in tokens:
-        if token[0].isalnum():
+        if token[0].isalnum() and token not in ("but", "and", "so"):
             clauses[-1].append(token)
         else:
             clauses.append([])
     for clause in filter(None, clauses):
         negated = any(word in _NEGATIONS or word.endswith("n't") for word in clause)
         content = [word for word in clause if word not in _SMALL and word not in _NEGATIONS]
-        content = [word for word in content if not word.endswith("n't")]
+        content = [word for word in content if not word.endswith("n't") and word != "only"]
         if lead and negated:
-            # Yes, it is not a cat: a contrast to what was asked. Not: "it is not", "it isn't on".
-            contrast = re.fullmatch(
-                r"(?:it|this|that)(?: is|'s) not an? [a-z]+(?: [a-z]+)?", " ".join(clause)
-            )
-            if not contrast or asked.intersection(content):
+            # Yes, it is not a cat; with no wheels. Not: "it is not", "it is not lit".
+            contrast = re.search(r"(?:not an?|no|without an?|without|not the) ([a-z]+)", " ".join(clause))
+            if not contrast or contrast[1] in asked:
                 return False
         if not lead and not negated and asked.issuperset(content):
             return False  # "No, it is", "No, there is a dog"

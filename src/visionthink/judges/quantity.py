@@ -15,8 +15,21 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
+from visionthink.judges.word_classes import exclusive
 from visionthink.judges.numbers import SCALES, Number, leading_number
-from visionthink.judges.units import ANGLE, CURRENCIES, ONE, SHARE, Unit, unit
+from visionthink.judges.units import (
+    ANGLE,
+    CELSIUS,
+    CURRENCIES,
+    FAHRENHEIT,
+    MASS,
+    ONE,
+    POUNDS,
+    SHARE,
+    STERLING,
+    Unit,
+    unit,
+)
 
 MOST_CHARACTERS = 100
 """Longer texts are not quantities; bounds the work on arithmetic as well."""
@@ -29,11 +42,12 @@ _SIGNS = str.maketrans(
 )
 _HALVES = re.compile(r"(\d)\s?([½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])")
 _SUPERSCRIPT = re.compile(r"(?<=[0-9])([⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
+_SUBSCRIPT = re.compile("[₀-₉]")
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _HEAD = re.compile(
-    rf"""(?i:(?:about|approximately|approx\.?|around|roughly|circa|exactly|precisely|~|≈)\s*)?
-    (?P<sign>[+-]|(?i:minus|negative)\s)?\s?
-    (?P<money>[$€£¥₹₩]|(?:{"|".join(re.escape(code) for code in CURRENCIES)})(?=[\s0-9.-]))?\s?
+    rf"""(?i:(?:about|approximately|approx\.?|around|roughly|circa|ca?\.|exactly|precisely|a\stotal\sof|just|~|≈)\s*)?
+    (?P<sign>[+-]|(?i:minus|negative|plus|positive)\s)?\s?
+    (?P<money>[$€£¥₹₩]|(?:{"|".join(re.escape(code) for code in CURRENCIES)})(?=[\s0-9.-]))?(?:(?<=Rs)\.)?\s?
     (?P<inner>-(?=[0-9.]))?""",
     re.VERBOSE,
 )
@@ -57,17 +71,28 @@ _IRREGULAR = {
     **{"fish": "fish", "deer": "deer", "oxen": "ox", "kids": "kid", "policemen": "policeman"},
     **{"knives": "knife", "leaves": "leaf", "loaves": "loaf", "wolves": "wolf", "shelves": "shelf"},
 }
+_MULTIPLES = {"dozen": Fraction(12), "score": Fraction(20), "gross": Fraction(144)}
+_MULTIPLES |= {"halves": Fraction(1, 2), "quarters": Fraction(1, 4), "thirds": Fraction(1, 3)}
+_MULTIPLES |= {"tenths": Fraction(1, 10), "hundredths": Fraction(1, 100)}
+_MULTIPLE = re.compile(rf"\s+(squared|cubed|{'|'.join(_MULTIPLES)})\b", re.IGNORECASE)
+_PART_OF = re.compile(r"(?:of\s+(?:an?|one|the|them|it)\b\s*|an?\s+)")
 _NOUNS = re.compile(r"[a-z]+(?:-[a-z]+)?(?: [a-z]+(?:-[a-z]+)?){0,2}")
 _SPLIT = re.compile(r"(?<=[a-zA-Z'\"])\s*(?:,?\s*and\s+|,\s*|\s*)(?=[0-9])")
 
 
 @dataclass(frozen=True, slots=True)
 class Quantity:
-    """A number of a unit; `noun` is the stem of what was counted, "" if nothing was named."""
+    """A number of a unit.
+
+    Attributes:
+        noun: stem of what was counted; "" if nothing was named.
+        code: the unit is one capital letter at the number: 12A may be amperes, or a seat.
+    """
 
     number: Number
     unit: Unit = ONE
     noun: str = ""
+    code: bool = False
 
     @property
     def value(self) -> Fraction:
@@ -84,6 +109,8 @@ def quantity(text: str, words: frozenset[str] = frozenset()) -> Quantity | None:
     if not text or len(text) > MOST_CHARACTERS:
         return None
     if not text.isascii():
+        if _SUBSCRIPT.search(text):
+            return None
         text = _HALVES.sub(r"\1 \2", text.translate(_SIGNS))
         text = _SUPERSCRIPT.sub(lambda found: "^" + found[1].translate(_RAISED), text)
         if (found := unicodedata.normalize("NFKC", text)) != text:
@@ -102,7 +129,11 @@ def _simple(text: str, words: frozenset[str]) -> Quantity | None:
         return None
     number, end = found
     tail = text[head.end() + end :]
-    money = unit(head["money"].replace("Rs.", "Rs")) if head["money"] else None
+    if tail == "s" and number.value >= 20 and number.value % 10 == 0:
+        return None  # 1990s, 30s: a decade, or seconds
+    if multiple := _MULTIPLE.match(tail):
+        number, tail = _multiplied(number, multiple[1].lower()), tail[multiple.end() :]
+    money = unit(head["money"]) if head["money"] else None
     if tail:
         read = _tail(tail, money, words)
         if read is None:
@@ -111,21 +142,26 @@ def _simple(text: str, words: frozenset[str]) -> Quantity | None:
         number = _scaled(number, scale)
     else:
         named, noun = money or ONE, ""
-    if head["sign"] in ("+", None) and not head["inner"]:
-        return Quantity(number, named, noun)
-    return Quantity(replace(number, value=-number.value), named, noun)
+    code = len(tail) == 1 and tail.isupper()
+    if (head["sign"] or "+")[0].lower() in "+p" and not head["inner"]:
+        return Quantity(number, named, noun, code)
+    return Quantity(replace(number, value=-number.value), named, noun, code)
 
 
 def _tail(tail: str, money: Unit | None, words: frozenset[str]) -> tuple[int, Unit, str] | None:
     """Power of ten, unit and noun that follow a number; None if anything else does."""
     spaced = tail[0] in " -"
     rest = tail.strip(" ").removeprefix("-").strip(" ")
+    if part := _PART_OF.match(rest):
+        rest = rest[part.end() :]
     if not rest:
         return (0, money or ONE, "") if spaced else None
-    rest = {"'": "ft", '"': "in"}.get(rest, rest)
+    rest = {"'": "ft", '"': "in", "''": "in"}.get(rest, rest)
     first, _, after = rest.partition(" ")
     scale = 0
     letter = first.upper() if money and first in ("m", "b") else first
+    if letter == "K" and tail[0] == " " and money is None:
+        letter = "kelvin"
     scales = SCALES.get(letter, SCALES.get(first.lower()) if len(first) > 3 else None)
     if scales is not None:
         scale, rest = scales, after.strip()
@@ -150,7 +186,7 @@ def _noun(text: str, words: frozenset[str]) -> str | None:
         return None
     named = text.split(" ")
     last = named[-1]
-    asked = stem(last) in words
+    asked = stem(last) in words and len(last) > 2
     if not asked and _NEVER_NOUNS.intersection(named):
         return None
     if not all(word not in _NEVER_NOUNS or stem(word) in words for word in named):
@@ -158,6 +194,8 @@ def _noun(text: str, words: frozenset[str]) -> str | None:
     plural = last in _IRREGULAR or (last.endswith("s") and not last.endswith(("ss", "us", "is")))
     if unit(last) is not None or not (asked or (plural and len(last) > 3)):
         return None
+    if any(exclusive(word, other) for word in named[:-1] for other in words):
+        return None  # "How many red balls?": "6 blue balls"
     return " ".join([*named[:-1], stem(last)])
 
 
@@ -178,6 +216,13 @@ def _sum(text: str) -> Quantity | None:
         total += part.value * part.unit.size
     assert smaller is not None and parts[-1] is not None
     return Quantity(Number(total / smaller.size, parts[-1].number.step), smaller)
+
+
+def _multiplied(number: Number, word: str) -> Number:
+    value = number.value
+    if word in _MULTIPLES:
+        return Number(value * _MULTIPLES[word])
+    return Number(value**2 if word == "squared" else value**3) if abs(value) < 10**6 else number
 
 
 def _scaled(number: Number, power: int) -> Number:
@@ -202,7 +247,12 @@ def stem(word: str) -> str:
 
 
 def same_quantity(
-    truth: Quantity, said: Quantity, tolerance: float = 0.0, calculated: bool = False
+    truth: Quantity,
+    said: Quantity,
+    tolerance: float = 0.0,
+    *,
+    calculated: bool = False,
+    scaled: bool = False,
 ) -> bool | None:
     """Whether two quantities agree; None where the numbers do not say.
 
@@ -211,73 +261,65 @@ def same_quantity(
     Args:
         tolerance: relative to the truth; converted customary units get at least 1 %.
         calculated: the question is about numbers, so that 6/8 is 3/4; elsewhere it may be a label.
+        scaled: the question may leave out a scale: "1.5" answers one that asks for millions.
     """
+    true, given = truth.value, said.value
+    allowed = Fraction(tolerance)
     if truth.noun and said.noun and truth.noun != said.noun:
-        return None
+        return None if _near(true, given, allowed) else False
     if (truth.noun and said.unit.dimension) or (said.noun and truth.unit.dimension):
         return None
-    if not calculated and not _same_label(truth.number, said.number):
-        return None
-    allowed = Fraction(tolerance)
-    if truth.unit.dimension == said.unit.dimension:
-        if truth.unit.size == said.unit.size:
-            return _near(truth.value, said.value, allowed)
-        if truth.unit.customary or said.unit.customary:
-            allowed = max(allowed, CONVERTED)
-        return _near(truth.value * truth.unit.size, said.value * said.unit.size, allowed)
     if truth.unit.dimension and said.unit.dimension:
-        if not {truth.unit.dimension, said.unit.dimension} & _UNDERSTOOD.keys():
-            return False
-        return _near(truth.value, said.value, allowed) if _degrees(truth, said) else None
-    if _near(truth.value, said.value, allowed):
-        return True
-    if SHARE in (truth.unit.dimension, said.unit.dimension):
-        return _near(truth.value * truth.unit.size, said.value * said.unit.size, allowed) or None
-    return None
+        if truth.unit.dimension != said.unit.dimension:
+            return _other_dimension(truth, said)
+        true, given = true * truth.unit.size, given * said.unit.size
+        converted = truth.unit.size != said.unit.size
+        if converted and (truth.unit.customary or said.unit.customary):
+            allowed = max(allowed, CONVERTED)
+    elif truth.code != said.code:
+        return None
+    if _near(true, given, allowed):
+        return True if calculated or _same_label(truth.number, said.number) else None
+    if SHARE in (truth.unit.dimension, said.unit.dimension) and truth.unit != said.unit:
+        shares = truth.value * truth.unit.size, said.value * said.unit.size
+        if _near(*shares, allowed):
+            return True if calculated or _same_label(truth.number, said.number) else None
+        return False
+    if scaled and any(_near(true, given * factor, allowed) for factor in _FACTORS):
+        return None
+    return False
 
 
-_UNDERSTOOD = {ANGLE: "degrees of anything", (("mass", 1),): "pounds", (("pound", 1),): "pounds"}
-_SCALES = ((("celsius", 1),), (("fahrenheit", 1),), ANGLE)
+def _other_dimension(truth: Quantity, said: Quantity) -> bool | None:
+    """The same for two units of different dimensions: degrees and pounds mean several things."""
+    dimensions = {truth.unit.dimension, said.unit.dimension}
+    equal = truth.value == said.value
+    if dimensions == {CELSIUS, FAHRENHEIT}:
+        celsius, fahrenheit = truth, said
+        if truth.unit.dimension == FAHRENHEIT:
+            celsius, fahrenheit = said, truth
+        return abs(celsius.value * 9 / 5 + 32 - fahrenheit.value) <= Fraction(1, 2)
+    if ANGLE in dimensions and dimensions & {CELSIUS, FAHRENHEIT}:
+        return equal
+    if POUNDS in dimensions and dimensions & {STERLING, MASS}:
+        other = said if truth.unit.dimension == POUNDS else truth
+        return equal if other.unit in (unit("£"), unit("lb")) else None
+    return False
 
 
-def _degrees(truth: Quantity, said: Quantity) -> bool:
-    """Whether one side says °F or °C and the other degrees only."""
-    both = (truth.unit.dimension, said.unit.dimension)
-    return ANGLE in both and all(each in _SCALES for each in both)
+_FACTORS = tuple(Fraction(10) ** power for power in (2, 3, 6, 9, -2, -3, -6, -9))
 
 
 def _same_label(truth: Number, said: Number) -> bool:
-    """Whether "6/8" was written the same way, or the other side can only be a number."""
+    """Whether "6/8", which may be a label, was written the same way on both sides."""
     if truth.over and said.over:
         return truth.over == said.over
-    whole, other = (truth, said) if truth.over else (said, truth)
-    return not whole.over or other.value.denominator != 1 or other.step == 0
+    return not truth.over and not said.over or 0 in (truth.step, said.step) and not _whole(truth, said)
 
 
-def differs(truth: Quantity, said: Quantity) -> bool:
-    """Whether neither rounding nor an understood unit or scale could make two quantities equal.
-
-    False where one rounds to the other, as 12.5 to 13, or where they differ by a factor of 100, a
-    thousand, a million or a billion: "1.5" may answer a question that asks for millions.
-    """
-    if truth.noun != said.noun and truth.noun and said.noun:
-        return False
-    if truth.unit.dimension != said.unit.dimension:
-        return False
-    if truth.number.over or said.number.over:
-        if truth.value == said.value:
-            return False
-    true, given = truth.value * truth.unit.size, said.value * said.unit.size
-    step = max(truth.number.step * truth.unit.size, said.number.step * said.unit.size)
-    if truth.unit.size != said.unit.size:
-        step = max(step, abs(true) / 20)
-    elif truth.number.step == said.number.step:
-        step = Fraction(0)
-    factors = _FACTORS if not truth.unit.dimension or truth.unit.size == said.unit.size else (ONE.size,)
-    return not any(abs(true - given * factor) <= step / 2 * max(factor, 1) for factor in factors)
-
-
-_FACTORS = tuple(Fraction(10) ** power for power in (0, 2, 3, 6, 9, -2, -3, -6, -9))
+def _whole(truth: Number, said: Number) -> bool:
+    """Whether one side was written in digits, not in words or as ½."""
+    return any(number.over is None and number.step != 0 for number in (truth, said))
 
 
 def _near(truth: Fraction, said: Fraction, allowed: Fraction) -> bool:

@@ -8,32 +8,48 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from visionthink.judges.answer_text import bare, normal, similarity
-from visionthink.judges.choices import letters_of, options_in, with_text
-from visionthink.judges.contrasts import clearly_other, refuses
+from visionthink.judges.choices import letters_of, misses, options_in
+from visionthink.judges.contrasts import clearly_other, clearly_other_number, refuses
 from visionthink.judges.final_answer import final_answer, question_words
 from visionthink.judges.judge import JudgeOptions
 from visionthink.judges.latex import is_latex, plain
 from visionthink.judges.mathematics import same_expression
 from visionthink.judges.moments import date, same_date, same_time, time_of_day
-from visionthink.judges.polarity import polarity, said_polarity
-from visionthink.judges.quantity import Quantity, differs, quantity, same_quantity, stem
-from visionthink.judges.units import unit
+from visionthink.judges.numbers import Number
+from visionthink.judges.polarity import contradicts, polarity, said_polarity
+from visionthink.judges.quantity import Quantity, quantity, same_quantity, stem
+from visionthink.judges.ranges import bound, hours, pair, same_bound, same_pair
+from visionthink.judges.units import SHARE, unit
+from visionthink.judges.word_classes import same_name
 
 LONGEST_PREDICTION = 20_000
 """Characters. A longer prediction is wrong by rule, so that reading one takes bounded time."""
 
-_ORDERED = re.compile(r"\b(?:order|sequence|from \w+ to \w+|first|then|respectively)\b", re.I)
+_ORDERED = re.compile(r"\b(?:order|sequence|from \w+ to \w+|first|then|respectively|steps)\b", re.I)
+_SEVERAL = re.compile(
+    r"\b(?:which|what|name|list|give)\b.*?\b(?:two|three|four|five|items|order|sequence|\w{3,}s are)\b"
+    r"|\bcolou?rs\b|\bcountries\b",
+    re.IGNORECASE | re.DOTALL,
+)
+_NONE = {"none", "no", "zero", "nobody", "nothing", "no one"}
 _CALCULATED = re.compile(
     r"\b(?:fractions?|ratio|share|portion|probability|simplif\w+|reduce[ds]?|calculate|compute|"
-    r"solve|evaluate|equations?|sum|product|divided|quotient|proportion|percent\w*|chance|odds|"
+    r"solve|evaluate|equations?|sum|product|divided|quotient|proportion|percent\w*|chance|"
     r"how much|slope|solution|what part|which part|lowest terms|equals?|value of)\b|[=+√^\\]|"
     r"\bwhat is [0-9x]",
     re.IGNORECASE,
 )
+_LABELS = re.compile(
+    r"\b(?:signature|rating|rated|score|page|date|stamp|size|label|aperture|pressure|odds|plate|read|"
+    r"reads|written|shown on|say|says|wrench|pipe)\b",
+    re.IGNORECASE,
+)
+_SCALED = re.compile(r"\b(?:thousands?|millions?|billions?|mn|bn|in k)\b", re.IGNORECASE)
 _CASED = re.compile(r"\b(?:formula|symbol|element|compound|molecule|variable|chemical|units?)\b", re.I)
 _IN_UNIT = re.compile(r"\bin ([a-zA-Z°%$€£/²³]+(?: (?:per|of|dollars|feet|meters|metres) ?\w*)?)|\(([^()]{1,20})\)")
 
@@ -76,11 +92,13 @@ class Rules:
         name = metric_for(question, answer) if self.metric == "auto" else self.metric
         compare = COMPARISONS[name]
         verdict = compare(self, question, answer, said)
-        if verdict is None and self.sentences and name != "anls":
-            for stated in final_answer(question, said):
-                verdict = compare(self, question, answer, stated)
-                if verdict is not None:
-                    break
+        if verdict is True or not self.sentences or name == "anls":
+            return verdict
+        for stated in final_answer(question, said):
+            found = compare(self, question, answer, stated)
+            if found:
+                return True
+            verdict = found if verdict is None else verdict
         return verdict
 
 
@@ -101,16 +119,18 @@ def metric_for(question: str, answer: str) -> str:
         return "choice"
     if re.fullmatch(r"[A-J]|\([A-J]\)(?:\s.*)?", answer):
         return "choice"
-    if quantity(_read(answer), question_words(question)):
+    if quantity(_read(answer), question_words(question)) and not re.search(r"\bversion\b", question):
         return "numeric"
     if date(answer):
         return "date"
-    if time_of_day(answer):
+    if time_of_day(answer) or hours(answer):
         return "time"
-    if is_latex(answer):
-        return "maths"
-    listed = re.search(r";|\s(?:and|&)\s", answer) and len(_items(answer)) > 1
-    return "list" if listed and not _ORDERED.search(question) else "text"
+    if pair(answer) or bound(answer):
+        return "range"
+    if re.search(r";|\n|^\[.*\]$|\sand\s", answer) and len(_items(answer)) > 1:
+        return "list"
+    several = answer.count(",") and _SEVERAL.search(question) and len(_items(answer)) > 1
+    return "list" if several else "text"
 
 
 # Comparisons. `decide` has compared the texts as they are before.
@@ -125,31 +145,38 @@ def _exact(rules: Rules, question: str, answer: str, said: str) -> bool | None:
 
 
 def _text(rules: Rules, question: str, answer: str, said: str) -> bool | None:
-    if same_text(answer, said):
+    truth, given = _read(answer), _read(said)
+    if same_text(truth, given) or _same_code(truth, given):
         cased = _CASED.search(question) and len(answer) < 20
-        return None if cased and bare(answer) != bare(said) else True
-    if _named(question, answer, said):
+        return None if cased and _letters(truth) != _letters(given) else True
+    if same_name(normal(truth), normal(given)) or _named(question, truth, given) or same_expression(answer, said):
         return True
-    return False if clearly_other(question, answer, bare(said)) else _maths(rules, question, answer, said)
+    return False if clearly_other(question, truth, given) else None
 
 
 def _numeric(rules: Rules, question: str, answer: str, said: str) -> bool | None:
     words = question_words(question)
     truth, given = quantity(_read(answer), words), quantity(_read(said), words)
-    if truth is not None and given is None and bare(said).lower() in ("none", "no", "zero"):
+    if truth is None:
+        return None
+    if given is None and bare(said).lower() in _NONE:
         given = quantity("0")
-    if truth is None or given is None:
-        if truth is not None and refuses(said):
-            return False
-        if truth is not None and _named(question, answer, said):
+    if given is None:
+        if _named(question, answer, said) or same_expression(answer, said):
             return True
-        return None if truth is None else _maths(rules, question, answer, said)
-    calculated = bool(_CALCULATED.search(question)) or is_latex(answer) or is_latex(said)
-    truth, given = _asked(question, truth), _asked(question, given)
-    same = same_quantity(truth, given, rules.tolerance, calculated)
-    if same is None and normal(answer) == normal(said) and bare(answer) == bare(said):
+        return False if clearly_other_number(question, bare(answer), said) else None
+    if bare(answer) == bare(said):
         return True
-    return False if same is not True and differs(truth, given) else same or None
+    label = truth.number.over and _LABELS.search(question)
+    calculated = not label and (_CALCULATED.search(question) or not question.strip())
+    same = same_quantity(
+        _asked(question, truth),
+        _asked(question, given),
+        rules.tolerance,
+        calculated=bool(calculated) or is_latex(answer) or is_latex(said),
+        scaled=_SCALED.search(question) is not None,
+    )
+    return False if same is None and label else same
 
 
 def _choice(rules: Rules, question: str, answer: str, said: str) -> bool | None:
@@ -157,46 +184,61 @@ def _choice(rules: Rules, question: str, answer: str, said: str) -> bool | None:
     truth = letters_of(answer, options)
     if truth is None:
         return _exact(rules, question, answer, said)
-    given = letters_of(said, options)
+    given = letters_of(_read(said), options)
     if given is None and not options:
-        if same_text(answer, said) or _named(question, answer, said):
-            return True
-        return False if clearly_other(question, answer, bare(said)) or re.fullmatch(r"[A-Z]\W", said) else None
-    if given is None and options:
-        given = _by_value(rules, question, options, said)
-    if given is None and refuses(said):
-        return False
-    return None if given is None else truth == given
+        return _text(rules, question, answer, said)
+    if given is None:
+        given = _by_value(rules, options, said)
+    if given is None:
+        return False if refuses(said) or misses(truth, bare(said), options) else None
+    return truth == given
 
 
-def _by_value(rules: Rules, question: str, options: dict[str, str], said: str) -> frozenset[str] | None:
+def _by_value(rules: Rules, options: Mapping[str, str], said: str) -> frozenset[str] | None:
     """The option whose value is stated in another form, if all others have another value."""
-    found = {
-        letter: COMPARISONS[metric_for("", option)](rules, "", option, said)
+    right = [
+        letter
         for letter, option in options.items()
-        if option
-    }
-    right = [letter for letter, verdict in found.items() if verdict]
+        if option and COMPARISONS[metric_for("", option)](rules, "", option, said)
+    ]
     return frozenset(right) if len(right) == 1 else None
 
 
 def _yes_no(rules: Rules, question: str, answer: str, said: str) -> bool | None:
-    truth, given = polarity(answer), said_polarity(question, said)
+    truth = polarity(answer)
     if truth is None:
         return _exact(rules, question, answer, said)
-    return None if given is None else truth == given
+    given = said_polarity(question, said)
+    if given is not None:
+        return truth == given
+    return False if contradicts(truth, said) or refuses(said) else None
 
 
 def _date(rules: Rules, question: str, answer: str, said: str) -> bool | None:
-    if same_text(answer, said):
-        return True
-    return same_date(bare(answer), bare(said))
+    same = True if same_text(answer, said) else same_date(bare(answer), bare(said))
+    return False if same is None and clearly_other(question, answer, bare(said)) else same
 
 
 def _time(rules: Rules, question: str, answer: str, said: str) -> bool | None:
     if same_text(answer, said):
         return True
-    return same_time(answer.strip(), said.strip(" *\"'"))
+    if (true := hours(answer)) and (given := hours(bare(said))):
+        return true == given
+    same = same_time(answer.strip(), said.strip(" *\"'"))
+    return False if same is None and clearly_other(question, answer, bare(said)) else same
+
+
+def _range(rules: Rules, question: str, answer: str, said: str) -> bool | None:
+    if same_text(answer, said):
+        return True
+    stated = bare(said)
+    if (true := pair(answer)) and (given := pair(stated)):
+        return same_pair(true, given)
+    if (limit := bound(answer)) and (other := bound(stated)):
+        return same_bound(limit, other)
+    if quantity(stated) or pair(stated) or bound(stated):
+        return False
+    return False if clearly_other(question, answer, stated) else None
 
 
 def _anls(rules: Rules, question: str, answer: str, said: str) -> bool | None:
@@ -206,14 +248,16 @@ def _anls(rules: Rules, question: str, answer: str, said: str) -> bool | None:
 def _list(rules: Rules, question: str, answer: str, said: str) -> bool | None:
     if same_text(answer, said):
         return True
-    return Counter(_items(bare(answer))) == Counter(_items(bare(said))) or None
-
-
-def _maths(rules: Rules, question: str, answer: str, said: str) -> bool | None:
-    if is_latex(answer) or is_latex(said):
-        if same_text(plain(answer), plain(said)):
-            return True
-    return same_expression(answer, said) or None
+    truth, given = _items(bare(answer)), _items(bare(said))
+    if truth == given or (not _ORDERED.search(question) and Counter(truth) == Counter(given)):
+        return True
+    if Counter(truth) == Counter(given) or set(given) < set(truth) or set(truth) < set(given):
+        return False
+    missed = set(truth) ^ set(given)
+    plain = [item for item in missed if isinstance(item, str)]
+    if not plain and len(truth) == len(given):
+        return False
+    return False if clearly_other(question, answer, bare(said)) else None
 
 
 COMPARISONS: dict[str, Callable[[Rules, str, str, str], bool | None]] = {
@@ -225,9 +269,9 @@ COMPARISONS: dict[str, Callable[[Rules, str, str, str], bool | None]] = {
     "yes_no": _yes_no,
     "date": _date,
     "time": _time,
+    "range": _range,
     "anls": _anls,
     "list": _list,
-    "maths": _maths,
 }
 """Name of a metric → whether (question, answer, prediction) is right."""
 
@@ -240,29 +284,76 @@ def _asked(question: str, number: Quantity) -> Quantity:
     """A number without a unit has the one that the question asks for: "How long in metres?"."""
     if number.unit.dimension or number.noun or not question:
         return number
+    if re.search(r"\bhow old\b", question, re.IGNORECASE):
+        return Quantity(number.number, unit("years") or number.unit)
     found = [unit(form[1] or form[2]) for form in _IN_UNIT.finditer(question[:2000])]
-    units = [each for each in found if each is not None and each.dimension != (("share", 1),)]
+    units = [each for each in found if each is not None and each.dimension != SHARE]
     return Quantity(number.number, units[-1]) if units else number
 
 
 def _named(question: str, answer: str, said: str) -> bool:
-    """Whether `said` is the answer beside what was asked for: "bar A" to "Which bar …?"."""
-    words, label = normal(said).split(), normal(answer)
-    asked = set(re.findall(r"\b(?:which|what)\s+(?:of\s+(?:the|these)\s+)?(\w+)", question.lower()))
-    asked |= {"bar", "line", "option", "figure", "panel", "number"} if not question else set()
-    asked = {stem(word) for word in asked} - {"is", "are", "was", "were", "do", "does", "not", "number"}
-    if len(words) < 2 or len(answer) > 100:
+    """Whether one side names beside the answer what was asked for: "bar A" to "Which bar …?"."""
+    words, label = normal(said).split(), normal(answer).split()
+    if len(words) < len(label):
+        words, label = label, words
+    extra = len(words) - len(label)
+    if not label or not 1 <= extra <= 2 or len(words) > 12:
         return False
-    first, last = stem(words[0]), stem(words[-1])
-    return (first in asked and " ".join(words[1:]) == label) or (
-        last in asked and " ".join(words[:-1]) == label
-    )
+    asked = asked_nouns(question)
+    if words[extra:] == label:
+        return all(stem(word) in asked for word in words[:extra])
+    if words[: len(label)] == label:
+        return all(stem(word) in asked for word in words[len(label) :])
+    return False
+
+
+@lru_cache(maxsize=1024)
+def asked_nouns(question: str) -> frozenset[str]:
+    """Stems of what a question asks for: {"room", "number"} in "What is the room number of …?"."""
+    found: set[str] = set()
+    for phrase in _ASKED.finditer(question[:2000].lower()):
+        for word in phrase[1].split()[:3]:
+            if word in _NOT_ASKED:
+                break
+            found.add(stem(word))
+    return frozenset(found or ({"bar", "line", "option", "figure"} if not question.strip() else ()))
+
+
+_ASKED = re.compile(
+    r"\b(?:which|what)\s+(?:(?:is|are|was|were)\s+)?(?:of\s+)?(?:(?:the|these|this)\s+)?((?:[a-z]+\s?){1,3})"
+)
+_NOT_ASKED = set(
+    "is are was were do does did has have had can will would of in on at to for by from with and or "
+    "that not value answer total largest smallest highest lowest first second last left right".split()
+)
+
+
+def _letters(text: str) -> str:
+    return "".join(char for char in text if char.isalpha())
+
+
+def _same_code(answer: str, said: str) -> bool:
+    """Whether two codes differ in spaces and hyphens only: XR-500 and XR500, phone numbers."""
+    if len(answer) > 40 or len(said) > 40:
+        return False
+    codes = [re.sub(r"[\s()-]", "", text).casefold() for text in (answer, said)]
+    if codes[0] != codes[1] or not re.fullmatch(r"[\w+]+", codes[0]):
+        return False
+    digits = sum(char.isdigit() for char in codes[0])
+    mixed = digits and re.search(r"[A-Z]", answer)
+    return digits >= 7 or bool(mixed and not re.search(r"[0-9][\s()-]+[0-9]", f"{answer}|{said}"))
 
 
 def _items(text: str) -> list[str | Quantity]:
     """The items of a list, in a form in which equal ones are equal."""
     text = text.strip().strip("[](){}")
-    pieces = re.split(r"[;\n]|,(?![0-9]{3}(?![0-9]))|\s(?:and|&)\s|,\s", text)
+    lines = [re.sub(r"^\s*(?:[-*•]|[0-9]{1,2}[.)])\s+", "", line) for line in text.split("\n")]
+    pieces = re.split(r"[;\n]|,(?![0-9]{3}(?![0-9]))|\s(?:and|&)\s|,\s", "\n".join(lines))
     items = [piece.strip().strip("'\"") for piece in pieces]
-    items = [re.sub(r"^and\s+", "", item) for item in items]
-    return [quantity(item) or normal(item) for item in items if item.strip()]
+    items = [re.sub(r"^(?:and|both)\s+", "", item) for item in items]
+    return [_item(item) for item in items if item.strip()]
+
+
+def _item(text: str) -> str | Quantity:
+    number = quantity(text)
+    return Quantity(Number(number.value), number.unit, number.noun) if number else normal(text)

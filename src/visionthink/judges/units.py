@@ -37,6 +37,11 @@ class Unit:
 
 
 ONE = Unit((), Fraction(1))
+CELSIUS: Dimension = (("celsius", 1),)
+FAHRENHEIT: Dimension = (("fahrenheit", 1),)
+POUNDS: Dimension = (("pounds", 1),)
+STERLING: Dimension = (("sterling", 1),)
+MASS: Dimension = (("mass", 1),)
 SHARE: Dimension = (("share", 1),)
 ANGLE: Dimension = (("angle", 1),)
 
@@ -104,7 +109,7 @@ _OTHERS: dict[str, dict[str, str]] = {
     },
     "mass 1": {
         "kilo kilos kgs": "1",
-        "lb lbs pound pounds": "0.45359237",
+        "lb lbs": "0.45359237",
         "oz ounce ounces": "0.028349523125",
         "stone stones": "6.35029318",
     },
@@ -127,14 +132,18 @@ _OTHERS: dict[str, dict[str, str]] = {
         "rad radian radians": "57.29577951308232",
         "turn turns revolution revolutions": "360",
     },
-    "celsius 1": {"°C ℃ centigrade celsius": "1"},
-    "fahrenheit 1": {"°F ℉ fahrenheit": "1"},
-    "kelvin 1": {"kelvin kelvins": "1"},
+    "celsius 1": {"°C ℃ centigrade celsius C": "1"},
+    "fahrenheit 1": {"°F ℉ fahrenheit F": "1"},
+    "kelvin 1": {"kelvin kelvins K": "1"},
     "share 1": {"% percent pct percentage": "0.01"},
     "points 1": {"pp": "1"},
+    "pounds 1": {"pound pounds": "1"},
     "dollar 1": {"$ US$ USD dollar dollars bucks": "1", "cent cents ¢": "0.01"},
+    "canadian 1": {"CA$ C$ CAD": "1"},
+    "australian 1": {"AU$ A$ AUD": "1"},
     "euro 1": {"€ EUR euro euros": "1"},
-    "pound 1": {"£ GBP": "1"},
+    "sterling 1": {"£ GBP": "1"},
+    "franc 1": {"CHF franc francs": "1"},
     "yen 1": {"¥ JPY yen": "1"},
     "yuan 1": {"RMB CNY yuan": "1"},
     "rupee 1": {"₹ INR Rs rupee rupees": "1"},
@@ -155,10 +164,13 @@ _COMPOUND = {
 _CUSTOMARY = set(
     "in inch inches ″ ft foot feet ′ yd yard yards yds mi mile miles sqft acre acres gal gallon "
     "gallons qt quart quarts pint pints tbsp tablespoon tablespoons tsp teaspoon teaspoons floz lb "
-    "lbs pound pounds oz ounce ounces stone stones cal calorie calories rad radian radians "
+    "lbs oz ounce ounces stone stones cal calorie calories rad radian radians "
     "eV".split()
 )
-CURRENCIES = ("US$", "USD", "EUR", "GBP", "JPY", "CNY", "RMB", "INR", "KRW", "BRL", "R$", "Rs")
+CURRENCIES = (
+    *("US$", "CA$", "AU$", "C$", "A$", "R$", "USD", "CAD", "AUD", "EUR", "GBP", "JPY", "CNY"),
+    *("RMB", "INR", "KRW", "BRL", "CHF", "Rs"),
+)
 """What may stand before a number, beside the signs $ € £ ¥ ₹ ₩."""
 
 
@@ -173,7 +185,8 @@ def _table() -> dict[str, Unit]:
         dimension = tuple(sorted(powers.items()))
         for symbol in symbols.split():
             for prefix, exponent in [("", 0), *_PREFIXES.items()]:
-                if len(prefix) > 1 or (symbol in ("t", "bar", "ohm") and prefix not in ("", "k")):
+                few = symbol in ("t", "bar", "ohm", "cal", "L", "l") and prefix not in ("", "k", "m", "u")
+                if len(prefix) > 1 or few or prefix + symbol == "pm":  # 3 pm is a time
                     continue
                 scaled = Fraction(size) * Fraction(10) ** exponent
                 units.setdefault(prefix + symbol, Unit(dimension, scaled, symbol in _CUSTOMARY))
@@ -185,7 +198,7 @@ def _table() -> dict[str, Unit]:
                 plural = name if name == "hertz" else f"{name}s"
                 units.setdefault(prefix + name, unit)
                 units.setdefault(prefix + plural, unit)
-    for symbol in ("B", "T", "K", "G"):  # billion, trillion, thousand; never bytes alone
+    for symbol in ("B", "T", "G"):  # billion, trillion; never bytes alone
         units.pop(symbol, None)
     return units
 
@@ -263,6 +276,8 @@ def _named(name: str) -> Unit | None:
         "percentagepoints": _UNITS["pp"],
         "percentagepoint": _UNITS["pp"],
         "percent": _UNITS["%"],
+        "canadiandollars": _UNITS["CA$"],
+        "australiandollars": _UNITS["AU$"],
         "usdollars": _UNITS["$"],
         "americandollars": _UNITS["$"],
         "poundssterling": _UNITS["£"],
