@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterator
 from functools import lru_cache
 
-from visionthink.core.protocol import ANSWER
+from visionthink.core.protocol import ANSWER, THINK
 from visionthink.judges.answer_text import bare
 from visionthink.judges.quantity import stem
 
@@ -72,7 +72,34 @@ _TAIL = re.compile(
         |in[ ]total|in[ ]all|altogether|total|visible|shown|here)\s*$""",
     re.IGNORECASE | re.VERBOSE,
 )
-_PREPOSITION = re.compile(r"(?:in|on|at)\s+(?:the\s+(?:year|city|month)(?:\s+of)?\s+)?(?=\S)", re.I)
+_PREPOSITION = re.compile(
+    r"(?:in|on|at|by)\s+(?:the\s+(?:year|city|month)(?:\s+of)?\s+)?(?=\S)", re.IGNORECASE
+)
+_PLACE = re.compile(
+    r"(?:to|on|at|in|towards?)?\s*(?:the\s+)?((?:(?:top|bottom|upper|lower|center|middle)\s+)?"
+    r"(?:left|right|top|bottom|center|centre|middle|north|south|east|west)|above|below|behind)"
+    r"(?:[ -](?:hand))?(?:\s+(?:side|corner|part|half|end))?",
+    re.IGNORECASE,
+)
+_PARTICIPLE = re.compile(
+    r"^(?:written|painted|made|signed|held|located|situated|labell?ed|called|named|found|placed|built|"
+    r"directed|designed|published|founded|won|produced|spelled|positioned|standing|sitting|a total of)"
+    r"\s+(?:by|in|on|at|as|from)?\s*(?=\S)",
+    re.IGNORECASE,
+)
+_PHRASE = re.compile(r"\s+(?:in|on|at|of|to|for|from|with|relative|that|which|are|is|were|was)\s")
+_EXPLAINED = re.compile(
+    r"([^,;:(]{1,60}?)(?:,\s+(?:with|because|since|as|which|at|followed)\b|\s+with\s+an?\b|\s+because\b"
+    r"|\s*[;:]\s|\s*\()",
+    re.IGNORECASE,
+)
+_HEADING = re.compile(r"^(?:#{1,6}\s+|>\s+|[-*•]\s+(?=[A-Za-z\"*])|[0-9]{1,2}[.)]\s+(?=[A-Za-z][^\n]*$))")
+_CORRECTION = re.compile(
+    r"\b(?:no,?\s+wait|wait,?\s+no|no|correction|sorry|actually|i\s+mean|i\s+meant|rather)\s*[,:.]\s*(?:it\s+is\s+)?"
+    r"|^not\s+[^,.]{1,40}\s+but\s+|,?\s+but\s+(?:the\s+answer\s+is|it\s+is|there\s+are|actually)\s+",
+    re.IGNORECASE,
+)
+_ALSO_NOT = re.compile(r",\s*(?:and\s+)?not\s+[^,.]{1,40}\.?$", re.IGNORECASE)
 _FILLERS = set(
     "the a an this that these those it its there he she they i we you my our your his her their "
     "so thus hence therefore and then now well ok okay yes final correct right answer result total "
@@ -87,6 +114,9 @@ _CONTENT = re.compile(r"[a-z0-9]+(?:['’][a-z]+)?")
 def final_answer(question: str, text: str) -> Iterator[str]:
     """What a reply states last, the surest reading first; none where it states nothing plainly."""
     text = text[-LONGEST_TAIL:].strip()
+    if THINK[1] in text:
+        text = text.rpartition(THINK[1])[2].strip()
+        yield text
     if text.startswith(ANSWER[0]) and text.endswith(ANSWER[1]):
         text = text[len(ANSWER[0]) : -len(ANSWER[1])].strip()
         yield text
@@ -96,29 +126,67 @@ def final_answer(question: str, text: str) -> Iterator[str]:
         if boxed is not None:
             yield boxed
         return
+    text = _HEADING.sub("", text)
+    if _HEADING.match(text) or text != text.strip():
+        text = text.strip()
+    yield text
     if (marked := _marked(text)) is not None:
         yield marked
-        yield from _shorter(marked)
+        yield from _shorter(question, marked)
         return
     sentences = [piece for piece in _SENTENCE.split(text) if piece.strip()]
-    if not sentences:
+    if not sentences or len(sentences[-1]) > 300:
         return
     last = sentences[-1].strip()
-    if len(sentences) == 1:
-        yield from _shorter(bare(last))
-    if len(last) > 300 or _RETRACTED.search(" ".join(sentences[:-1])):
+    before = " ".join(sentences[:-1])
+    if (corrected := _corrected(text)) is not None:
+        yield corrected
+        yield from _stated(question, corrected)
         return
-    if opened := _THEREFORE.match(last):
-        last = last[opened.end() :]
-        yield bare(last)
-    for verb in _VERB.finditer(last):
-        subject, value = last[: verb.start()], bare(last[verb.end() :])
+    if before and (_RETRACTED.search(before) or len(sentences) > 6):
+        return
+    yield from _stated(question, last)
+
+
+def _stated(question: str, sentence: str) -> Iterator[str]:
+    """The value that one sentence gives to what the question asks for."""
+    yield from _shorter(question, bare(sentence))
+    if opened := _THEREFORE.match(sentence):
+        sentence = sentence[opened.end() :]
+        yield bare(sentence)
+    if _ALSO_NOT.search(sentence):
+        sentence = _ALSO_NOT.sub("", sentence)
+        yield bare(sentence)
+    for verb in _VERB.finditer(sentence):
+        subject, value = sentence[: verb.start()], bare(sentence[verb.end() :])
         if len(subject.strip("() ")) == 1:
             break  # "C: blue"
         if value and not _DENIED.search(subject) and _about(question, subject):
             yield value
-            yield from _shorter(value)
+            yield from _shorter(question, value)
+        elif value and _about(question, sentence[verb.start() :]) and (
+            _negations(question) == _negations(sentence[verb.start() :])
+        ):
+            yield bare(subject)  # "Norway has the highest value."
+            yield from _shorter(question, bare(subject))
         break
+
+
+def _negations(text: str) -> int:
+    return len(re.findall(r"\b(?:not|no|never)\b|n['’]t\b", text.lower()))
+
+
+def _corrected(text: str) -> str | None:
+    """What a correction puts in place: "4? No, 3.", "Not 2 but 3.", "2, no wait, 3."."""
+    found = None
+    for found in _CORRECTION.finditer(text):
+        pass
+    if found is None:
+        return None
+    rest = bare(text[found.end() :])
+    if not rest or len(rest) > 100 or _RETRACTED.search(rest):
+        return None
+    return rest
 
 
 def _boxed(text: str) -> str | None:
@@ -158,13 +226,24 @@ def _marked(text: str) -> str | None:
     return bare(sentences[0]) or None
 
 
-def _shorter(text: str) -> Iterator[str]:
-    """`text` without words that say where: "in the image", "In 2019"."""
-    shorter = _TAIL.sub("", text)
-    if shorter != text and shorter:
-        yield bare(shorter)
-    if (preposition := _PREPOSITION.match(shorter)) and len(shorter) > preposition.end():
+def _shorter(question: str, text: str) -> Iterator[str]:
+    """`text` without words that say where, or repeat the question: "In 2019", "on the sofa"."""
+    if len(text) > 300:
+        return
+    shorter = _PARTICIPLE.sub("", _TAIL.sub("", text))
+    for tail in reversed(list(_PHRASE.finditer(shorter))):
+        if tail.start() and _about(question, shorter[tail.start() :]) and not _negations(shorter):
+            shorter = shorter[: tail.start()]
+    shorter = bare(shorter)
+    if shorter and shorter != text:
+        yield shorter
+    if place := _PLACE.fullmatch(shorter):
+        yield place[1]
+    elif preposition := _PREPOSITION.match(shorter):
         yield bare(shorter[preposition.end() :])
+    explained = _EXPLAINED.match(shorter)
+    if explained and not _RETRACTED.search(shorter[explained.end(1) :]):
+        yield bare(explained[1])
 
 
 def _about(question: str, subject: str) -> bool:

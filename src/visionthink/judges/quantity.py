@@ -182,7 +182,7 @@ def _tail(tail: str, money: Unit | None, words: frozenset[str]) -> tuple[int, Un
 
 def _noun(text: str, words: frozenset[str]) -> str | None:
     """The stem of what was counted, if `text` is clearly a name for that and nothing else."""
-    if not _NOUNS.fullmatch(text) or len(text) > 40:
+    if len(text) < 3 or not _NOUNS.fullmatch(text) or len(text) > 40:
         return None
     named = text.split(" ")
     last = named[-1]

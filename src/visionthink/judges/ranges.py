@@ -57,6 +57,8 @@ def pair(text: str) -> Pair | None:
     lead = (found["lead"] or "").strip().lower()
     if (lead == "between") != ((found["word"] or "").lower() == "and"):
         return None
+    if sign == "/" and found["mark"] is None and lead not in ("", "page"):
+        return None
     first, second = quantity(found["first"].strip()), quantity(found["second"].strip())
     if first is None or second is None or first.value < 0 or second.value < 0:
         return None

@@ -49,6 +49,7 @@ _LABELS = re.compile(
     r"reads|written|shown on|say|says|wrench|pipe)\b",
     re.IGNORECASE,
 )
+_OUT_OF = re.compile(r"/\s?(?:5|10|100)\b|\bout of (?:5|10|100|five|ten)\b", re.IGNORECASE)
 _SCALED = re.compile(r"\b(?:thousands?|millions?|billions?|mn|bn|in k)\b", re.IGNORECASE)
 _CASED = re.compile(r"\b(?:formula|symbol|element|compound|molecule|variable|chemical|units?)\b", re.I)
 _IN_UNIT = re.compile(r"\bin ([a-zA-Z°%$€£/²³]+(?: (?:per|of|dollars|feet|meters|metres) ?\w*)?)|\(([^()]{1,20})\)")
@@ -162,6 +163,10 @@ def _numeric(rules: Rules, question: str, answer: str, said: str) -> bool | None
     if given is None and bare(said).lower() in _NONE:
         given = quantity("0")
     if given is None:
+        if truth.number.over and (one := pair(bare(answer))) and (other := pair(bare(said))):
+            return same_pair(one, other)
+        if not truth.unit.dimension and (rating := pair(bare(said))) and _OUT_OF.search(said):
+            return True if rating.first.value == truth.value and _LABELS.search(question) else None
         if _named(question, answer, said) or same_expression(answer, said):
             return True
         return False if clearly_other_number(question, bare(answer), said) else None
