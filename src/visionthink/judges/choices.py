@@ -131,6 +131,9 @@ def with_text(text: str, options: Mapping[str, str]) -> frozenset[str] | None:
         return None
     form = normal(text)
     found = [letter for letter, option in options.items() if option and normal(option) == form]
+    found = found or [
+        letter for letter, option in options.items() if form and normal(option.partition(",")[0]) == form
+    ]
     return _set(*found) if len(found) == 1 else None
 
 
@@ -162,10 +165,13 @@ def misses(truth: frozenset[str], text: str, options: Mapping[str, str]) -> bool
     """
     if len(text) > 400:
         return False
-    if re.fullmatch(r"\(?[A-Za-z]\)?\.?|\(?[0-9]\)?\.?", text):
+    if re.fullmatch(r"\(?[A-Za-z0-9]\)?[^\w\s]{0,3}|(?:[A-J][\s.,/-]*){2,10}", text):
+        return True
+    both = _WITH_TEXT.fullmatch(text)
+    if both and with_text(both[3], options) not in (None, _set(both[1] or both[2])):
         return True
     form = f" {normal(text)} "
-    named = set(re.findall(r"(?<![\w'])[B-J](?![\w'])|(?<![\w'])A(?![\w'])(?!\s[a-z])", text))
+    named = set(re.findall(r"(?<![\w'])[B-J](?![\w'])|(?<![\w'])A(?![\w'])(?!\s(?!or\b|and\b|is\b)[a-z])", text))
     named |= {letter for letter, option in options.items() if f" {normal(option)} " in form}
     if len(truth) > 1:
         return bool(named) and not truth & named
@@ -175,8 +181,10 @@ def misses(truth: frozenset[str], text: str, options: Mapping[str, str]) -> bool
         return bool(named & options.keys()) and not _DOUBTS.search(text) or bool(
             _ABOVE.fullmatch(text) and not normal(options.get(letter, "")).startswith(text[:4].lower())
         )
+    if re.search(rf"(?<!\w)\(?{own}\)? is (?:wrong|incorrect|not)\b", text, re.I):
+        return True
     if re.search(rf"\b(?:not|isn't|never|neither|nor|except|but)\s+(?:\(|option )?{own}(?!\w)", text, re.I):
         return True
     if len(named) > 1 and re.search(r"\b(?:or|either|maybe|and)\b|/", text):
         return True
-    return len(named) > 1 and re.search(rf"(?<!\w){own}\)?(?:\.|\?|,|\.\.\.).{{0,20}}\b(?:no|wait|correction)\b", text, re.I) is not None
+    return len(named) > 1 and re.search(rf"(?<!\w){own}\)?(?:\.|\?|,|\.\.\.).{{0,20}}\b(?:no|wait|correction|mean)\b", text, re.I) is not None

@@ -11,18 +11,14 @@ be read, denials of the truth, and several answers at once.
 from __future__ import annotations
 
 import re
-from functools import lru_cache
+import unicodedata
 
 from visionthink.judges.answer_text import normal
 from visionthink.judges.numbers import numbers_in
-from visionthink.judges.word_classes import exclusive
+from visionthink.judges.quantity import stem
+from visionthink.judges.question import alternatives_in, asked_nouns, is_cased, is_read_off
+from visionthink.judges.word_classes import exclusive, rows_of
 
-_READ = re.compile(
-    r"\b(?:say|says|read|reads|written|writing|text|title|titled|spell|spelled|spelt|word|"
-    r"brand|logo|label|labelled|labeled|plate|code|caption|heading|headline|letters|printed|"
-    r"on the sign|email|website)\b",
-    re.IGNORECASE,
-)
 _REFUSAL = re.compile(
     r"(?:(?:i'?m )?sorry,? )?(?:i|it|we|the (?:image|picture|answer|question|text))? ?"
     r"(?:can ?not|can't|could not|couldn't|do not|don't|does not|doesn't|am not able to|"
@@ -36,6 +32,7 @@ _SHORT_REFUSALS = set(
 )
 _SPELLINGS = {frozenset(pair) for pair in ("sz", "ae", "ou", "iy", "ck")}
 """Letters that spellings of one word may differ by: organise, gray, disc."""
+_ABBREVIATIONS = set("st rd ave blvd vol no dr mr mrs ms co inc ltd dept jr sr mt ft prof fig".split())
 _ALNUM = re.compile(r"[^\w]|_")
 _DENIAL = r"(?:not|never|no|without|except|but|isn't|aren't|wasn't|doesn't|don't|didn't|neither|nor|non)"
 _RETRACTS = re.compile(
@@ -52,7 +49,7 @@ def clearly_other(question: str, truth: str, said: str) -> bool:
         return False
     if refuses(said) and not refuses(truth):
         return True
-    true, given = normal(truth), normal(said)
+    true, given = _unnamed(question, normal(truth)), _unnamed(question, normal(said))
     if not re.search(r"\w", given):
         return bool(re.search(r"\w", true)) and said not in truth
     if _denies(true, given) or _offers_several(true, given) or _retracts(true, given):
@@ -60,7 +57,7 @@ def clearly_other(question: str, truth: str, said: str) -> bool:
     alternatives = alternatives_in(question)
     if true in alternatives and given in alternatives:
         return true != given
-    if exclusive(true, given):
+    if exclusive(true, given) or _names_others(true, given):
         return True
     return _other_text(question, truth, said, true, given)
 
@@ -69,7 +66,11 @@ def _other_text(question: str, truth: str, said: str, true: str, given: str) -> 
     letters, others = _ALNUM.sub("", true), _ALNUM.sub("", given)
     if letters == others:
         return _marked_otherwise(true, given)
-    if not letters or not others or not given.isascii() or not true.isascii():
+    if not letters or not others:
+        return False
+    if max(len(truth), len(said)) <= 3 and any(map(str.isupper, truth)) and any(map(str.isupper, said)):
+        return letters != others or is_cased(question)
+    if _unaccented(letters) == _unaccented(others):
         return False
     if _other_digits(true, given, letters, others):
         return True
@@ -78,7 +79,7 @@ def _other_text(question: str, truth: str, said: str, true: str, given: str) -> 
     inside = letters in others or others in letters
     if _abbreviated(true.split(), given.split()):
         return False
-    if _READ.search(question):
+    if is_read_off(question):
         return len(given.split()) <= 8 and given.split()[0] not in ("it", "there", "this")
     if len(true) == 1 and len(given) == 1:
         return True
@@ -91,6 +92,20 @@ def _denies(true: str, given: str) -> bool:
         re.search(rf"\b{_DENIAL} (?:a |an |the |on |to )?{re.escape(true)}(?!\w)", given)
         or re.search(rf"(?<!\w){re.escape(true)} is (?:wrong|incorrect|false|not)\b", given)
     ) and not re.search(rf"\b{_DENIAL}\b", true)
+
+
+def _unnamed(question: str, text: str) -> str:
+    """Normal text without the noun that the question asks for before it: "bar b" is b."""
+    first, _, rest = text.partition(" ")
+    return rest if rest and stem(first) in asked_nouns(question) else text
+
+
+def _names_others(true: str, given: str) -> bool:
+    """Whether a reply names other members of the truth's class, and not the truth."""
+    rows = rows_of(true)
+    words = re.findall(r"\w+", given)
+    others = [word for word in words if rows & rows_of(word)]
+    return len(rows) == 1 and bool(others) and all(exclusive(true, word) for word in others)
 
 
 def _offers_several(true: str, given: str) -> bool:
@@ -161,20 +176,22 @@ def _one_letter_off(true: list[str], given: list[str]) -> bool:
     return len(letters) == 1 and frozenset(letters[0]) not in _SPELLINGS
 
 
+def _unaccented(text: str) -> str:
+    return "".join(char for char in unicodedata.normalize("NFD", text) if not unicodedata.combining(char))
+
+
 def _abbreviated(true: list[str], given: list[str]) -> bool:
     """Whether words of one text are short for those of the other: St for Street."""
+    pairs = zip(true, given, strict=False)
     return len(true) == len(given) and all(
-        first == second
-        or (len(first) != len(second) and first[0] == second[0] and first[-1] == second[-1])
-        or first.startswith(second.rstrip("."))
-        or second.startswith(first.rstrip("."))
-        for first, second in zip(true, given, strict=True)
+        first == second or {first.rstrip("."), second.rstrip(".")} & _ABBREVIATIONS
+        for first, second in pairs
     )
 
 
 def _is_name(text: str) -> bool:
     """Whether a text is a name: a few words that begin with capital letters."""
-    words = re.findall(r"[A-Za-z][\w'’.-]*", text)
+    words = re.findall(r"[^\W\d_][\w'’.-]*", text)
     small = {"of", "the", "and", "de", "von", "van", "la", "le", "di", "da"}
     return 0 < len(words) <= 5 and len(text) < 50 and all(
         word[0].isupper() or word in small for word in words
@@ -231,21 +248,3 @@ def refuses(text: str) -> bool:
     return text.lower().rstrip(".!") in _SHORT_REFUSALS or (
         len(text) < 200 and _REFUSAL.fullmatch(text) is not None
     )
-
-
-@lru_cache(maxsize=1024)
-def alternatives_in(question: str) -> frozenset[str]:
-    """What a question offers: "Is the light red, amber or green?"."""
-    if len(question) > 2000 or " or " not in question:
-        return frozenset()
-    found: set[str] = set()
-    for sentence in re.split(r"[?!.\n]", question):
-        if " or " not in sentence:
-            continue
-        *before, last = re.split(r",? or ", sentence)
-        pieces = [piece for part in before for piece in re.split(r",|:", part)]
-        found.update(normal(piece) for piece in [*pieces, last])
-        words = before[-1].split()
-        if words:
-            found.add(normal(words[-1]))
-    return frozenset(found)

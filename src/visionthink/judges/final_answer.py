@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 
 from visionthink.core.protocol import ANSWER, THINK
 from visionthink.judges.answer_text import bare
 from visionthink.judges.quantity import stem
+from visionthink.judges.question import WORDS, question_words
 
 LONGEST_TAIL = 2000
 """Characters at the end of a reply that are searched."""
@@ -100,7 +100,7 @@ _CORRECTION = re.compile(
     re.IGNORECASE,
 )
 _ALSO_NOT = re.compile(r",\s*(?:and\s+)?not\s+[^,.]{1,40}\.?$", re.IGNORECASE)
-_FILLERS = set(
+FILLERS = set(
     "the a an this that these those it its there he she they i we you my our your his her their "
     "so thus hence therefore and then now well ok okay yes final correct right answer result total "
     "sum value number amount count image picture photo sign text label title name word color "
@@ -108,7 +108,6 @@ _FILLERS = set(
     "here overall conclusion summary short based see is are was were only just think believe "
     "looks like bar line option point according shown which what how many much all main".split()
 )
-_CONTENT = re.compile(r"[a-z0-9]+(?:['’][a-z]+)?")
 
 
 def final_answer(question: str, text: str) -> Iterator[str]:
@@ -250,11 +249,5 @@ def _about(question: str, subject: str) -> bool:
     """Whether a statement's subject names nothing that the question does not ask about."""
     if len(subject) > 150:
         return False
-    said = {stem(word) for word in _CONTENT.findall(subject.lower())} - _FILLERS
+    said = {stem(word) for word in WORDS.findall(subject.lower())} - FILLERS
     return not said or not question.strip() or said <= question_words(question)
-
-
-@lru_cache(maxsize=1024)
-def question_words(question: str) -> frozenset[str]:
-    """Stems of the words of a question."""
-    return frozenset(stem(word) for word in _CONTENT.findall(question[:5000].lower()))

@@ -2,7 +2,8 @@ r"""Expressions that are equal in mathematics: \frac{\sqrt{2}}{2} and 1/\sqrt{2}
 
 Math-Verify compares them (extra `judges`), in a process of its own: an expression from outside may
 take hours or all memory, so a comparison that is late ends with its process. It is blind to units,
-currencies and words, so it sees nothing that holds any, and only its "equal" is believed.
+currencies, words, brackets and case, so it sees nothing that holds any or differs in them.
+"Different" is believed where a number or a point shows it.
 """
 
 from __future__ import annotations
@@ -37,15 +38,33 @@ _MARKED = re.compile(r"[-+*'!/^]\s*$|[a-zA-Z]\s*'")
 _TEXT = re.compile(r"\\(?:text|mathrm|mbox|textbf)\s*\{")
 
 
-def same_expression(truth: str, said: str) -> bool:
-    """Whether two expressions are equal; False also where that cannot be told."""
-    if not (_is_expression(truth) and _is_expression(said)):
-        return False
+def same_expression(truth: str, said: str) -> bool | None:
+    """Whether two expressions are equal; None where that cannot be told."""
     if not (_TELLING.search(truth) or _TELLING.search(said)):
-        return False
-    if _letters(truth) != _letters(said) or _brackets(truth) != _brackets(said):
-        return False
-    return find_spec("math_verify") is not None and _equal(truth, said)
+        return None
+    truth, said = _written_out(truth), _written_out(said)
+    if not (_is_expression(truth) and _is_expression(said)) or _brackets(truth) != _brackets(said):
+        return None
+    if find_spec("math_verify") is None:
+        return None
+    verdict = _compared(truth, said)
+    return None if verdict and _letters(truth) != _letters(said) else verdict
+
+
+_WRITTEN = (
+    *(("−", "-"), ("×", r"\times "), ("·", r"\cdot "), ("÷", "/"), ("π", r"\pi "), ("²", "^2")),
+    *(("³", "^3"), ("⁴", "^4"), ("≥", r"\ge "), ("≤", r"\le ")),
+)
+
+
+def _written_out(text: str) -> str:
+    """Signs that people type as LaTeX, and x = 5 as 5."""
+    text = text.strip().rstrip(".")
+    for sign, command in _WRITTEN:
+        text = text.replace(sign, command)
+    text = re.sub(r"(?:√|(?<![a-zA-Z\\])sqrt)\s*\(([^()]*)\)", r"\\sqrt{\1}", text)
+    text = re.sub(r"√\s*(\w+)", r"\\sqrt{\1}", text)
+    return re.sub(r"^(\$?)\s*[a-zA-Z]\s*(?:=|\\in\b)\s*(?=\S)", r"\1", text)
 
 
 def _letters(text: str) -> set[str]:
@@ -68,8 +87,8 @@ def _is_expression(text: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _equal(truth: str, said: str) -> bool:
-    return _WORKER.ask(truth, said)
+def _compared(truth: str, said: str) -> bool | None:
+    return {b"equal\n": True, b"different\n": False}.get(_WORKER.ask(truth, said))
 
 
 class _Worker:
@@ -79,20 +98,20 @@ class _Worker:
         self._process: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
 
-    def ask(self, truth: str, said: str) -> bool:
+    def ask(self, truth: str, said: str) -> bytes:
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self._start()
             process = self._process
             if process is None or process.stdin is None:
-                return False
+                return b""
             try:
                 process.stdin.write(json.dumps([truth, said]).encode() + b"\n")
                 process.stdin.flush()
-                return self._line(SECONDS) == b"1\n"
+                return self._line(SECONDS)
             except OSError:
                 self.end()
-                return False
+                return b""
 
     def _start(self) -> None:
         self._process = subprocess.Popen(  # noqa: S603 - our own module
@@ -124,8 +143,10 @@ atexit.register(_WORKER.end)
 
 
 def _serve() -> None:
-    """Read pairs from standard input, one JSON list a line; answer 1 or 0."""
+    """Read pairs from standard input, one JSON list a line; answer equal, different or unknown."""
     import resource
+
+    import sympy
 
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     from math_verify import parse, verify
@@ -135,15 +156,31 @@ def _serve() -> None:
         marked = text if text.startswith(("$", "\\(", "\\[")) or "\\boxed" in text else f"${text}$"
         return parse(marked, parsing_timeout=None, raise_on_error=False)
 
+    def differ(true: object, given: object) -> bool:
+        """Whether two expressions have other values at a point, or two sets other elements."""
+        if isinstance(true, sympy.Expr) and isinstance(given, sympy.Expr):
+            symbols = sorted(true.free_symbols | given.free_symbols, key=str)
+            point = {symbol: 0.7390851 + 0.5772157 * at for at, symbol in enumerate(symbols)}
+            values = [complex(sympy.N(each.subs(point))) for each in (true, given)]
+            return abs(values[0] - values[1]) > 1e-4 * max(map(abs, values))
+        containers = (sympy.Tuple, sympy.FiniteSet, sympy.Interval, sympy.MatrixBase)
+        return isinstance(true, containers) and type(true) is type(given)
+
+    def verdict(truth: str, said: str) -> str:
+        true, given = reading(truth), reading(said)
+        if not true or not given:
+            return "unknown"
+        if verify(true, given, timeout_seconds=None):
+            return "equal"
+        return "different" if differ(true[0], given[0]) else "unknown"
+
     print("ready", flush=True)
     for line in sys.stdin:
-        truth, said = json.loads(line)
         try:
-            true, given = reading(truth), reading(said)
-            equal = bool(true) and bool(given) and verify(true, given, timeout_seconds=None)
+            found = verdict(*json.loads(line))
         except Exception:
-            equal = False
-        print(int(equal), flush=True)
+            found = "unknown"
+        print(found, flush=True)
 
 
 if __name__ == "__main__":

@@ -76,11 +76,18 @@ def same_date(truth: str, said: str) -> bool | None:
         return None
     if true == given and (len(true) == 1 or _form(truth) == _form(said)):
         return True
+    if len(true) == 1 and len(given) == 1 and _less(min(given), min(true)):
+        return False  # only a part of the date
     if not true & given:
         true_one, given_one = min(true), min(given)
         named_alike = all(bool(a) == bool(b) for a, b in zip(true_one, given_one, strict=True))
         return False if named_alike else None
     return None
+
+
+def _less(given: Date, true: Date) -> bool:
+    """Whether a date leaves out what the other names, and is equal otherwise."""
+    return given != true and all(a in (0, b) for a, b in zip(given, true, strict=True))
 
 
 def _form(text: str) -> tuple[str, ...]:

@@ -185,6 +185,8 @@ def _words(text: str) -> Number | None:
             return None  # an ordinal
         over = _count(before)
         return None if over is None or over > 999 else Number(over * unit)
+    if words == ["a", "single"]:
+        return Number(Fraction(1))
     if words[0] in ("a", "an"):
         if len(words) == 1 or words[1] not in ("hundred", "thousand", "million", "billion"):
             return None

@@ -7,12 +7,12 @@ import re
 from visionthink.judges.answer_text import bare, normal
 
 _YES = {"是", "有", "sí", "oui", "ja", "yes", "true", "yep", "yeah", "yup", "correct", "affirmative"}
-_NO = {"否", "不是", "没有", "non", "nein", "no", "false", "nope", "nah", "incorrect", "negative"}
+_NO = {"否", "不是", "没有", "non", "nein", "no", "false", "nope", "nah", "nay", "incorrect", "negative"}
 WORDS = {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}
 
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|(?<!\w)'[^']*'(?!\w)|«[^»]*»")
-_FIRST = re.compile(r"[\s*_`\"'“(\[]*([a-z]+)[*_`\"'”)\]]*", re.IGNORECASE)
-_TOKENS = re.compile(r"[a-z]+(?:['’][a-z]+)?|[0-9]+|[.,;:!?()—–-]")
+_FIRST = re.compile(r"[\s*_`\"'“(\[]*([^\W\d_]+)[*_`\"'”)\]]*")
+_TOKENS = re.compile(r"[^\W\d_]+(?:['’][a-z]+)?|[0-9]+|[.,;:!?()—–-]")
 _NEGATIONS = {"not", "no", "none", "neither", "nor", "nothing", "nobody", "without", "cannot"}
 _TAKEN_BACK = set(
     "but however although though or maybe perhaps wait actually unless except if might could never "
@@ -41,7 +41,7 @@ def said_polarity(question: str, text: str) -> bool | None:
     word = first[1].lower() if first else ""
     lead = WORDS.get(word)
     if first is None or lead is None or word in ("correct", "incorrect", "negative"):
-        return polarity(text) if lead is not None else _as_asked(question, text)
+        return polarity(text) if lead is not None else _last(text) or _as_asked(question, text)
     tokens = _tokens(text[first.end() :])
     if not any(token[0].isalnum() for token in tokens):
         return None if "?" in tokens else lead
@@ -52,6 +52,14 @@ def said_polarity(question: str, text: str) -> bool | None:
     if "?" in tokens or re.match(r"no\.\s*[0-9]", text, re.IGNORECASE) or (_TAKEN_BACK - _ALLOWED[lead]).intersection(tokens):
         return None
     return lead if _agrees(lead, tokens, asked) else None
+
+
+def _last(text: str) -> bool | None:
+    """The yes or no that a plain statement ends in: "It is on, yes."."""
+    words = [token for token in _tokens(text) if token[0].isalnum()]
+    plain = not _NEGATIONS.intersection(words[:-1]) and not _TAKEN_BACK.intersection(words[:-1])
+    told = plain and 2 <= len(words) <= 12 and "'" not in "".join(words)
+    return WORDS.get(words[-1]) if told and words[-1] in ("yes", "no") else None
 
 
 def contradicts(truth: bool, text: str) -> bool:
@@ -70,6 +78,9 @@ def contradicts(truth: bool, text: str) -> bool:
     if len(words) > 1 and words[-2] in ("not", "n't") and words[-1] in WORDS:
         return WORDS[words[-1]] == truth
     if said[-1] != truth:
+        return True
+    at = max(number for number, word in enumerate(words) if word in WORDS)
+    if any(word == "not" or word.endswith("n't") for word in words[:at]):
         return True
     lead = WORDS.get(first[1].lower()) if first else None
     if set(said) == {True, False}:

@@ -167,6 +167,9 @@ def _tail(tail: str, money: Unit | None, words: frozenset[str]) -> tuple[int, Un
         scale, rest = scales, after.strip()
         if not rest:
             return scale, money or ONE, ""
+    if money is not None and (per := re.fullmatch(r"(?:/|per\s|a\s|each\s)\s*(.+)", rest)):
+        one = unit(per[1])
+        return None if one is None else (scale, money.times(one, -1), "")
     named = unit(rest)
     if named is None and (cut := rest.rpartition(" "))[2] in _MEASURES:
         named = unit(cut[0])
@@ -266,7 +269,9 @@ def same_quantity(
     true, given = truth.value, said.value
     allowed = Fraction(tolerance)
     if truth.noun and said.noun and truth.noun != said.noun:
-        return None if _near(true, given, allowed) else False
+        pairs = zip(truth.noun.split()[::-1], said.noun.split()[::-1], strict=False)
+        other = any(exclusive(*pair) for pair in pairs)
+        return None if _near(true, given, allowed) and not other else False
     if (truth.noun and said.unit.dimension) or (said.noun and truth.unit.dimension):
         return None
     if truth.unit.dimension and said.unit.dimension:

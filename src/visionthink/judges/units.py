@@ -75,7 +75,7 @@ _METRIC: list[tuple[str, str, dict[str, int], str]] = [
     ("cal", "calorie", _ENERGY, "4.184"),
     ("mol", "mole", {"amount": 1}, "1"),
     ("B", "byte", {"data": 1}, "8"),
-    ("bit", "bit", {"data": 1}, "1"),
+    ("bit b", "bit", {"data": 1}, "1"),
     ("bps", "", {"data": 1, _TIME: -1}, "1"),
     ("t", "ton tonne", {_MASS: 1}, "1000"),
 ]
@@ -156,6 +156,7 @@ _OTHERS: dict[str, dict[str, str]] = {
 }
 _COMPOUND = {
     "mph": "mile/hour",
+    "mpg": "mile/gallon",
     "kph": "km/h",
     "kmh": "km/h",
     "knot": "1.852 km/h",
@@ -198,7 +199,7 @@ def _table() -> dict[str, Unit]:
                 plural = name if name == "hertz" else f"{name}s"
                 units.setdefault(prefix + name, unit)
                 units.setdefault(prefix + plural, unit)
-    for symbol in ("B", "T", "G"):  # billion, trillion; never bytes alone
+    for symbol in ("B", "b", "T", "G"):  # billion, trillion; never bytes alone
         units.pop(symbol, None)
     return units
 

@@ -70,3 +70,8 @@ def same_name(first: str, second: str) -> bool:
     """Whether two words are names of one thing: car and automobile, Mar and March."""
     rows = _MEMBER.get(first)
     return rows is not None and rows == _MEMBER.get(second)
+
+
+def rows_of(word: str) -> set[int]:
+    """Numbers of the classes that a word belongs to."""
+    return {row for row, _ in _MEMBER.get(word, ())}
