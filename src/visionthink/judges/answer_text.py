@@ -36,11 +36,16 @@ _WRAPS = [
         r"'(?P<kept>[^']+)'",
     )
 ]
+_SAME_WORDS = {"grey": "gray", "colour": "color", "colours": "colors", "centre": "center"}
+_SAME_WORDS |= {"infinity": "∞", "theatre": "theater", "metre": "meter", "metres": "meters"}
+_SAME_WORD = re.compile(rf"\b(?:{'|'.join(_SAME_WORDS)})\b")
+_FORMULA = re.compile(r"[-+=/*<>≤≥]")
+_NOT_FORMULA = re.compile(r"[^\W\d_]{3}|['\"]|[a-z] [a-z]")
 _STEPS = [
     (re.compile(form), put)
     for form, put in (
         (r"\b([a-z]{1,2})\.\s?(?=[a-z]{1,2}(?![a-z0-9]))", r"\1"),  # u.s.a., j. k. rowling
-        (r"\*\*", ""),
+        (r"(?<!\w)\*\*|\*\*(?!\w)", ""),
         (r"(?<=[a-z0-9])'(?=[a-z])", ""),  # don't, 1990's
         (r"\^\{?([0-9]*[+-])\}?$", r"\1"),  # Fe^{3+}
         (r"(?<=[a-z])_\{?([0-9])\}?", r"\1"),  # H_2O
@@ -59,10 +64,6 @@ _STEPS = [
         (r"(?<![^\s])an?\s+(?=[a-z]{2})", ""),
         (r"(?<=[0-9])\s+!", "!"),
         (r"(?<=^[a-z])\s+([+-])$|(?<=^[a-z]{2})\s+([+-])$", r"\1\2"),
-        (r"\binfinity\b", "∞"),
-        (r"\bgrey\b", "gray"),
-        (r"\bcolour", "color"),
-        (r"\bcentre\b", "center"),
         (r"\s+", " "),
     )
 ]
@@ -101,12 +102,15 @@ def normal(text: str) -> str:
     text = bare(text)
     folded = text.casefold()
     if folded.isascii() and folded.isalnum():
-        return folded
+        return _SAME_WORDS.get(folded) or _ORDINALS.get(folded, folded)
     words = text.split()
     if not text.isascii():
         words = map(_composed, words)
     folded = " ".join(words).casefold()
-    short = folded
+    if _FORMULA.search(folded) and not _NOT_FORMULA.search(folded):
+        return folded.replace(" ", "")
+    short = _SAME_WORD.sub(lambda found: _SAME_WORDS[found[0]], folded)
+    short = _ORDINAL.sub(_in_digits, short)
     for form, put in _STEPS:
         short = form.sub(_joined if put is None else put, short)
     return short.strip() or folded
@@ -124,6 +128,32 @@ def _raised(found: re.Match[str]) -> str:
     """A power, 10^2, or the charge of an ion, Fe3+."""
     plain = unicodedata.normalize("NFKC", found[0]).replace("−", "-")
     return plain if plain[-1] in "+-" else f"^{plain}"
+
+
+def _in_digits(found: re.Match[str]) -> str:
+    return _ORDINALS[found[0].replace("-", " ")]
+
+
+def _ordinals() -> dict[str, str]:
+    ones = "first second third fourth fifth sixth seventh eighth ninth".split()
+    teens = (
+        "tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
+    ).split()
+    names = dict(enumerate([*ones, *teens], 1))
+    for at, tens in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2):
+        names[at * 10] = f"{tens[:-1]}ieth"
+        names |= {at * 10 + one: f"{tens} {name}" for one, name in enumerate(ones, 1)}
+    endings = {1: "st", 2: "nd", 3: "rd"}
+    return {
+        name: f"{number}{'th' if 10 < number < 20 else endings.get(number % 10, 'th')}"
+        for number, name in names.items()
+    }
+
+
+_ORDINALS = _ordinals()
+_ORDINAL = re.compile(
+    rf"\b(?:(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)[ -])?(?:{'|'.join(name for name in _ORDINALS if ' ' not in name)})\b"
+)
 
 
 def _joined(found: re.Match[str]) -> str:

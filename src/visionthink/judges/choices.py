@@ -125,6 +125,11 @@ def _set(*letters: str) -> frozenset[str]:
     return frozenset(letter.upper() for letter in letters)
 
 
+def names_letter(text: str) -> bool:
+    """Whether a text begins with a letter and its mark: "B. blue"."""
+    return _WITH_TEXT.fullmatch(text) is not None
+
+
 def with_text(text: str, options: Mapping[str, str]) -> frozenset[str] | None:
     """The option whose text this is, if there is just one."""
     if not options:
@@ -132,7 +137,7 @@ def with_text(text: str, options: Mapping[str, str]) -> frozenset[str] | None:
     form = normal(text)
     found = [letter for letter, option in options.items() if option and normal(option) == form]
     found = found or [
-        letter for letter, option in options.items() if form and normal(option.partition(",")[0]) == form
+        letter for letter, option in options.items() if form.isalpha() and "," in option and normal(option.partition(",")[0]) == form
     ]
     return _set(*found) if len(found) == 1 else None
 

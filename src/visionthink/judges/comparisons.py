@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from visionthink.judges.answer_text import bare, normal, similarity
-from visionthink.judges.choices import letters_of, misses, options_in
+from visionthink.judges.choices import letters_of, misses, names_letter, options_in
 from visionthink.judges.contrasts import clearly_other, clearly_other_number, refuses
 from visionthink.judges.latex import is_latex, plain
 from visionthink.judges.mathematics import same_expression
@@ -78,7 +78,7 @@ def metric_for(question: str, answer: str) -> str:
         return "time"
     if pair(answer) or bound(answer):
         return "range"
-    listed = re.search(r";|\n|^\[.*\]$|\sand\s", answer)
+    listed = re.search(r";|\n|^\[\s*[\"'].*\]$|\sand\s", answer)
     if (listed or ("," in answer and asks_for_several(question))) and len(_items(answer)) > 1:
         return "list"
     return "text"
@@ -117,6 +117,8 @@ def _text(rules: Thresholds, question: str, answer: str, said: str) -> bool | No
         return True
     if (same := same_expression(answer, said)) is not None:
         return same
+    if is_latex(answer) or is_latex(said):
+        return None
     return False if clearly_other(question, truth, given) else None
 
 
@@ -146,10 +148,13 @@ def _unlike_number(question: str, answer: str, said: str, truth: Quantity) -> bo
             return same_pair(own, rating)
         if not truth.unit.dimension and _OUT_OF.search(stated) and is_about_labels(question):
             return rating.first.value == truth.value
-    if _named(question, answer, said) or restates(question, answer, said):
+    plain_number = not truth.unit.dimension
+    if plain_number and (_named(question, answer, said) or restates(question, answer, said)):
         return True
     if (same := same_expression(answer, said)) is not None:
         return same
+    if is_latex(answer) or is_latex(said):
+        return None
     return False if clearly_other_number(question, bare(answer), said) else None
 
 
@@ -161,7 +166,7 @@ def _choice(rules: Thresholds, question: str, answer: str, said: str) -> bool | 
     given = letters_of(_read(said), options)
     if given is None and not options:
         return _text(rules, question, answer, said)
-    if given is None:
+    if given is None and not names_letter(bare(said)):
         given = _by_value(rules, options, said)
     if given is None:
         return False if refuses(said) or misses(truth, bare(said), options) else None
@@ -198,7 +203,7 @@ def _time(rules: Thresholds, question: str, answer: str, said: str) -> bool | No
         return True
     if (true := hours(answer)) and (given := hours(bare(said))):
         return true == given
-    same = same_time(answer.strip(), said.strip(" *\"'"))
+    same = same_time(answer.strip(), _read(said).strip(" *\"'"))
     return False if same is None and clearly_other(question, answer, bare(said)) else same
 
 
@@ -269,6 +274,8 @@ def _named(question: str, answer: str, said: str) -> bool:
         words, label = label, words
     extra = len(words) - len(label)
     if not label or not 1 <= extra <= 2 or len(words) > 12:
+        return False
+    if any(len(word) < 3 for word in (words[:extra] if words[extra:] == label else words[-extra:])):
         return False
     asked = asked_nouns(question)
     if words[extra:] == label:

@@ -80,6 +80,8 @@ def _other_text(question: str, truth: str, said: str, true: str, given: str) -> 
     if _abbreviated(true.split(), given.split()):
         return False
     if is_read_off(question):
+        if f" {true} " in f" {given} " and len(given.split()) > 3:
+            return False
         return len(given.split()) <= 8 and given.split()[0] not in ("it", "there", "this")
     if len(true) == 1 and len(given) == 1:
         return True
@@ -156,6 +158,8 @@ def _other_digits(true: str, given: str, letters: str, others: str) -> bool:
     """Whether two labels or codes have other digits: Row 4 and Row 14, 12 and 21 High Street."""
     if true.endswith(given) or given.endswith(true):
         return False  # 80s and 1980s
+    if sorted(re.findall("[0-9]+", true)) == sorted(re.findall("[0-9]+", given)) and "," in true:
+        return False
     digits, more = re.sub(r"\D", "", true), re.sub(r"\D", "", given)
     if digits == more or not digits or len(given.split()) > 12:
         return False
@@ -212,6 +216,8 @@ def clearly_other_number(question: str, truth: str, said: str) -> bool:
         return False
     if refuses(said):
         return True
+    if any(char.isalpha() and not char.isascii() for char in said):
+        return False  # words of another language, where numbers are spelt otherwise
     true, given = numbers_in(truth), numbers_in(said)
     low = said.lower()
     if len(true) != 1:

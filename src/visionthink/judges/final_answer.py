@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from visionthink.core.protocol import ANSWER, THINK
 from visionthink.judges.answer_text import bare
@@ -59,7 +60,7 @@ _COURTESY = re.compile(
 )
 _SENTENCE = re.compile(r"(?<=[.!?;。])[\"”')\]*_]*\s+(?=[\"“'(\[*_]*[A-Z0-9$\\-])|\s*\n+\s*")
 _VERB = re.compile(
-    r"""(?P<verb>\b(?:is|are|was|were|equals|=|says|reads|shows|states|displays|has|have|had|
+    r"""(?P<verb>\b(?:is|are|was|were|equals|=|says|reads|shows|states|displays|has|have|had|gives|lists|
         contains|indicates|spells|measures|costs|weighs|totals|see|sees|count|counted|counts)\b
         |['’](?:s|re)\b|(?<=\w):(?=\s)|(?<=[\w)])\s*=(?=\s*\S))
         (?:\s+(?:that|exactly|clearly|labell?ed|called|named|written\s+as|equal\s+to|as|:))*\s*""",
@@ -93,6 +94,7 @@ _EXPLAINED = re.compile(
     r"|\s*[;:]\s|\s*\()",
     re.IGNORECASE,
 )
+_BOLD = re.compile(r"(?<!\w)\*\*|\*\*(?!\w)")
 _HEADING = re.compile(r"^(?:#{1,6}\s+|>\s+|[-*•]\s+(?=[A-Za-z\"*])|[0-9]{1,2}[.)]\s+(?=[A-Za-z][^\n]*$))")
 _CORRECTION = re.compile(
     r"\b(?:no,?\s+wait|wait,?\s+no|no|correction|sorry|actually|i\s+mean|i\s+meant|rather)\s*[,:.]\s*(?:it\s+is\s+)?"
@@ -110,65 +112,73 @@ FILLERS = set(
 )
 
 
-def final_answer(question: str, text: str) -> Iterator[str]:
+class Stated(NamedTuple):
+    """A text that a reply may state as its answer. `firm`: it states that and nothing else."""
+
+    text: str
+    firm: bool = True
+
+
+def final_answer(question: str, text: str) -> Iterator[Stated]:
     """What a reply states last, the surest reading first; none where it states nothing plainly."""
     text = text[-LONGEST_TAIL:].strip()
     if THINK[1] in text:
         text = text.rpartition(THINK[1])[2].strip()
-        yield text
+        yield Stated(text)
     if text.startswith(ANSWER[0]) and text.endswith(ANSWER[1]):
         text = text[len(ANSWER[0]) : -len(ANSWER[1])].strip()
-        yield text
+        yield Stated(text)
     text = _COURTESY.sub("", text).rstrip()
+    text = _BOLD.sub("", text)
     if "\\boxed" in text:
-        boxed = _boxed(text)
-        if boxed is not None:
-            yield boxed
+        if (boxed := _boxed(text)) is not None:
+            yield Stated(boxed)
         return
     text = _HEADING.sub("", text)
-    if _HEADING.match(text) or text != text.strip():
-        text = text.strip()
-    yield text
+    yield Stated(text, firm=False)
     if (marked := _marked(text)) is not None:
-        yield marked
+        yield Stated(marked)
         yield from _shorter(question, marked)
         return
-    sentences = [piece for piece in _SENTENCE.split(text) if piece.strip()]
-    if not sentences or len(sentences[-1]) > 300:
-        return
-    last = sentences[-1].strip()
-    before = " ".join(sentences[:-1])
     if (corrected := _corrected(text)) is not None:
-        yield corrected
+        yield Stated(corrected)
         yield from _stated(question, corrected)
         return
-    if before and (_RETRACTED.search(before) or len(sentences) > 6):
+    sentences = [piece for piece in _SENTENCE.split(text) if piece.strip()]
+    if not sentences or len(sentences) > 6 or len(sentences[-1]) > 300:
         return
-    yield from _stated(question, last)
+    if not _RETRACTED.search(" ".join(sentences[:-1])):
+        yield from _stated(question, sentences[-1].strip())
 
 
-def _stated(question: str, sentence: str) -> Iterator[str]:
+def _stated(question: str, sentence: str) -> Iterator[Stated]:
     """The value that one sentence gives to what the question asks for."""
     yield from _shorter(question, bare(sentence))
     if opened := _THEREFORE.match(sentence):
         sentence = sentence[opened.end() :]
-        yield bare(sentence)
+        yield Stated(bare(sentence))
     if _ALSO_NOT.search(sentence):
         sentence = _ALSO_NOT.sub("", sentence)
-        yield bare(sentence)
-    for verb in _VERB.finditer(sentence):
-        subject, value = sentence[: verb.start()], bare(sentence[verb.end() :])
-        if len(subject.strip("() ")) == 1:
-            break  # "C: blue"
-        if value and not _DENIED.search(subject) and _about(question, subject):
-            yield value
-            yield from _shorter(question, value)
-        elif value and _about(question, sentence[verb.start() :]) and (
-            _negations(question) == _negations(sentence[verb.start() :])
-        ):
-            yield bare(subject)  # "Norway has the highest value."
-            yield from _shorter(question, bare(subject))
-        break
+        yield Stated(bare(sentence))
+    verb = _VERB.search(sentence)
+    if verb is None:
+        return
+    subject, rest = sentence[: verb.start()], sentence[verb.start() :]
+    value = bare(sentence[verb.end() :])
+    if not value or len(subject.strip("() ")) == 1:  # "C: blue"
+        return
+    if not _DENIED.search(subject) and _about(question, subject):
+        yield Stated(value)
+        yield from _shorter(question, value)
+    elif _about(question, rest) and _negations(question) == _negations(rest):
+        yield Stated(bare(subject), firm=False)  # "Norway has the highest value."
+        yield from _shorter(question, bare(subject))
+
+
+def states_plainly(text: str) -> bool:
+    """Whether the last sentence of a reply denies, doubts or takes back nothing."""
+    last = [piece for piece in _SENTENCE.split(text[-LONGEST_TAIL:]) if piece.strip()][-1:]
+    return not _RETRACTED.search("".join(last)) and not _DENIED.search("".join(last))
 
 
 def _negations(text: str) -> int:
@@ -225,7 +235,7 @@ def _marked(text: str) -> str | None:
     return bare(sentences[0]) or None
 
 
-def _shorter(question: str, text: str) -> Iterator[str]:
+def _shorter(question: str, text: str) -> Iterator[Stated]:
     """`text` without words that say where, or repeat the question: "In 2019", "on the sofa"."""
     if len(text) > 300:
         return
@@ -235,14 +245,14 @@ def _shorter(question: str, text: str) -> Iterator[str]:
             shorter = shorter[: tail.start()]
     shorter = bare(shorter)
     if shorter and shorter != text:
-        yield shorter
+        yield Stated(shorter, firm=False)
     if place := _PLACE.fullmatch(shorter):
-        yield place[1]
+        yield Stated(place[1], firm=False)
     elif preposition := _PREPOSITION.match(shorter):
-        yield bare(shorter[preposition.end() :])
+        yield Stated(bare(shorter[preposition.end() :]), firm=False)
     explained = _EXPLAINED.match(shorter)
     if explained and not _RETRACTED.search(shorter[explained.end(1) :]):
-        yield bare(explained[1])
+        yield Stated(bare(explained[1]), firm=False)
 
 
 def _about(question: str, subject: str) -> bool:

@@ -28,7 +28,7 @@ _STEPS = [
 ]
 _DOLLARS = re.compile(r"^\$\$?(?P<body>[^$]+)\$\$?$|^\\\((?P<round>.+)\\\)$|^\\\[(?P<square>.+)\\\]$")
 _INLINE = re.compile(r"\$(?=[^$\s][^$]*[\\^_={])([^$]*)\$")
-_MARKS = re.compile(r"\\[a-zA-Z]+|\\[%$()\[\]]|\^\{|\$[^$\s][^$]*\$")
+_MARKS = re.compile(r"\\[a-zA-Z,;! ]+|\\[%$()\[\]]|\^\{|\$[^$\s][^$]*\$")
 
 
 def is_latex(text: str) -> bool:

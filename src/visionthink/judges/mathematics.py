@@ -20,6 +20,8 @@ from importlib.util import find_spec
 
 LONGEST = 400
 """Characters of an expression."""
+LONGEST_TEXT = 4000
+"""Characters at the end of a text with LaTeX in it."""
 SECONDS = 2.0
 """For one comparison."""
 STARTING_SECONDS = 60.0
@@ -34,7 +36,7 @@ _WORD = re.compile(r"[a-zA-Z]{2,}")
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
 _CURRENCY = re.compile(r"\\\$|(?<![\w\\])\$\s?[0-9][0-9.,]*(?![^$]*\$)|[€£¥₹%°]|\\%|\\circ|\\degree")
 _TELLING = re.compile(r"[\\^*=√∞π|{}()<>≤≥±]|[a-z]\s?[-+/]|[-+/]\s?[a-z]")
-_MARKED = re.compile(r"[-+*'!/^]\s*$|[a-zA-Z]\s*'")
+_MARKED = re.compile(r"[-+*'!/^]\s*$|[a-zA-Z]\s*'|[-+]\s*[cC]\s*\$?$")  # f', and constants
 _TEXT = re.compile(r"\\(?:text|mathrm|mbox|textbf)\s*\{")
 
 
@@ -49,6 +51,22 @@ def same_expression(truth: str, said: str) -> bool | None:
         return None
     verdict = _compared(truth, said)
     return None if verdict and _letters(truth) != _letters(said) else verdict
+
+
+def same_in_text(truth: str, said: str) -> bool:
+    """Whether Math-Verify finds equal answers in two texts with LaTeX in them."""
+    truth, said = truth[-LONGEST_TEXT:], said[-LONGEST_TEXT:]
+    if find_spec("math_verify") is None or _marks(truth) != _marks(said):
+        return False
+    if _is_expression(truth) and _is_expression(said) and _brackets(truth) != _brackets(said):
+        return False
+    return _compared(truth, said) is True
+
+
+def _marks(text: str) -> set[str]:
+    """Signs of units, currencies and primes in what a text ends in."""
+    last = text.rpartition("\\boxed")[2] or text
+    return set(re.findall(r"\\%|%|percent|\\circ|°|€|£|¥|(?<=[a-zA-Z])'", last[-200:])) - {"percent"}
 
 
 _WRITTEN = (
@@ -153,7 +171,8 @@ def _serve() -> None:
 
     def reading(text: str) -> list[object]:
         text = text.strip()
-        marked = text if text.startswith(("$", "\\(", "\\[")) or "\\boxed" in text else f"${text}$"
+        marks = ("$", "\\(", "\\[", "\\boxed")
+        marked = text if any(mark in text for mark in marks) else f"${text}$"
         return parse(marked, parsing_timeout=None, raise_on_error=False)
 
     def differ(true: object, given: object) -> bool:
@@ -162,9 +181,15 @@ def _serve() -> None:
             symbols = sorted(true.free_symbols | given.free_symbols, key=str)
             point = {symbol: 0.7390851 + 0.5772157 * at for at, symbol in enumerate(symbols)}
             values = [complex(sympy.N(each.subs(point))) for each in (true, given)]
-            return abs(values[0] - values[1]) > 1e-4 * max(map(abs, values))
-        containers = (sympy.Tuple, sympy.FiniteSet, sympy.Interval, sympy.MatrixBase)
-        return isinstance(true, containers) and type(true) is type(given)
+            return abs(values[0] - values[1]) > 0.01 * max(map(abs, values))
+        if isinstance(true, (sympy.Tuple, sympy.Interval)) and type(true) is type(given):
+            pairs = zip(true.args, given.args, strict=False)
+            return len(true.args) != len(given.args) or any(differ(*pair) for pair in pairs)
+        if isinstance(true, sympy.FiniteSet) and isinstance(given, sympy.FiniteSet):
+            return len(true) != len(given)
+        if isinstance(true, sympy.MatrixBase) and isinstance(given, sympy.MatrixBase):
+            return true.shape != given.shape or any(map(differ, true, given))
+        return False
 
     def verdict(truth: str, said: str) -> str:
         true, given = reading(truth), reading(said)

@@ -9,6 +9,7 @@ Values are exact fractions, so that 4.730 is 4.73 and 0.1 + 0.2 would be 0.3.
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache, lru_cache
@@ -135,6 +136,8 @@ def _plain(digits: str) -> str | None:
     whole, point, rest = digits.partition(".")
     if point and whole.isdigit() and rest.isdigit():
         return digits
+    if digits.startswith("0,") and digits[2:].isdigit():
+        return digits.replace(",", ".")
     for form, group, _ in _GROUPED:
         if form.fullmatch(digits):
             joined = re.sub(group + "(?=[0-9]{3}(?![0-9]))", "", digits)
@@ -211,6 +214,7 @@ _RUN = re.compile(r"[-+]?[0-9][0-9.,'’ ]*(?:\s?/\s?[0-9]+)?|[A-Za-z]+(?:[ -][A
 def numbers_in(text: str) -> list[Fraction]:
     """All numbers that a text holds, in digits or in words, without their signs."""
     found: list[Fraction] = []
+    text = unicodedata.normalize("NFKC", re.sub("(?=[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])", " ", text)).replace("⁄", "/")
     for run in _RUN.finditer(text):
         rest = run[0].lstrip("+-")
         while rest:

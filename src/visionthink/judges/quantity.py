@@ -52,6 +52,8 @@ _HEAD = re.compile(
     re.VERBOSE,
 )
 _MEASURES = {"long", "tall", "high", "wide", "deep", "old", "away", "apart", "thick", "ago", "each"}
+_COUNTED = {"piece", "pc", "item", "unit", "person", "point", "star", "time", "vote"}
+"""What anything may be counted in, whatever the question asks."""
 _NEVER_NOUNS = set(
     # operations, multiples, parts, hedges, comparisons, function words, ends of other words
     "squared cubed squares cubes plus minus times percents dozen dozens score scores gross pair "
@@ -86,7 +88,7 @@ class Quantity:
 
     Attributes:
         noun: stem of what was counted; "" if nothing was named.
-        code: the unit is one capital letter at the number: 12A may be amperes, or a seat.
+        code: the unit is one letter at the number: 12A may be amperes, or a seat.
     """
 
     number: Number
@@ -142,7 +144,7 @@ def _simple(text: str, words: frozenset[str]) -> Quantity | None:
         number = _scaled(number, scale)
     else:
         named, noun = money or ONE, ""
-    code = len(tail) == 1 and tail.isupper()
+    code = len(tail) == 1 and (tail.isupper() or tail == "s")
     if (head["sign"] or "+")[0].lower() in "+p" and not head["inner"]:
         return Quantity(number, named, noun, code)
     return Quantity(replace(number, value=-number.value), named, noun, code)
@@ -189,7 +191,7 @@ def _noun(text: str, words: frozenset[str]) -> str | None:
         return None
     named = text.split(" ")
     last = named[-1]
-    asked = stem(last) in words and len(last) > 2
+    asked = (stem(last) in words and len(last) > 2) or stem(last) in _COUNTED
     if not asked and _NEVER_NOUNS.intersection(named):
         return None
     if not all(word not in _NEVER_NOUNS or stem(word) in words for word in named):

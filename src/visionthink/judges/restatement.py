@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 
 from visionthink.judges.answer_text import normal
-from visionthink.judges.final_answer import FILLERS
 from visionthink.judges.quantity import stem
 from visionthink.judges.question import alternatives_in, question_words
 
@@ -13,6 +12,11 @@ MOST_WORDS = 40
 
 _NEGATIONS = {"not", "no", "never", "neither", "nor", "dont", "doesnt", "didnt", "isnt", "arent", "wasnt"}
 _NEGATIONS |= {"cannot", "cant", "wont", "havent", "hasnt", "nothing", "none", "without"}
+_SMALL = set(
+    "the a an this that these those it its there here he she they his her their i we you my our of in on "
+    "at to for by from with as is are was were be been do doe does did has have had image picture photo can"
+    .split()
+)
 _SAID_BY_ALL = {"point", "rated", "written", "shown", "located", "called", "holding", "worn", "read"}
 
 
@@ -35,12 +39,13 @@ def restates(question: str, truth: str, said: str) -> bool:
     if negated != sum(word in _NEGATIONS for word in asked_order):
         return False
     offered = {word for option in alternatives_in(question) for word in option.split()}
-    at = 0
+    at, content = 0, False
     for word in rest:
         form = stem(re.sub(r"[^\w]", "", word))
-        if not form or form in FILLERS or form in _SAID_BY_ALL:
+        if not form or form in _SAID_BY_ALL or (form in _SMALL and form not in true):
             continue
-        if form not in question_words(question) or form in offered or form not in asked_order[at:]:
+        if len(form) < 2 or form not in question_words(question) or form in offered or form not in asked_order[at:]:
             return False
         at = asked_order.index(form, at) + 1
-    return True
+        content = content or word not in _NEGATIONS
+    return content or not negated

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from visionthink.judges.comparisons import COMPARISONS, metric_for
-from visionthink.judges.final_answer import final_answer
+from visionthink.judges.final_answer import final_answer, states_plainly
 from visionthink.judges.judge import JudgeOptions
+from visionthink.judges.latex import is_latex
+from visionthink.judges.mathematics import same_in_text
 
 LONGEST_PREDICTION = 20_000
 """Characters. A longer prediction is wrong by rule, so that reading one takes bounded time."""
@@ -59,8 +61,11 @@ class Rules:
         if verdict is True or not self.sentences or name == "anls":
             return verdict
         for stated in final_answer(question, said):
-            found = compare(self, question, answer, stated)
+            found = compare(self, question, answer, stated.text)
             if found:
                 return True
-            verdict = found if verdict is None else verdict
+            if stated.firm and verdict is None:
+                verdict = found
+        if verdict is None and (is_latex(answer) or is_latex(said)) and states_plainly(said):
+            return same_in_text(answer, said) or None
         return verdict
