@@ -38,6 +38,9 @@ _JUDGED = re.compile(
     rf"{_NAME}{_ONE}\s+is\s+(?:the\s+)?(?:correct|right|best|final)(?:\s+(?:answer|option|choice|one))?",
     re.IGNORECASE,
 )
+_OTHERS_DENIED = re.compile(
+    r"(?:it\s+)?(?:can['’]?t|cannot|can\s+not|is\s+not|isn['’]t|not|doesn['’]t\s+make\s+sense)\b[^.]*[.]?$", re.IGNORECASE
+)
 _DOUBTS = re.compile(
     r"\b(?:not|n't|no|nor|neither|wrong|incorrect|false|but|or|maybe|perhaps|might|could|however|"
     r"actually|wait|instead|rather|unless|except|also|both|either|other|sorry|cannot)\b|n['’]t\b|\?",
@@ -149,6 +152,8 @@ def _fits(letter: str, text: str, options: Mapping[str, str]) -> bool:
     if own and form == own:
         return True
     if own and form.startswith(own + " ") and not _DOUBTS.search(text):
+        return True
+    if _OTHERS_DENIED.match(text) and not re.search(rf"(?<![\w']){letter}(?![\w'])", text):
         return True
     others = [normal(option) for other, option in options.items() if other != letter]
     padded = f" {form} "

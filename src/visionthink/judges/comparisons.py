@@ -50,6 +50,7 @@ Comparison = Callable[[Thresholds, str, str, str], bool | None]
 
 _NONE = {"none", "no", "zero", "nobody", "nothing", "no one"}
 _NO_NOUN = re.compile(r"(?:there (?:are|is|were) )?no ([a-z]+)(?: .{0,60})?", re.IGNORECASE)
+_LETTER_AND_NAME = re.compile(r"\(([A-J])\)\s+(.+)")
 _OUT_OF = re.compile(r"/\s?(?:5|10)\b|\bout of (?:5|10|five|ten)\b", re.IGNORECASE)
 
 
@@ -161,6 +162,11 @@ def _unlike_number(question: str, answer: str, said: str, truth: Quantity) -> bo
 def _choice(rules: Thresholds, question: str, answer: str, said: str) -> bool | None:
     options = options_in(question)
     truth = letters_of(answer, options)
+    if truth is None and not options and (both := _LETTER_AND_NAME.fullmatch(answer)):
+        given = letters_of(said, {})
+        if given is not None:
+            return given == {both[1]}
+        return _text(rules, question, both[2], re.sub(rf"^\(?{both[1]}[).:]*\s+", "", said))
     if truth is None:
         return _exact(rules, question, answer, said)
     given = letters_of(_read(said), options)

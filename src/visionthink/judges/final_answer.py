@@ -70,7 +70,7 @@ _TAIL = re.compile(
     r"""\s*,?\s*(?:(?:that[ ]are[ ])?(?:visible|shown|present|displayed|seen|depicted|pictured)[ ])?
         (?:(?:in|on|at|from|of)[ ](?:the|this)[ ](?:\w+[ ])?(?:image|picture|photo|photograph|chart|
         graph|figure|diagram|table|scene|sign|document|receipt|plot|drawing|screenshot|map|page)
-        |in[ ]total|in[ ]all|altogether|total|visible|shown|here)\s*$""",
+        |in[ ]total|in[ ]all|altogether|total|visible|shown|here|exactly|precisely)\s*$""",
     re.IGNORECASE | re.VERBOSE,
 )
 _PREPOSITION = re.compile(
@@ -147,7 +147,10 @@ def final_answer(question: str, text: str) -> Iterator[Stated]:
     sentences = [piece for piece in _SENTENCE.split(text) if piece.strip()]
     if not sentences or len(sentences) > 6 or len(sentences[-1]) > 300:
         return
-    if not _RETRACTED.search(" ".join(sentences[:-1])):
+    before = " ".join(sentences[:-1])
+    if not _RETRACTED.search(before):
+        if len(before.split()) > 2:
+            yield Stated(bare(sentences[-1]), firm=False)
         yield from _stated(question, sentences[-1].strip())
 
 

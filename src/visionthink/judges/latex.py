@@ -9,6 +9,7 @@ _STEPS = [
     (re.compile(form), put)
     for form, put in (
         (r"\\(?:left|right|displaystyle|big|Big|bigl|bigr|,|;|!|:| )", ""),
+        (r"(?<=[0-9])\s*(?=\\[dtc]?frac)", " "),
         (r"\\[dtc]?frac\s*\{([^{}]*)\}\s*\{([^{}]*)\}", r"\1/\2"),
         (r"\\[dtc]?frac\s*([0-9])\s*([0-9])", r"\1/\2"),
         (r"\\(?:text|mathrm|textbf|mathbf|textit|mbox|operatorname)\s*\{([^{}]*)\}", r" \1 "),
@@ -27,7 +28,7 @@ _STEPS = [
     )
 ]
 _DOLLARS = re.compile(r"^\$\$?(?P<body>[^$]+)\$\$?$|^\\\((?P<round>.+)\\\)$|^\\\[(?P<square>.+)\\\]$")
-_INLINE = re.compile(r"\$(?=[^$\s][^$]*[\\^_={])([^$]*)\$")
+_INLINE = re.compile(r"\$(?=[^$\s][^$]*[\\^_={]|[0-9.,]+\$)([^$]*)\$")
 _MARKS = re.compile(r"\\[a-zA-Z,;! ]+|\\[%$()\[\]]|\^\{|\$[^$\s][^$]*\$")
 
 

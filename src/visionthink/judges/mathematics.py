@@ -53,14 +53,20 @@ def same_expression(truth: str, said: str) -> bool | None:
     return None if verdict and _letters(truth) != _letters(said) else verdict
 
 
-def same_in_text(truth: str, said: str) -> bool:
+def same_in_text(truth: str, said: str) -> bool | None:
     """Whether Math-Verify finds equal answers in two texts with LaTeX in them."""
     truth, said = truth[-LONGEST_TEXT:], said[-LONGEST_TEXT:]
     if find_spec("math_verify") is None or _marks(truth) != _marks(said):
-        return False
+        return None
     if _is_expression(truth) and _is_expression(said) and _brackets(truth) != _brackets(said):
-        return False
-    return _compared(truth, said) is True
+        return False if _half_open(truth) or _half_open(said) else None
+    return _compared(truth, said)
+
+
+def _half_open(text: str) -> bool:
+    """Whether a text is an interval that holds one of its ends."""
+    text = text.strip(" $.").replace("\\left", "").replace("\\right", "")
+    return re.fullmatch(r"\[[^()\[\]]*,[^()\[\]]*\)|\([^()\[\]]*,[^()\[\]]*\]", text) is not None
 
 
 def _marks(text: str) -> set[str]:
@@ -179,9 +185,14 @@ def _serve() -> None:
         """Whether two expressions have other values at a point, or two sets other elements."""
         if isinstance(true, sympy.Expr) and isinstance(given, sympy.Expr):
             symbols = sorted(true.free_symbols | given.free_symbols, key=str)
+            if {"i", "I"} & {str(symbol) for symbol in symbols}:
+                return False
             point = {symbol: 0.7390851 + 0.5772157 * at for at, symbol in enumerate(symbols)}
             values = [complex(sympy.N(each.subs(point))) for each in (true, given)]
             return abs(values[0] - values[1]) > 0.01 * max(map(abs, values))
+        relations = [isinstance(each, sympy.core.relational.Relational) for each in (true, given)]
+        if any(relations):
+            return all(relations) or isinstance(given if relations[0] else true, sympy.Expr)
         if isinstance(true, (sympy.Tuple, sympy.Interval)) and type(true) is type(given):
             pairs = zip(true.args, given.args, strict=False)
             return len(true.args) != len(given.args) or any(differ(*pair) for pair in pairs)
@@ -191,11 +202,19 @@ def _serve() -> None:
             return true.shape != given.shape or any(map(differ, true, given))
         return False
 
+    def rounds_to(true: object, given: object) -> bool:
+        """Whether a number that no decimals write out is given to four digits or more."""
+        if not (isinstance(true, sympy.Expr) and isinstance(given, sympy.Float)):
+            return False
+        if true.free_symbols or true.has(sympy.Float) or true.is_rational:
+            return False
+        return abs(complex(sympy.N(true)) - float(given)) <= 5e-5 * abs(float(given))
+
     def verdict(truth: str, said: str) -> str:
         true, given = reading(truth), reading(said)
         if not true or not given:
             return "unknown"
-        if verify(true, given, timeout_seconds=None):
+        if verify(true, given, timeout_seconds=None) or rounds_to(true[0], given[0]):
             return "equal"
         return "different" if differ(true[0], given[0]) else "unknown"
 

@@ -292,6 +292,8 @@ def same_quantity(
         if _near(*shares, allowed):
             return True if calculated or _same_label(truth.number, said.number) else None
         return False
+    if _rounds_to(truth.number, said.number) and truth.unit == said.unit:
+        return True
     if scaled and any(_near(true, given * factor, allowed) for factor in _FACTORS):
         return None
     return False
@@ -322,6 +324,14 @@ def _same_label(truth: Number, said: Number) -> bool:
     if truth.over and said.over:
         return truth.over == said.over
     return not truth.over and not said.over or 0 in (truth.step, said.step) and not _whole(truth, said)
+
+
+def _rounds_to(truth: Number, said: Number) -> bool:
+    """Whether a fraction that no decimals write out, as 1/3, is given to four digits or more."""
+    exact, decimal = (truth, said) if truth.step == 0 else (said, truth)
+    if exact.step != 0 or decimal.step == 0 or abs(decimal.value) < 1000 * decimal.step:
+        return False
+    return abs(exact.value - decimal.value) <= decimal.step / 2
 
 
 def _whole(truth: Number, said: Number) -> bool:

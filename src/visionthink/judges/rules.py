@@ -67,5 +67,5 @@ class Rules:
             if stated.firm and verdict is None:
                 verdict = found
         if verdict is None and (is_latex(answer) or is_latex(said)) and states_plainly(said):
-            return same_in_text(answer, said) or None
+            return same_in_text(answer, said)
         return verdict
