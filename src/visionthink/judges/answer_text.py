@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 
 LONGEST_WORD = 200
@@ -67,8 +68,11 @@ _STEPS = [
         (r"\s+", " "),
     )
 ]
+_PLAIN = re.compile(r"[a-z0-9 ]+")
+_ARTICLES = [step for step in _STEPS if "an?" in step[0].pattern or "the" in step[0].pattern]
 
 
+@lru_cache(maxsize=8192)
 def bare(text: str) -> str:
     """`text` without markup and quotes around it and without the full stop of a sentence."""
     text = text.strip()
@@ -111,7 +115,7 @@ def normal(text: str) -> str:
         return folded.replace(" ", "")
     short = _SAME_WORD.sub(lambda found: _SAME_WORDS[found[0]], folded)
     short = _ORDINAL.sub(_in_digits, short)
-    for form, put in _STEPS:
+    for form, put in _ARTICLES if _PLAIN.fullmatch(short) else _STEPS:
         short = form.sub(_joined if put is None else put, short)
     return short.strip() or folded
 
@@ -162,6 +166,19 @@ def _joined(found: re.Match[str]) -> str:
     if text[0] in "([{":
         return re.sub(r"\s*([,;])\s*", r"\1", text)
     return text.replace(",", "")
+
+
+def places(part: str, text: str) -> Iterator[tuple[int, int]]:
+    """Where `part` stands in `text` as whole words: starts and ends."""
+    at = text.find(part) if part else -1
+    while at >= 0:
+        end = at + len(part)
+        before, after = text[at - 1 : at], text[end : end + 1]
+        if not (before.isalnum() and part[0].isalnum()) and not (
+            after.isalnum() and part[-1].isalnum()
+        ):
+            yield at, end
+        at = text.find(part, end)
 
 
 def similarity(first: str, second: str) -> float:

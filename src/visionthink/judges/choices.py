@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from functools import lru_cache
 
-from visionthink.judges.answer_text import bare, normal
+from visionthink.judges.answer_text import bare, normal, places
 
 LETTERS = "ABCDEFGHIJ"
 _MARKS = {
@@ -153,7 +153,7 @@ def _fits(letter: str, text: str, options: Mapping[str, str]) -> bool:
         return True
     if own and form.startswith(own + " ") and not _DOUBTS.search(text):
         return True
-    if _OTHERS_DENIED.match(text) and not re.search(rf"(?<![\w']){letter}(?![\w'])", text):
+    if _OTHERS_DENIED.match(text) and not any(places(letter, text)):
         return True
     others = [normal(option) for other, option in options.items() if other != letter]
     padded = f" {form} "
@@ -166,6 +166,16 @@ def _fits(letter: str, text: str, options: Mapping[str, str]) -> bool:
 
 
 _ABOVE = re.compile(r"(?:all|none|both|neither|either|any|each|every)\b.*", re.IGNORECASE | re.DOTALL)
+_MARKED = re.compile(r"\(?[A-Za-z0-9]\)?[^\w\s]{0,3}|(?:[A-J][\s.,/-]*){2,10}")
+_ALONE = re.compile(
+    r"(?<![\w'])[B-J](?![\w'])|(?<![\w'])A(?![\w'])(?!\s(?!or\b|and\b|is\b)[a-z])"
+)
+_DENIED_BEFORE = re.compile(
+    r"\b(?:not|isn't|never|neither|nor|except|but)\s+(?:\(|option )?$", re.IGNORECASE
+)
+_DENIED_AFTER = re.compile(r"\)? is (?:wrong|incorrect|not)\b", re.IGNORECASE)
+_TAKEN_BACK = re.compile(r"\)?[.?,].{0,20}\b(?:no|wait|correction|mean)\b", re.IGNORECASE)
+_SEVERAL_OFFERED = re.compile(r"\b(?:or|either|maybe|and)\b|/", re.IGNORECASE)
 
 
 def misses(truth: frozenset[str], text: str, options: Mapping[str, str]) -> bool:
@@ -175,26 +185,29 @@ def misses(truth: frozenset[str], text: str, options: Mapping[str, str]) -> bool
     """
     if len(text) > 400:
         return False
-    if re.fullmatch(r"\(?[A-Za-z0-9]\)?[^\w\s]{0,3}|(?:[A-J][\s.,/-]*){2,10}", text):
-        return True
     both = _WITH_TEXT.fullmatch(text)
     if both and with_text(both[3], options) not in (None, _set(both[1] or both[2])):
         return True
-    form = f" {normal(text)} "
-    named = set(re.findall(r"(?<![\w'])[B-J](?![\w'])|(?<![\w'])A(?![\w'])(?!\s(?!or\b|and\b|is\b)[a-z])", text))
-    named |= {letter for letter, option in options.items() if f" {normal(option)} " in form}
+    if _MARKED.fullmatch(text):
+        return True
+    form = normal(text)
+    named = set(_ALONE.findall(text))
+    named |= {
+        letter for letter, option in options.items() if any(places(normal(option), form))
+    }
     if len(truth) > 1:
         return bool(named) and not truth & named
     (letter,) = truth
-    own = rf"(?:{letter}|{re.escape(options.get(letter) or letter)})"
+    own = normal(options.get(letter, ""))
     if letter not in named:
-        return bool(named & options.keys()) and not _DOUBTS.search(text) or bool(
-            _ABOVE.fullmatch(text) and not normal(options.get(letter, "")).startswith(text[:4].lower())
-        )
-    if re.search(rf"(?<!\w)\(?{own}\)? is (?:wrong|incorrect|not)\b", text, re.I):
+        above = _ABOVE.fullmatch(text) and not own.startswith(text[:4].lower())
+        return bool(above) or (bool(named & options.keys()) and not _DOUBTS.search(text))
+    spans = [(text, *span) for span in places(letter, text)]
+    spans += [(form, *span) for span in places(own, form)]
+    if any(_DENIED_BEFORE.search(whole[:start]) or _DENIED_AFTER.match(whole, end) for whole, start, end in spans):
         return True
-    if re.search(rf"\b(?:not|isn't|never|neither|nor|except|but)\s+(?:\(|option )?{own}(?!\w)", text, re.I):
-        return True
-    if len(named) > 1 and re.search(r"\b(?:or|either|maybe|and)\b|/", text):
-        return True
-    return len(named) > 1 and re.search(rf"(?<!\w){own}\)?(?:\.|\?|,|\.\.\.).{{0,20}}\b(?:no|wait|correction|mean)\b", text, re.I) is not None
+    if len(named) < 2:
+        return False
+    return bool(_SEVERAL_OFFERED.search(text)) or any(
+        _TAKEN_BACK.match(whole, end) for whole, _, end in spans
+    )

@@ -51,6 +51,7 @@ Comparison = Callable[[Thresholds, str, str, str], bool | None]
 _NONE = {"none", "no", "zero", "nobody", "nothing", "no one"}
 _NO_NOUN = re.compile(r"(?:there (?:are|is|were) )?no ([a-z]+)(?: .{0,60})?", re.IGNORECASE)
 _LETTER_AND_NAME = re.compile(r"\(([A-J])\)\s+(.+)")
+_LETTER_FIRST = re.compile(r"^\(?[A-J][).:]+\s+")
 _OUT_OF = re.compile(r"/\s?(?:5|10)\b|\bout of (?:5|10|five|ten)\b", re.IGNORECASE)
 
 
@@ -166,7 +167,7 @@ def _choice(rules: Thresholds, question: str, answer: str, said: str) -> bool | 
         given = letters_of(said, {})
         if given is not None:
             return given == {both[1]}
-        return _text(rules, question, both[2], re.sub(rf"^\(?{both[1]}[).:]*\s+", "", said))
+        return _text(rules, question, both[2], _LETTER_FIRST.sub("", said))
     if truth is None:
         return _exact(rules, question, answer, said)
     given = letters_of(_read(said), options)

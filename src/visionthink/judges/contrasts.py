@@ -13,7 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from visionthink.judges.answer_text import normal
+from visionthink.judges.answer_text import normal, places
 from visionthink.judges.numbers import numbers_in
 from visionthink.judges.quantity import stem
 from visionthink.judges.question import alternatives_in, asked_nouns, is_cased, is_read_off
@@ -34,7 +34,10 @@ _SPELLINGS = {frozenset(pair) for pair in ("sz", "ae", "ou", "iy", "ck")}
 """Letters that spellings of one word may differ by: organise, gray, disc."""
 _ABBREVIATIONS = set("st rd ave blvd vol no dr mr mrs ms co inc ltd dept jr sr mt ft prof fig".split())
 _ALNUM = re.compile(r"[^\w]|_")
-_DENIAL = r"(?:not|never|no|without|except|but|isn't|aren't|wasn't|doesn't|don't|didn't|neither|nor|non)"
+_DENIALS = r"(?:not|never|no|without|except|but|neither|nor|non|(?:is|are|was|does|do|did)n'?t)"
+_DENIAL = re.compile(rf"\b{_DENIALS}\b")
+_DENIED_BEFORE = re.compile(rf"\b{_DENIALS} (?:a |an |the |on |to )?$")
+_DENIED_AFTER = re.compile(r" is (?:wrong|incorrect|false|not)\b")
 _RETRACTS = re.compile(
     r"\b(?:no|wait|actually|sorry|correction|incorrect|wrong|rather|instead|scratch)\b|\bi meant?\b",
     re.IGNORECASE,
@@ -90,10 +93,12 @@ def _other_text(question: str, truth: str, said: str, true: str, given: str) -> 
 
 def _denies(true: str, given: str) -> bool:
     """Whether the truth is said to be not so: "not red", "anything but red", "red? no"."""
-    return bool(
-        re.search(rf"\b{_DENIAL} (?:a |an |the |on |to )?{re.escape(true)}(?!\w)", given)
-        or re.search(rf"(?<!\w){re.escape(true)} is (?:wrong|incorrect|false|not)\b", given)
-    ) and not re.search(rf"\b{_DENIAL}\b", true)
+    if _DENIAL.search(true):
+        return False
+    return any(
+        _DENIED_BEFORE.search(given[max(0, start - 30) : start]) or _DENIED_AFTER.match(given, end)
+        for start, end in places(true, given)
+    )
 
 
 def _unnamed(question: str, text: str) -> str:
@@ -126,14 +131,15 @@ def _offers_several(true: str, given: str) -> bool:
 
 def _retracts(true: str, given: str) -> bool:
     """Whether the truth is named only before words that take it back."""
+    named = [start for start, _ in places(true, given)]
+    if not named or _RETRACTS.search(true):
+        return False
     taken = None
     for taken in _RETRACTS.finditer(given):
         pass
-    if taken is None or _RETRACTS.search(true):
+    if taken is None or max(named) > taken.start():
         return False
-    named = [found.start() for found in re.finditer(rf"(?<!\w){re.escape(true)}(?!\w)", given)]
-    rest = given[taken.end() :].strip(" ,.:;")
-    return bool(named) and max(named) < taken.start() and (bool(rest) or taken[0] == "no")
+    return bool(given[taken.end() :].strip(" ,.:;")) or taken[0] == "no"
 
 
 def _marked_otherwise(true: str, given: str) -> bool:
@@ -227,24 +233,28 @@ def clearly_other_number(question: str, truth: str, said: str) -> bool:
         open_words = bool(words & _ONE_WORDS) and true[0] <= 2 and not given
         related = any(number and true[0] / number in _RELATED for number in given)
         return not open_words and not related and ("%" not in said) and ":" not in said
-    number = re.escape(truth.strip("$€£ "))
-    return bool(
-        re.search(rf"{_COMPARED}\s*(?:the\s+)?[$€£]?{number}(?![0-9.,]*[0-9])", low)
-        or re.search(rf"(?<![0-9.,]){number}\s*(?:{_GOES_ON})", low)
-        or _retracts(truth.lower(), low)
-        or (len(given) > 1 and re.fullmatch(r"[\s\[(]*[0-9]+(?:(?:\s*(?:[,;+]|and|or)\s*|\s+)[0-9]+)+[\s\])]*", low))
+    number = truth.strip("$€£ ").lower()
+    if _LISTED_NUMBERS.fullmatch(low) and len(given) > 1:
+        return True
+    compared = any(
+        _COMPARED.search(low[max(0, start - 20) : start]) or _GOES_ON.match(low, end)
+        for start, end in places(number, low)
     )
+    return compared or _retracts(number, low)
 
 
 _RELATED = {100, 1000, 10**6, 10**9} | {1 / number for number in (100, 1000, 10**6)}
-_COMPARED = (
-    r"(?:\b(?:more than|less than|fewer than|greater than|over|under|above|below|at least|at most|"
-    r"up to|not|n't|no|never|but|than|before|after|since|neither|non)|[<>≥≤±])"
+_LISTED_NUMBERS = re.compile(
+    r"[\s\[(]*[0-9]+(?:(?:\s*(?:[,;+]|and|or)\s*|\s+)[0-9]+)+[\s\])]*"
 )
-_GOES_ON = (
-    r"or\b|to [0-9]|-\s?[0-9]|–|\?|plus\b|minus\b|times\b|over\b|factorial\b|maybe\b|wrong\b|"
+_COMPARED = re.compile(
+    r"(?:\b(?:more than|less than|fewer than|greater than|over|under|above|below|at least|at most|"
+    r"up to|not|n't|no|never|but|than|before|after|since|neither|non)|[<>≥≤±])\s*(?:the\s+)?[$€£]?$"
+)
+_GOES_ON = re.compile(
+    r"\s*(?:or\b|to [0-9]|-\s?[0-9]|–|\?|plus\b|minus\b|times\b|over\b|factorial\b|maybe\b|wrong\b|"
     r"is wrong|is incorrect|not\b|or more|and a |squared|cubed|[+*/^!]|\(or|pairs\b|out of|"
-    r"thousand\b|million\b|billion\b|hundred\b|something\b"
+    r"thousand\b|million\b|billion\b|hundred\b|something\b)"
 )
 
 

@@ -121,7 +121,9 @@ class Stated(NamedTuple):
 
 def final_answer(question: str, text: str) -> Iterator[Stated]:
     """What a reply states last, the surest reading first; none where it states nothing plainly."""
-    text = text[-LONGEST_TAIL:].strip()
+    whole = text = text[-LONGEST_TAIL:].strip()
+    if text.isalnum():
+        return
     if THINK[1] in text:
         text = text.rpartition(THINK[1])[2].strip()
         yield Stated(text)
@@ -135,7 +137,8 @@ def final_answer(question: str, text: str) -> Iterator[Stated]:
             yield Stated(boxed)
         return
     text = _HEADING.sub("", text)
-    yield Stated(text, firm=False)
+    if text != whole:
+        yield Stated(text, firm=False)
     if (marked := _marked(text)) is not None:
         yield Stated(marked)
         yield from _shorter(question, marked)
