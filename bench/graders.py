@@ -1,7 +1,7 @@
 """Graders to compare our rules with: (question, answer, prediction) → True, False or None.
 
-None: the grader says that it cannot tell. Written from what the sources do, as of November 2026; the
-docstrings name them. Multiple choice is given to a peer as it wants it: letters and texts apart.
+None: the grader says that it cannot tell. Written from what the sources do, as of November 2026;
+the docstrings name them. A peer gets multiple choice as it wants it: letters and texts apart.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ def exact_match(question: str, answer: str, prediction: str) -> bool:
 def lmms_eval(question: str, answer: str, prediction: str) -> bool | None:
     """POPE for yes/no, MMMU's parser for multiple choice, ChartQA's relaxed match for the rest.
 
-    lmms_eval/tasks/{pope/utils.py, _task_utils/mmmu_mcq_utils.py, chartqa/utils.py}. Where the parser
-    finds no letter it guesses one at random: None here.
+    lmms_eval/tasks/{pope/utils.py, _task_utils/mmmu_mcq_utils.py, chartqa/utils.py}. Where the
+    parser finds no letter it guesses one at random: None here.
     """
     if answer.strip().lower() in ("yes", "no"):
         return exact_match(question, answer, prediction)
@@ -123,7 +123,7 @@ def _letter(answer: str, options: dict[str, str]) -> str | None:
 
 
 def _mmmu_letter(reply: str, options: dict[str, str]) -> str | None:
-    """Letters in brackets, else before a space, else before a full stop, else texts; the last one."""
+    """The last letter in brackets, else before a space, else before a full stop; else a text."""
     text = f" {reply.strip(',.!?;:' + chr(39))} "
     for form in ("({})", "{} ", "{}."):
         found = {letter: text.rfind(form.format(letter)) for letter in options}
@@ -177,13 +177,16 @@ def _unpunctuated(text: str) -> str:
     return re.sub(r"(?<!\d)\.(?!\d)", "", found)
 
 
-_DIGITS = dict(
-    zip("zero one two three four five six seven eight nine ten".split(), range(11), strict=True)
-)
+_DIGITS = {
+    word: str(number)
+    for number, word in enumerate(
+        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    )
+}
 
 
 def _vqa_words(text: str) -> list[str]:
     """Words without marks and articles, number words up to ten as digits, none as 0."""
     words = _unpunctuated(text.strip()).lower().split()
     words = ["zero" if word == "none" else word for word in words]
-    return [str(_DIGITS.get(word, word)) for word in words if word not in ("a", "an", "the")]
+    return [_DIGITS.get(word, word) for word in words if word not in ("a", "an", "the")]

@@ -2,14 +2,15 @@
 
     git clone https://github.com/huggingface/Math-Verify …      # and the others
     python bench/peer_cases.py --math-verify …/Math-Verify --lighteval …/lighteval \
-        --inspect …/inspect_ai --helm …/helm --mario …/MARIO_EVAL --drop …/allennlp-reading-comprehension
+        --inspect …/inspect_ai --helm …/helm --mario …/MARIO_EVAL \
+        --drop …/allennlp-reading-comprehension
 
 Only literal cases are read: a truth, a prediction, right or wrong. Nothing of these repositories is
 imported or executed. A pair that an earlier suite has is left out. The labels are the peers': some
 hold only for the option under test (a grader that takes any number of a text for the answer), and a
 few pairs have both labels, each under another option.
 
-`--out FOLDER` writes the cases as JSON lines; `--show` prints those that the first grader gets wrong.
+`--out FOLDER` writes the cases as JSON lines; `--show` prints what the first grader gets wrong.
 """
 
 from __future__ import annotations
@@ -229,7 +230,7 @@ SUITES: dict[str, Callable[[Path], Iterator[Case]]] = {
 
 
 def unique(cases: Iterator[Case], seen: set[tuple[str, str]]) -> list[Case]:
-    """Without the pairs in `seen`, to which it adds. A suite's own repetitions stay, as it counts them."""
+    """Without the pairs in `seen`, to which it adds. A suite's own repetitions stay."""
     found = [case for case in cases if UNKNOWN not in (case.answer, case.prediction)]
     kept = [case for case in found if (case.answer, case.prediction) not in seen]
     seen.update((case.answer, case.prediction) for case in found)
