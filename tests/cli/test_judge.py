@@ -13,9 +13,11 @@ from cli.outcome import Run
 from engines.chat_server import ChatServer, Handler, hangs, says, status
 from judges.judging import alone  # noqa: F401  (acts by itself)
 
+PARAPHRASE = "the city on the Seine"
+
 ROWS = [
     {"id": "a", "question": "How many?", "answer": "3", "prediction": "three", "family": "count"},
-    {"id": 2, "question": "Where?", "answer": ["Paris", "France"], "prediction": "in France"},
+    {"id": 2, "question": "Where?", "answer": ["Paris", "Lutetia"], "prediction": PARAPHRASE},
     {"id": "c", "question": "Is there one?", "answer": "no", "prediction": "Yes."},
 ]
 
@@ -37,14 +39,18 @@ def file(tmp_path: Path) -> Path:
 
 def test_rules_score_every_row_and_keep_what_it_holds(file: Path, tmp_path: Path, run: Run) -> None:
     given = run("judge", file, "--out", tmp_path / "out.jsonl")
-    assert (given.code, given.err) == (0, "")
+    assert given.code == 0
+    assert given.err == (
+        "1 of 3 rows are undecided: rules:auto cannot tell; --judge cascade asks a model about "
+        "them\n"
+    )
     assert read(tmp_path / "out.jsonl") == [
         ROWS[0] | {"score": 1, "by": "rules"},
-        ROWS[1] | {"score": 0, "by": "rules"},
+        ROWS[1] | {"score": None, "by": "rules"},
         ROWS[2] | {"score": 0, "by": "rules"},
     ]
-    assert "rows      3: 1 right, 2 wrong, 0 without a score" in given.out
-    assert "accuracy  0.333" in given.out
+    assert "rows      3: 1 right, 1 wrong, 1 undecided, 0 without a verdict" in given.out
+    assert "accuracy  0.500 of the scored" in given.out
     assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "out.jsonl"}
 
 
@@ -65,6 +71,7 @@ def test_a_cascade_reports_its_share_and_cost(file: Path, tmp_path: Path, run: R
         "rows": 3,
         "right": 2,
         "wrong": 1,
+        "undecided": 0,
         "unscored": 0,
         "accuracy": 2 / 3,
         "llm_share": 1 / 3,
@@ -94,6 +101,7 @@ def test_a_row_without_a_verdict_is_null_and_reported(file: Path, tmp_path: Path
     assert given.err.count("\n") == 1
     summary = json.loads(given.out)
     assert (summary["unscored"], summary["accuracy"], summary["failures"]) == (3, None, 3)
+    assert summary["undecided"] == 0
     for row in read(out):
         assert (row["score"], row["by"]) == (None, None)
         assert "“I like it.”" in row["error"]
@@ -130,9 +138,13 @@ def test_options_reach_the_judge(file: Path, tmp_path: Path, run: Run, monkeypat
 def test_metric_and_tolerance(tmp_path: Path, run: Run) -> None:
     row = {"id": 1, "question": "How many?", "answer": "100", "prediction": "104"}
     file, out = write(tmp_path / "in", [row]), tmp_path / "out"
-    for options, score in (((), 0), (("--tolerance", 0.05), 1), (("--metric", "anls"), 1)):
+    for options, right in (
+        ((), False),
+        (("--tolerance", 0.05), True),
+        (("--metric", "anls"), True),
+    ):
         assert run("judge", file, "--out", out, *options).code == 0
-        assert read(out)[0]["score"] == score
+        assert (read(out)[0]["score"] == 1) is right
 
 
 GOOD = ROWS[0]

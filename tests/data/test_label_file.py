@@ -58,6 +58,7 @@ def test_a_line_holds_the_row_and_its_label(tmp_path: Path, rows: Rows) -> None:
         "needs_high": False,
         "label": "low",
         "reason": LOW.reason,
+        "cannot_tell": 0,
     }
     assert (two["needs_high"], two["label"], two["counts"]) == (
         *(None, "failed", {"low": None, "high": None}),

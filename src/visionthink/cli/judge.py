@@ -81,9 +81,10 @@ def command(
 ) -> None:
     """Score the predictions in FILE: JSON lines with id, question, answer and prediction.
 
-    An answer may be a list of accepted ones. A row without a verdict gets the score null and an
-    error, never 0. OUT is written whole at the end; after Ctrl-C the same command continues where
-    it stopped, because the cache keeps the model's verdicts.
+    An answer may be a list of accepted ones. Where rules alone cannot tell, the score is null. A
+    row for which the judge failed gets the score null and an error, never 0. OUT is written whole
+    at the end; after Ctrl-C the same command continues where it stopped, because the cache keeps
+    the model's verdicts.
 
     \b
     Example:
@@ -100,7 +101,13 @@ def command(
         output.writelines(map(json_line, judged))
     summary = _summary(judge, judged, time.monotonic() - began)
     click.echo(json.dumps(summary) if as_json else _text(summary))
-    if failed := [row["error"] for row in judged if row["score"] is None]:
+    if undecided := summary["undecided"]:
+        asks = "; --judge cascade asks a model about them" if kind == "rules" else ""
+        click.echo(
+            f"{undecided} of {len(judged)} rows are undecided: {judge.name} cannot tell{asks}",
+            err=True,
+        )
+    if failed := [row["error"] for row in judged if "error" in row]:
         click.echo(f"{len(failed)} of {len(judged)} rows have no score: {failed[0]}", err=True)
 
 
@@ -121,30 +128,36 @@ def _options(*, extra_body: str | None, **given: Any) -> JudgeOptions:
 
 
 def _summary(judge: Judge, judged: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:
-    """The figures of the whole file; accuracy is over the rows that have a score."""
+    """The figures of the whole file; accuracy is over the rows that have a score.
+
+    The other rows are undecided, if the judge cannot tell, or unscored, if it failed.
+    """
     scores = [row["score"] for row in judged if row["score"] is not None]
+    unscored = sum("error" in row for row in judged)
     stats = judge.stats
     return {
         "judge": judge.name,
         "rows": len(judged),
         "right": sum(scores),
         "wrong": len(scores) - sum(scores),
-        "unscored": len(judged) - len(scores),
+        "undecided": len(judged) - len(scores) - unscored,
+        "unscored": unscored,
         "accuracy": sum(scores) / len(scores) if scores else None,
         "llm_share": stats.llm_share,
-        **asdict(stats),
+        **{name: count for name, count in asdict(stats).items() if name != "undecided"},
         "seconds": round(seconds, 3),
     }
 
 
 def _text(summary: dict[str, Any]) -> str:
     accuracy = summary["accuracy"]
-    of_scored = " of the scored" if summary["unscored"] and accuracy is not None else ""
+    some = accuracy is not None and summary["right"] + summary["wrong"] < summary["rows"]
     lines = [
         f"judge     {summary['judge']}",
         f"rows      {summary['rows']}: {summary['right']} right, {summary['wrong']} wrong, "
-        f"{summary['unscored']} without a score",
-        f"accuracy  {'-' if accuracy is None else f'{accuracy:.3f}'}{of_scored}",
+        f"{summary['undecided']} undecided, {summary['unscored']} without a verdict",
+        f"accuracy  {'-' if accuracy is None else f'{accuracy:.3f}'}"
+        f"{' of the scored' if some else ''}",
     ]
     if summary["by_llm"] or summary["calls"]:
         lines += [

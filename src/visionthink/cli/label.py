@@ -152,7 +152,13 @@ def command(
     counts = file.counts()
     summary = {"out": str(out), "rows": len(rows), **counts, "resumed": resumed}
     summary["skipped"] = len(rows.bad)
+    summary["cannot_tell"] = file.cannot_tell()
     click.echo(json.dumps(summary) if as_json else _text(summary))
+    if cannot_tell := summary["cannot_tell"]:
+        asks = "; --judge cascade asks a model about them" if judge_kind == "rules" else ""
+        click.echo(
+            f"{cannot_tell} answers that the judge cannot tell count as wrong{asks}", err=True
+        )
     if counts["failed"]:
         failed = f"{counts['failed']} of {len(rows)} rows failed, the first: {file.first_failure()}"
         if counts["failed"] == len(rows):

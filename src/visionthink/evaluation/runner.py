@@ -222,6 +222,7 @@ class _Round:
             policy=self._policy.name,
             score=None if score is None else score.value,
             by=None if score is None else score.by,
+            decided=score is None or score.decided,
             error=None if error is None else str(error),
             seconds=seconds,
             alone=alone,

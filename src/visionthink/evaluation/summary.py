@@ -16,6 +16,7 @@ The `n` samples with a score count; `errors` are in no mean. The row "all" is th
     flops_ratio          prefill FLOPs, vision tower included, over those of the originals alone
     paper_flops_ratio    the same by the paper's formula (§2.2)
     prompt_tokens, completion_tokens    means per sample, all turns
+    undecided            samples that count as wrong because the rules or the judge cannot tell
     vs_high              accuracy minus that of the first policy that sees the plain originals, on
                          the samples of both, with the 95 % interval of a paired bootstrap
     f1                   of the answer yes, where the metric is yes_no
@@ -65,6 +66,7 @@ class Sample:
     alone: bool = False
     peak_memory: int | None = None
     error: str | None = None
+    decided: bool = True
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Sample:
@@ -88,6 +90,7 @@ class Sample:
             seconds=record["seconds"],
             alone=record.get("alone", False),
             peak_memory=record.get("peak_memory"),
+            decided=record.get("decided", True),  # lines of older runs have none
         )
 
 
@@ -180,6 +183,7 @@ def _row(
         "paper_flops_ratio": _ratio(sample.paper_flops for sample in good),
         "prompt_tokens": average(lambda sample: sample.texts[0]),
         "completion_tokens": average(lambda sample: sample.texts[1]),
+        "undecided": sum(not sample.decided for sample in good),
     }
 
 

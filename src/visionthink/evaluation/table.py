@@ -13,7 +13,7 @@ ABREAST = 4
 """Policies in one table of families."""
 HEADS = (
     *("policy", "n", "accuracy", "vs high", "95 % interval", "requests", "visual tokens"),
-    *("FLOPs", "s/sample", "s alone", "memory", "errors"),
+    *("FLOPs", "s/sample", "s alone", "memory", "undecided", "errors"),
 )
 
 
@@ -74,6 +74,7 @@ def _cells(row: SummaryRow) -> list[str]:
         _seconds(row["seconds_per_sample"]),
         _seconds(row["seconds_alone"]),
         "" if row["peak_memory"] is None else f"{row['peak_memory'] / 2**20:,.0f} MiB",
+        str(row.get("undecided") or ""),
         str(row["errors"] or ""),
     ]
 

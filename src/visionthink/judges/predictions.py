@@ -74,8 +74,8 @@ async def judge_rows(
     """Judge all rows, `workers` at a time; `done` is called after each.
 
     Returns:
-        The rows in the order given, each with `score` and `by`; where there is no verdict these are
-        null, and `error` says why.
+        The rows in the order given, each with `score` and `by`. Where the judge cannot tell the
+        score is null; where it failed both are null, and `error` says why.
     """
     judged: dict[int, dict[str, Any]] = {}
 

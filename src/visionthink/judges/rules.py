@@ -1,8 +1,7 @@
 """Rules that compare a prediction with the ground truth, one rule per form of ground truth.
 
-A comparison says True (right), False (clearly wrong) or None (it cannot tell). `RulesJudge` counts
-None as wrong, or asks another judge then. Every function is total: it has a value for any
-texts, and an answer that is not blank is always right against itself.
+A comparison says True (right), False (clearly wrong) or None (it cannot tell). Every function is
+total: it has a value for any texts, and an answer that is not blank is always right against itself.
 """
 
 from __future__ import annotations
