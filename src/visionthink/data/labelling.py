@@ -18,6 +18,7 @@ from visionthink.core.concurrency import run_bounded
 from visionthink.core.engine import Engine
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import EngineError, ImageError, JudgeError, UsageError
+from visionthink.core.mentions import mentions
 from visionthink.core.types import LookMode, Sampling, seed_of
 from visionthink.data.rows import Row
 
@@ -103,12 +104,16 @@ class RolloutOptions:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A label, the right answers at each look (None where rollouts failed), and why."""
+    """A label, the right answers at each look (None where rollouts failed), and why.
+
+    `contained` counts the answers, of both looks, that are wrong but contain the ground truth.
+    """
 
     label: Label
     low: int | None
     high: int | None
     reason: str
+    contained: int = 0
 
 
 class _Failure(Exception):
@@ -156,8 +161,10 @@ async def label_row(
         return Labelled("failed", None, None, str(error))
     answers = row.answers if len(row.answers) > 1 else row.answer
     right = dict.fromkeys(LABEL_LOOKS, 0)
+    contained = 0
 
     async def rollout(item: tuple[int, LookMode]) -> None:
+        nonlocal contained
         number, look = item
         sampling = rollouts.sampling(row.id, look, number)
         async with slots:
@@ -173,6 +180,7 @@ async def label_row(
                 if episode.answer:  # an empty one is wrong without a judge
                     verdict = await score(row.question, answers, episode.answer)
                     right[look] += verdict.score
+                    contained += not verdict.score and mentions(row.answers, episode.answer)
             except (EngineError, JudgeError, UsageError) as error:
                 raise _Failure(f"look {look}, rollout {number}: {error}") from error
 
@@ -181,7 +189,7 @@ async def label_row(
     except _Failure as failure:
         return Labelled("failed", None, None, str(failure))
     low, high = right["low"], right["high"]
-    return Labelled(label_of(low, high, rule), low, high, _reason(low, high, rule))
+    return Labelled(label_of(low, high, rule), low, high, _reason(low, high, rule), contained)
 
 
 def _reason(low: int, high: int, rule: LabelRule) -> str:
