@@ -13,7 +13,8 @@ from PIL import Image
 
 from cli.outcome import Outcome, Run
 from cli.red_rows import RED, ROWS, SLOWLY_RED, started, wait_until
-from engines.chat_server import ChatServer, status
+from engines.chat_server import ChatServer, says, status
+from visionthink.core.protocol import direct_reply
 from visionthink.data.source import DataOptions, load_rows
 
 
@@ -49,6 +50,7 @@ def test_the_embedded_model(tmp_path: Path, run: Run) -> None:
         **{"low": 2, "high": 2, "undecided": 0, "failed": 0},
         "resumed": 0,
         "skipped": 0,
+        **{"answers": 4 * 2 * 3, "contained": 0},
     }
     found = {record["family"]: record for record in read(out)}
     assert {family: record["label"] for family, record in found.items()} == {
@@ -95,6 +97,25 @@ def test_answers_that_rules_cannot_tell_are_counted(tmp_path: Path, run: Run) ->
         "red": (0, "low"),
         "the colour of ripe tomatoes": (4, "undecided"),
     }
+
+
+def test_wrong_answers_that_contain_the_truth_are_counted(
+    data: Path, tmp_path: Path, run: Run
+) -> None:
+    """The model says two colours, so none of the 12 · 2 · 2 answers is right. A resumed run counts
+    those of the earlier one, too.
+    """
+    out = tmp_path / "labels.jsonl"
+    with ChatServer(says(direct_reply("", "red or blue"))) as server:
+        assert run("label", data, *options(server, out), "--metric", "exact").code == 0
+        more = ("--metric", "exact", "--resume")
+        given = run("label", data, *options(server, out), *more)
+        assert given.out.splitlines()[1].startswith(
+            "scored wrong, but contain the expected answer: 48 of 48 answers; compare some, and"
+        )
+        given = run("label", data, *options(server, out), *more, "--json")
+        assert json.loads(given.out)["contained"] == 48
+    assert {record["contained"] for record in read(out)} == {4}
 
 
 def test_a_yaml_file_may_describe_the_data(data: Path, tmp_path: Path, run: Run) -> None:

@@ -55,6 +55,7 @@ def test_a_line_holds_the_row_and_its_label(tmp_path: Path, rows: Rows) -> None:
         "answer": "red",
         "family": "colour",
         "counts": {"low": 8, "high": 8},
+        "contained": 0,
         "needs_high": False,
         "label": "low",
         "reason": LOW.reason,

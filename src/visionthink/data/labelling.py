@@ -18,6 +18,7 @@ from visionthink.core.concurrency import run_bounded
 from visionthink.core.engine import Engine
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import EngineError, ImageError, JudgeError, UsageError
+from visionthink.core.mentions import mentions
 from visionthink.core.types import LookMode, Sampling, seed_of
 from visionthink.data.rows import Row
 
@@ -106,6 +107,7 @@ class Labelled:
     """A label, the right answers at each look (None where rollouts failed), and why.
 
     `cannot_tell`: answers that the judge cannot tell, at both looks; they count as wrong.
+    `contained` counts the answers, of both looks, that are wrong but contain the ground truth.
     """
 
     label: Label
@@ -113,6 +115,7 @@ class Labelled:
     high: int | None
     reason: str
     cannot_tell: int = 0
+    contained: int = 0
 
 
 class _Failure(Exception):
@@ -160,10 +163,10 @@ async def label_row(
         return Labelled("failed", None, None, str(error))
     answers = row.answers if len(row.answers) > 1 else row.answer
     right = dict.fromkeys(LABEL_LOOKS, 0)
-    cannot_tell = 0
+    cannot_tell = contained = 0
 
     async def rollout(item: tuple[int, LookMode]) -> None:
-        nonlocal cannot_tell
+        nonlocal cannot_tell, contained
         number, look = item
         sampling = rollouts.sampling(row.id, look, number)
         async with slots:
@@ -180,6 +183,7 @@ async def label_row(
                     verdict = await score(row.question, answers, episode.answer)
                     right[look] += verdict.score or 0
                     cannot_tell += verdict.score is None
+                    contained += not verdict.score and mentions(row.answers, episode.answer)
             except (EngineError, JudgeError, UsageError) as error:
                 raise _Failure(f"look {look}, rollout {number}: {error}") from error
 
@@ -189,7 +193,7 @@ async def label_row(
         return Labelled("failed", None, None, str(failure))
     low, high = right["low"], right["high"]
     reason = _reason(low, high, cannot_tell, rule)
-    return Labelled(label_of(low, high, rule), low, high, reason, cannot_tell)
+    return Labelled(label_of(low, high, rule), low, high, reason, cannot_tell, contained)
 
 
 def _reason(low: int, high: int, cannot_tell: int, rule: LabelRule) -> str:

@@ -275,6 +275,11 @@ def _derive(work: Work, suite: Suite, seed: int) -> None:
         for record in work.run.episodes()
         if record["suite"] == suite.name and record["policy"] in ("low", "high")
     }
+    pairs = {
+        row.id: (found[suite.name, "low", row.id], found[suite.name, "high", row.id])
+        for row in suite.rows
+    }
+    requests = {policy.name: policy.requests(pairs, seed) for policy in derived}
     for policy, sample in missing:
-        low, high = (found[suite.name, look, sample] for look in ("low", "high"))
-        work.run.append_episode(derive(policy, low, high, seed))
+        asks = sample in requests[policy.name]
+        work.run.append_episode(derive(policy, *pairs[sample], asks))

@@ -142,12 +142,15 @@ def scored_record(
 
 
 def _asked(example: Example) -> dict[str, Any]:
+    """`answers_expected` is there only if several are accepted."""
+    answers = example.metadata.get("answers", ())
     return {
         "id": example.id,
         "family": example.metadata.get("family"),
         "kind": example.metadata.get("kind"),
         "question": example.question,
         "answer_expected": example.answer,
+        **({"answers_expected": list(answers)} if len(answers) > 1 else {}),
     }
 
 
