@@ -1,4 +1,6 @@
-"""Judges: does a prediction mean the ground truth? A judge that fails raises; it never scores 0.
+"""Judges: does a prediction mean the ground truth? Right, wrong, or the judge cannot tell.
+
+A judge that fails raises; it never scores 0.
 
 A judge is one file and one row of `JUDGES`.
 """
@@ -7,7 +9,8 @@ from collections.abc import Callable
 
 from visionthink.judges.judge import Judge, JudgeOptions, JudgeStats, Verdict
 from visionthink.judges.llm import LlmJudge
-from visionthink.judges.rules import Rules, RulesJudge
+from visionthink.judges.rules import Rules
+from visionthink.judges.rules_judge import RulesJudge
 
 __all__ = ["JUDGES", "Judge", "JudgeOptions", "JudgeStats", "LlmJudge", "Verdict", "open_judge"]
 

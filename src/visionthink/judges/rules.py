@@ -1,8 +1,7 @@
 """Rules that compare a prediction with the ground truth, one rule per form of ground truth.
 
-A comparison says True (right), False (clearly wrong) or None (it cannot tell). `RulesJudge` counts
-None as wrong, or asks another judge then. Every function is total: it has a value for any
-texts, and an answer that is not blank is always right against itself.
+A comparison says True (right), False (clearly wrong) or None (it cannot tell). Every function is
+total: it has a value for any texts, and an answer that is not blank is always right against itself.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from visionthink.judges.answer_text import bare, normal, similarity
-from visionthink.judges.judge import Judge, JudgeOptions, JudgeStats, Verdict, accepted
+from visionthink.judges.judge import JudgeOptions
 from visionthink.judges.quantity import Quantity, far_apart, quantity, same_quantity
 
 _POLARITY = {"yes": True, "true": True, "no": False, "false": False}
@@ -51,46 +50,6 @@ class Rules:
         if any(found):
             return True
         return None if None in found else False
-
-
-class RulesJudge:
-    """Right or wrong where the rules are sure. Elsewhere `other` decides; without one it is wrong.
-
-    Args:
-        rules: default: those of the metric auto.
-        other: for what the rules cannot tell; it is closed with this judge.
-    """
-
-    def __init__(self, rules: Rules | None = None, other: Judge | None = None) -> None:
-        self._rules = rules or Rules()
-        self._other = other
-        self._by_rules = 0
-
-    @property
-    def name(self) -> str:
-        metric = self._rules.metric
-        return f"cascade:{metric}+{self._other.name}" if self._other else f"rules:{metric}"
-
-    @property
-    def stats(self) -> JudgeStats:
-        others = self._other.stats if self._other else JudgeStats()
-        return others.plus(by_rules=self._by_rules)
-
-    async def score(self, question: str, answer: str | Sequence[str], prediction: str) -> Verdict:
-        """Judge by rules, or ask the other judge.
-
-        Raises:
-            JudgeError: there is no ground truth, or the other judge gave no verdict.
-        """
-        right = self._rules.decide(question, accepted(answer), prediction)
-        if right is None and self._other is not None:
-            return await self._other.score(question, answer, prediction)
-        self._by_rules += 1
-        return Verdict(1 if right else 0, "rules")
-
-    async def close(self) -> None:
-        if self._other is not None:
-            await self._other.close()
 
 
 def same_text(answer: str, prediction: str) -> bool:
