@@ -18,16 +18,10 @@ PAGE = Path(__file__).parents[2] / "docs" / "judges.md"
 BEGIN, END = "<!-- counted by tests/judges/adversarial_set.py -->", "<!-- end -->"
 
 
-TEXT_AFTER = {"reply-12", "reply-18"}
-"""Replies that go on after their statement, which is no verdict whatever the set says of them."""
-
-
 def cases(name: str) -> list[dict[str, Any]]:
     """`replies` or `predictions`."""
     path = files("visionthink.judges") / "adversarial" / f"{name}.jsonl"
-    found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    none = {"verdict": None, "group": "text after"}
-    return [case | none if case["id"] in TEXT_AFTER else case for case in found]
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def released(reply: str) -> int | None:
