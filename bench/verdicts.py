@@ -215,7 +215,10 @@ def linearity(grader: Grader, size: int) -> str:
 
 # Fuzz
 
-ALPHABET = "0123456789abcxyzABCXYZ  \n.,;:!?'\"()[]{}<>$%°€£-\u2212+*/^_=~`|\\&#²³½\u2032\u2033é\u0304\u0301\u200b中五"
+ALPHABET = (
+    "0123456789abcxyzABCXYZ  \n.,;:!?'\"()[]{}<>$%°€£-\u2212+*/^_=~`|\\&#²³½\u2032\u2033"
+    "é\u0304\u0301\u200b中五"
+)
 PIECES = (
     *("not ", "no, ", "yes ", "or ", "Answer: ", "\\frac{", "\\boxed{", "}", "$", "<answer>"),
     *("</answer>", "<think>", "</think>", " dozen", " million", " km", "%", "'", "-", "A", "(B)"),
@@ -256,6 +259,10 @@ def changed_number(random: Random, number: str) -> str:
     return number[:place] + random.choice(digits) + number[place + 1 :]
 
 
+def _value(number: str) -> float:
+    return float(number.replace(",", ""))
+
+
 def fuzz(grader: Grader, rows: list[Row], count: int, seed: int = 0) -> dict[str, list[str]]:
     """Broken invariants by name, with examples; also prints the slowest pair."""
     random = Random(seed)
@@ -284,8 +291,10 @@ def fuzz(grader: Grader, rows: list[Row], count: int, seed: int = 0) -> dict[str
                 size = random.choice(("5", "12", "3.75", "1,200", "0.5", "987654321"))
                 truth = random.choice(("", "-")) + changed_number(random, size)
                 truth = truth.removeprefix("--")
-                if grader("What is the value?", truth, changed_number(random, truth)):
-                    note("a changed number is right", truth)
+                said_number = changed_number(random, truth)
+                differ = _value(truth) != _value(said_number)
+                if differ and grader("What is the value?", truth, said_number):
+                    note("a changed number is right", truth, said_number)
         except Exception as error:
             note(f"{type(error).__name__}", row.question, answer, prediction)
         if number % 100_000 == 99_999:
