@@ -85,17 +85,17 @@ def test_pruned_policies_on_the_embedded_model(tmp_path: Path, run: Run) -> None
 
 
 def test_the_table(data: Path, tmp_path: Path, run: Run) -> None:
-    """8 of 12 answers are red: 0.667, with an error of sqrt(12 · 2/9 / 11 / 12) = 0.142. An image
-    of 112 px is 16 visual tokens, 4 at half size.
+    """8 of 12 answers are red: 0.667, 0.391 to 0.862. An image of 112 px is 16 visual tokens, 4 at
+    half size.
     """
     with ChatServer(RED) as server:
         given = run("eval", data, *options(server, tmp_path / "run", *POLICIES))
     assert given.code == 0, given.err
     lines = [line.split() for line in given.out.splitlines()]
     assert lines[0] == ["rows"]
-    assert lines[1][:5] == ["policy", "n", "accuracy", "vs", "high"]
-    assert lines[2][:5] == ["high", "12", "0.667", "±", "0.142"]
-    assert lines[3][:5] == ["low", "12", "0.667", "±", "0.142"]
+    assert lines[1][:7] == ["policy", "n", "accuracy", "[95", "%]", "vs", "high"]
+    assert lines[2][:5] == ["high", "12", "0.667", "[0.391,", "0.862]"]
+    assert lines[3][:5] == ["low", "12", "0.667", "[0.391,", "0.862]"]
     assert "25.0 %" in given.out
     assert len(lines) == 5
     assert given.err == f"run          {tmp_path / 'run'}\n"
@@ -107,13 +107,29 @@ def test_an_estimate_needs_no_folder(data: Path, tmp_path: Path, run: Run) -> No
         given = run("eval", data, *arguments)
         assert (given.code, given.err) == (0, "")
         assert given.out.startswith("rows: 12 questions, answered from the small image (low) and ")
-        assert "The small image alone is good enough here" in given.out
+        assert "No advice yet: 8 of 12 answers from the original score right, so their" in given.out
+        assert "expected 'blue'  got 'red'" in given.out
         given = run("eval", data, *arguments, "--out", tmp_path / "run", "--json")
     (row,) = json.loads(given.out)
     assert (row["both"], row["neither"], row["break_even"]) == (8, 4, 0.75)
     assert {row["policy"] for row in json.loads((tmp_path / "run/summary.json").read_text())} == {
         *("high", "low")
     }
+
+
+def test_wrong_answers_that_contain_the_truth_are_named(
+    data: Path, tmp_path: Path, run: Run
+) -> None:
+    """Nothing scores right, because the model says two colours: no advice."""
+    with ChatServer(says(direct_reply("", "red or blue"))) as server:
+        given = run("eval", data, "--base-url", server.url, "--metric", "exact", "--estimate")
+        assert "No advice: only 0 of 12 answers from the original score right" in given.out
+        assert "expected 'red'   got 'red or blue'" in given.out
+        arguments = (*options(server, tmp_path / "run", *POLICIES), "--metric", "exact")
+        given = run("eval", data, *arguments)
+    assert given.out.splitlines()[-1].startswith(
+        "scored wrong, but contain the expected answer: 12 of 12 with high, 12 of 12 with low, "
+    )
 
 
 def test_a_run_is_not_overwritten_and_resumes_with_the_same_config_only(

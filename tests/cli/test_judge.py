@@ -13,9 +13,11 @@ from cli.outcome import Run
 from engines.chat_server import ChatServer, Handler, hangs, says, status
 from judges.judging import alone  # noqa: F401  (acts by itself)
 
+PARAPHRASE = "the city on the Seine"
+
 ROWS = [
     {"id": "a", "question": "How many?", "answer": "3", "prediction": "three", "family": "count"},
-    {"id": 2, "question": "Where?", "answer": ["Paris", "France"], "prediction": "in France"},
+    {"id": 2, "question": "Where?", "answer": ["Paris", "Lutetia"], "prediction": PARAPHRASE},
     {"id": "c", "question": "Is there one?", "answer": "no", "prediction": "Yes."},
 ]
 
@@ -37,14 +39,18 @@ def file(tmp_path: Path) -> Path:
 
 def test_rules_score_every_row_and_keep_what_it_holds(file: Path, tmp_path: Path, run: Run) -> None:
     given = run("judge", file, "--out", tmp_path / "out.jsonl")
-    assert (given.code, given.err) == (0, "")
+    assert given.code == 0
+    assert given.err == (
+        "1 of 3 rows are undecided: rules:auto cannot tell; --judge cascade asks a model about "
+        "them\n"
+    )
     assert read(tmp_path / "out.jsonl") == [
         ROWS[0] | {"score": 1, "by": "rules"},
-        ROWS[1] | {"score": 0, "by": "rules"},
+        ROWS[1] | {"score": None, "by": "rules"},
         ROWS[2] | {"score": 0, "by": "rules"},
     ]
-    assert "rows      3: 1 right, 2 wrong, 0 without a score" in given.out
-    assert "accuracy  0.333" in given.out
+    assert "rows      3: 1 right, 1 wrong, 1 undecided, 0 without a verdict" in given.out
+    assert "accuracy  0.500 of the scored" in given.out
     assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "out.jsonl"}
 
 
@@ -65,9 +71,17 @@ def test_a_cascade_reports_its_share_and_cost(file: Path, tmp_path: Path, run: R
         "rows": 3,
         "right": 2,
         "wrong": 1,
+        "undecided": 0,
         "unscored": 0,
         "accuracy": 2 / 3,
+        "rules_share": 2 / 3,
         "llm_share": 1 / 3,
+        "decided": {
+            "rules": {
+                **{"rows": 2, "labelled": 0, "false_ones": 0, "false_zeros": 0, "error": None}
+            },
+            "llm": {**{"rows": 1, "labelled": 0, "false_ones": 0, "false_zeros": 0, "error": None}},
+        },
         "calls": 1,
         "cached": 0,
         "retries": 0,
@@ -80,8 +94,70 @@ def test_a_cascade_reports_its_share_and_cost(file: Path, tmp_path: Path, run: R
     }
     assert [row["by"] for row in read(out)] == ["rules", "llm", "rules"]
     assert (json.loads(again.out)["calls"], json.loads(again.out)["cached"]) == (0, 1)
-    assert "decided   2 by rules, 1 by the model (33%)" in text.out
+    assert "decided   2 by rules (67%), 1 by the model\n" in text.out
+    assert "expected" not in text.out
     assert "0 replies (0 asked again), 1 verdicts from the cache" in text.out
+
+
+def test_errors_on_labelled_rows_are_those_of_who_decided(tmp_path: Path, run: Run) -> None:
+    """The rules decide two rows rightly; the model, which likes all, one of two wrongly."""
+    expected = [row | {"expected": right} for row, right in zip(ROWS, (1, 0, 0), strict=True)]
+    more = {"id": 4, "question": "Where?", "answer": "Rome", "prediction": "the Eternal City"}
+    file = write(tmp_path / "in.jsonl", [*expected, more | {"expected": 1}])
+    with ChatServer(says("Score: 1")) as server:
+        options = ("--judge", "cascade", "--base-url", server.url, "--model", "m")
+        given = run("judge", file, "--out", tmp_path / "out", *options)
+        summary = run("judge", file, "--out", tmp_path / "out", *options, "--json")
+    assert given.out.splitlines()[-2:] == [
+        "expected  rules: 0 false 1 and 0 false 0 of 2, error 0.0% [0.0% to 65.8%]",
+        "expected  llm: 1 false 1 and 0 false 0 of 2, error 50.0% [9.5% to 90.5%]",
+    ]
+    assert json.loads(summary.out)["decided"]["llm"] == {
+        **{"rows": 2, "labelled": 2, "false_ones": 1, "false_zeros": 0, "error": 0.5}
+    }
+
+
+def test_two_judged_files_are_compared(tmp_path: Path, run: Run) -> None:
+    """Of 25 rows 24 differ, of which 20 are printed; the last row is undecided by the first."""
+    texts = {"question": "How many\ndogs?", "answer": "3", "prediction": "x" * 60}
+    ours = [{"id": n, "score": 1 if n < 24 else None, **texts} for n in range(25)]
+    theirs = [{"id": n, "expected": 0 if n else 1} for n in range(25)]
+    files = write(tmp_path / "a", ours), write(tmp_path / "b", theirs)
+    given = run("judge", "--agree", *files)
+    assert (given.code, given.err) == (0, "")
+    assert given.out.splitlines()[2:12] == [
+        "rows      25 of both, 24 scored by both",
+        "agreement 0.042 [0.007 to 0.202]",
+        "kappa     0.000 [-0.036 to 0.168]",
+        "",
+        "   A \\ B       1       0    null",
+        "       1       1      23       0",
+        "       0       0       0       0",
+        "    null       0       1       0",
+        "",
+        f"A 1  B 0  1: How many dogs? · 3 · {'x' * 39}…",
+    ]
+    assert given.out.splitlines()[-1] == "… and 4 more rows; --json has all"
+    found = json.loads(run("judge", "--agree", *files, "--json").out)
+    assert (found["scored"], len(found["differing"]), found["only_a"]) == (24, 24, 0)
+    assert found["agreement"] == 1 / 24
+
+
+def test_bad_comparisons(file: Path, tmp_path: Path, run: Run) -> None:
+    other = write(tmp_path / "other", [{"id": "z", "score": 1}])
+    run("judge", file, "--out", tmp_path / "out")
+    for options, code, said in (
+        (("--agree", file, other), 1, "row 1: score is missing (and 2 more rows)"),
+        (("--agree", tmp_path / "out", other), 1, "have no id in common (such as 'a' and 'z')"),
+        (("--agree", file, tmp_path / "none"), 2, "does not exist"),
+        (("--agree", file), 2, "requires 2 arguments"),
+        ((file, "--agree", file, other), 2, "FILE and --out do not go with it"),
+        ((file,), 2, "expected FILE and --out OUT, or --agree A B"),
+        (("--out", other), 2, "expected FILE and --out OUT, or --agree A B"),
+    ):
+        given = run("judge", *options)
+        assert (given.code, given.out, given.err.count("\n")) == (code, "", 1), options
+        assert said in given.err
 
 
 def test_a_row_without_a_verdict_is_null_and_reported(file: Path, tmp_path: Path, run: Run) -> None:
@@ -94,6 +170,7 @@ def test_a_row_without_a_verdict_is_null_and_reported(file: Path, tmp_path: Path
     assert given.err.count("\n") == 1
     summary = json.loads(given.out)
     assert (summary["unscored"], summary["accuracy"], summary["failures"]) == (3, None, 3)
+    assert summary["undecided"] == 0
     for row in read(out):
         assert (row["score"], row["by"]) == (None, None)
         assert "“I like it.”" in row["error"]
@@ -130,9 +207,13 @@ def test_options_reach_the_judge(file: Path, tmp_path: Path, run: Run, monkeypat
 def test_metric_and_tolerance(tmp_path: Path, run: Run) -> None:
     row = {"id": 1, "question": "How many?", "answer": "100", "prediction": "104"}
     file, out = write(tmp_path / "in", [row]), tmp_path / "out"
-    for options, score in (((), 0), (("--tolerance", 0.05), 1), (("--metric", "anls"), 1)):
+    for options, right in (
+        ((), False),
+        (("--tolerance", 0.05), True),
+        (("--metric", "anls"), True),
+    ):
         assert run("judge", file, "--out", out, *options).code == 0
-        assert read(out)[0]["score"] == score
+        assert (read(out)[0]["score"] == 1) is right
 
 
 GOOD = ROWS[0]

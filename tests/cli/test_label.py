@@ -9,15 +9,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from cli.outcome import Run
+from cli.outcome import Outcome, Run
 from cli.red_rows import RED, ROWS, SLOWLY_RED, started, wait_until
-from engines.chat_server import ChatServer, status
+from engines.chat_server import ChatServer, says, status
+from visionthink.core.protocol import direct_reply
 from visionthink.data.source import DataOptions, load_rows
 
 
 def read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def failures(given: Outcome) -> list[str]:
+    """Lines on standard error but the one about answers that rules cannot tell."""
+    return [line for line in given.err.splitlines() if "the judge cannot tell count" not in line]
 
 
 def options(server: ChatServer, out: Path) -> list[str]:
@@ -35,12 +42,15 @@ def test_the_embedded_model(tmp_path: Path, run: Run) -> None:
         *("--n", 3, "--model", "mini-base", "--device", "cpu", "--out", out, "--json"),
     )
     assert given.code == 0, given.err
-    assert json.loads(given.out) == {
+    summary = json.loads(given.out)
+    assert summary.pop("cannot_tell") == sum(record["cannot_tell"] for record in read(out))
+    assert summary == {
         "out": str(out),
         "rows": 4,
         **{"low": 2, "high": 2, "undecided": 0, "failed": 0},
         "resumed": 0,
         "skipped": 0,
+        **{"answers": 4 * 2 * 3, "contained": 0},
     }
     found = {record["family"]: record for record in read(out)}
     assert {family: record["label"] for family, record in found.items()} == {
@@ -59,12 +69,53 @@ def test_summary_for_people(data: Path, tmp_path: Path, run: Run) -> None:
     out = tmp_path / "labels.jsonl"
     with ChatServer(RED) as server:
         given = run("label", data, *options(server, out))
-    assert (given.code, given.err) == (0, "")
+    assert (given.code, failures(given)) == (0, [])
     assert given.out == (
         "12 rows: 8 low (the small image is enough), 0 high (the original is needed), "
         f"4 undecided, 0 failed\n{out}\n"
     )
     assert len(server.chats) == 12 * 2 * 2
+
+
+def test_answers_that_rules_cannot_tell_are_counted(tmp_path: Path, run: Run) -> None:
+    """Two rows of 2 answers at each look: one right, one in words that no rule can tell."""
+    Image.new("RGB", (56, 56), "red").save(tmp_path / "image.png")
+    rows = [
+        {"id": truth, "image": "image.png", "question": "Which colour?", "answer": truth}
+        for truth in ("red", "the colour of ripe tomatoes")
+    ]
+    data, out = tmp_path / "rows.jsonl", tmp_path / "labels.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with ChatServer(RED) as server:
+        given = run("label", data, *options(server, out), "--json")
+    assert (given.code, json.loads(given.out)["cannot_tell"]) == (0, 4)
+    assert given.err == (
+        "4 answers that the judge cannot tell count as wrong; --judge cascade asks a model about "
+        "them\n"
+    )
+    assert {r["answer"]: (r["cannot_tell"], r["label"]) for r in read(out)} == {
+        "red": (0, "low"),
+        "the colour of ripe tomatoes": (4, "undecided"),
+    }
+
+
+def test_wrong_answers_that_contain_the_truth_are_counted(
+    data: Path, tmp_path: Path, run: Run
+) -> None:
+    """The model says two colours, so none of the 12 · 2 · 2 answers is right. A resumed run counts
+    those of the earlier one, too.
+    """
+    out = tmp_path / "labels.jsonl"
+    with ChatServer(says(direct_reply("", "red or blue"))) as server:
+        assert run("label", data, *options(server, out), "--metric", "exact").code == 0
+        more = ("--metric", "exact", "--resume")
+        given = run("label", data, *options(server, out), *more)
+        assert given.out.splitlines()[1].startswith(
+            "scored wrong, but contain the expected answer: 48 of 48 answers; compare some, and"
+        )
+        given = run("label", data, *options(server, out), *more, "--json")
+        assert json.loads(given.out)["contained"] == 48
+    assert {record["contained"] for record in read(out)} == {4}
 
 
 def test_a_yaml_file_may_describe_the_data(data: Path, tmp_path: Path, run: Run) -> None:
@@ -83,7 +134,9 @@ def test_an_outage_fails_rows_with_a_reason_and_they_can_be_run_again(
     with ChatServer(*[RED] * 8, status(500, "overloaded")) as server:
         given = run("label", data, *options(server, out), "--concurrency", 1)
         assert given.code == 0
-        assert given.err.startswith("10 of 12 rows failed, the first: look low, rollout 0: ")
+        assert failures(given)[0].startswith(
+            "10 of 12 rows failed, the first: look low, rollout 0: "
+        )
         labels = [record["label"] for record in read(out)]
         assert Counter(labels) == {"low": 2, "failed": 10}
         assert all("overloaded" in r["reason"] for r in read(out) if r["label"] == "failed")
@@ -91,7 +144,7 @@ def test_an_outage_fails_rows_with_a_reason_and_they_can_be_run_again(
         assert (given.code, "12 resumed" in given.out) == (0, True)
     with ChatServer(RED) as server:
         given = run("label", data, *options(server, out), "--resume", "--retry-failed")
-    assert (given.code, given.err) == (0, "")
+    assert (given.code, failures(given)) == (0, [])
     assert Counter(r["label"] for r in read(out)) == {"low": 8, "undecided": 4}
     assert len(server.chats) == 10 * 4
 

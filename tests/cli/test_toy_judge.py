@@ -75,4 +75,5 @@ def test_it_rewards_a_training():
     episodes = [asyncio.run(run_episode(example, engine, look="low")) for _ in answers]
     assert [episode.answer for episode in episodes] == answers
     judge = open_judge(JudgeOptions(kind="length"))
-    assert asyncio.run(judge_all(episodes, judge)) == [1.0, 0.0]
+    verdicts = [Verdict(1, "length"), Verdict(0, "length")]
+    assert asyncio.run(judge_all(episodes, judge)) == verdicts

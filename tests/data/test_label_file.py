@@ -55,9 +55,11 @@ def test_a_line_holds_the_row_and_its_label(tmp_path: Path, rows: Rows) -> None:
         "answer": "red",
         "family": "colour",
         "counts": {"low": 8, "high": 8},
+        "contained": 0,
         "needs_high": False,
         "label": "low",
         "reason": LOW.reason,
+        "cannot_tell": 0,
     }
     assert (two["needs_high"], two["label"], two["counts"]) == (
         *(None, "failed", {"low": None, "high": None}),

@@ -90,7 +90,7 @@ def test_contradictory_rules_are_refused(rule: tuple[int, int, int], message: st
 
 @dataclass(frozen=True)
 class Verdict:
-    score: int
+    score: int | None
 
 
 async def exact(question: str, answer: str | Sequence[str], prediction: str) -> Verdict:
@@ -222,6 +222,23 @@ def test_a_judge_that_fails_fails_the_row(tmp_path: Path) -> None:
     failed, good = sorted(found.values(), key=lambda labelled: labelled.label)
     assert failed == Labelled("failed", None, None, "look low, rollout 1: no verdict came")
     assert (good.label, good.low, good.high) == ("low", 8, 8)
+
+
+def test_what_the_judge_cannot_tell_counts_as_wrong_and_is_reported(tmp_path: Path) -> None:
+    """Of 8 and 8 answers "correct" the judge cannot tell the 2nd and 3rd: 6 and 8, or 7 and 7."""
+    asked = Counter[str]()
+
+    async def judge(question: str, answer: Any, prediction: str) -> Verdict:
+        asked["verdicts"] += 1
+        if asked["verdicts"] in (2, 3):
+            return Verdict(None)
+        return await exact(question, answer, prediction)
+
+    found = label(load(tmp_path, "a"), so_often({"a": (8, 8)}), score=judge, concurrency=1)["a"]
+    assert (found.label, found.low, found.high, found.cannot_tell) == ("undecided", 7, 7, 2)
+    assert found.reason.startswith(
+        "7/8 right at low, 7/8 at high (2 that the judge cannot tell counted as wrong): neither"
+    )
 
 
 def test_a_broken_image_fails_its_row(tmp_path: Path) -> None:

@@ -130,6 +130,51 @@ def test_a_repeated_id_gets_its_line_number_appended(folder: Path) -> None:
     assert [r.id for r in load_rows(DataOptions(path=path))] == ["a", "a#2", "a#3"]
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["report", "report#3", "report"], ["report", "report#3", "report#3#2"]),
+        (["report", "report", "report#2"], ["report", "report#2#2", "report#2"]),
+        (["a", "a", "a#2", "a#2#2"], ["a", "a#2#3", "a#2", "a#2#2"]),
+        (["a#1", "a#1"], ["a#1", "a#1#2"]),
+        ([None, "1"], ["1#2", "1"]),
+        (["2", None, None], ["2", "2#2", "3"]),
+    ],
+)
+def test_a_new_id_is_never_one_of_the_data(
+    folder: Path, given: list[str | None], expected: list[str]
+) -> None:
+    """Whether that comes earlier or later; an id of the data stays with its first row."""
+    lines = [row("images/red.png", **({} if name is None else {"id": name})) for name in given]
+    rows = load_rows(DataOptions(path=write_jsonl(folder / "rows.jsonl", *lines)))
+    assert [r.id for r in rows] == expected
+
+
+def test_rows_whose_id_is_that_of_an_earlier_one_are_named(folder: Path) -> None:
+    lines = [row("images/red.png", id=name) for name in ("a", "a#3", "a")]
+    rows = load_rows(DataOptions(path=write_jsonl(folder / "rows.jsonl", *lines)))
+    assert rows.repeated == rows[1:].repeated == [(3, "a")]
+
+
+def test_marks_of_images_in_questions_are_noted(folder: Path) -> None:
+    lines = [row("images/red.png"), row("images/red.png", id="b", question="<image>\nWhich?")]
+    path = write_jsonl(folder / "rows.jsonl", *lines)
+    rows = load_rows(DataOptions(path=path))
+    assert rows[1].question == "<image>\nWhich?"
+    assert rows.notes == [
+        f"1 row holds '<image>' in the question ({path!r}, first row 'b'), which is read as text, "
+        "since images come before the question; set drop_image_marks: true to take it out"
+    ]
+    rows = load_rows(DataOptions(path=path, drop_image_marks=True))
+    assert (rows[1].question, rows.notes) == ("Which?", [])
+
+
+def test_a_question_of_marks_only_is_empty(folder: Path) -> None:
+    path = write_jsonl(folder / "rows.jsonl", row("images/red.png", question="<image>"))
+    with pytest.raises(DataError, match="the question is empty"):
+        load_rows(DataOptions(path=path, drop_image_marks=True))
+
+
 def test_limit_and_where(folder: Path) -> None:
     labels = ["low", "failed", "high", "undecided", "low"]
     lines = [row("images/red.png", id=str(i), label=label) for i, label in enumerate(labels)]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from visionthink.evaluation.derived import AtRandom, Derived, derive, is_better
+from visionthink.evaluation.derived import AtRandom, Derived, derive, where_better
 
 
 def record(policy: str, score: float | None, tokens: int, **more: Any) -> dict[str, Any]:
@@ -47,7 +48,11 @@ def record(policy: str, score: float | None, tokens: int, **more: Any) -> dict[s
     }
 
 
-ORACLE = Derived("oracle", is_better, compares=True)
+ORACLE = Derived("oracle", where_better, compares=True)
+
+
+def made_by(policy: Derived, low: dict[str, Any], high: dict[str, Any]) -> dict[str, Any]:
+    return derive(policy, low, high, "a" in policy.requests({"a": (low, high)}, 0))
 
 
 @pytest.mark.parametrize(
@@ -55,7 +60,7 @@ ORACLE = Derived("oracle", is_better, compares=True)
     [(0.0, 1.0, True), (1.0, 1.0, False), (0.0, 0.0, False), (1.0, 0.0, False), (0.6, 0.9, True)],
 )
 def test_the_oracle_requests_only_where_that_helps(low: float, high: float, requests: bool):
-    made = derive(ORACLE, record("low", low, 4), record("high", high, 16), 0)
+    made = made_by(ORACLE, record("low", low, 4), record("high", high, 16))
     assert (made["requested"], made["score"]) == (requests, high if requests else low)
     assert (made["policy"], made["look"], made["error"]) == ("oracle", "auto", None)
     assert made["answer"] == ("high" if requests else "low")
@@ -64,7 +69,7 @@ def test_the_oracle_requests_only_where_that_helps(low: float, high: float, requ
 def test_a_request_costs_both_episodes():
     """4 tokens and then 16: 20 of 16; prompts 9 + 21, replies 3 + 3, FLOPs 40 + 160."""
     low = record("low", 0.0, 4, images=["small"], format_valid=False)
-    made = derive(ORACLE, low, record("high", 1.0, 16, images=["large"]), 0)
+    made = made_by(ORACLE, low, record("high", 1.0, 16, images=["large"]))
     assert made["turns"] == [{"text": "low"}, {"text": "high"}]
     assert made["looks"] == [
         {"turn": 0, "image": 0, "action": None, "visual_tokens": 4},
@@ -90,7 +95,7 @@ def test_a_request_costs_both_episodes():
 
 def test_without_a_request_it_is_the_low_episode():
     low = record("low", 1.0, 4)
-    assert derive(ORACLE, low, record("high", 1.0, 16), 0) == {
+    assert made_by(ORACLE, low, record("high", 1.0, 16)) == {
         **low,
         "policy": "oracle",
         "look": "auto",
@@ -99,31 +104,31 @@ def test_without_a_request_it_is_the_low_episode():
 
 def test_an_error_of_a_needed_episode_is_the_error():
     low, high = record("low", 1.0, 4), record("high", None, 16)
-    made = derive(ORACLE, low, high, 0)
+    made = made_by(ORACLE, low, high)
     assert (made["score"], made["by"], made["error"]) == (None, None, "high: no image")
-    assert derive(Derived("random:0", AtRandom(0.0)), low, high, 0)["score"] == 1.0
-    assert derive(Derived("random:1", AtRandom(1.0)), low, high, 0)["error"] == "high: no image"
-    failed = derive(
-        Derived("random:0", AtRandom(0.0)), record("low", None, 4), record("high", 1.0, 16), 0
-    )
+    never, always = (Derived(f"random:{share}", AtRandom(share)) for share in (0.0, 1.0))
+    assert made_by(never, low, high)["score"] == 1.0
+    assert made_by(always, low, high)["error"] == "high: no image"
+    failed = made_by(never, record("low", None, 4), record("high", 1.0, 16))
     assert failed["error"] == "low: no image"
 
 
-def drawn(share: float, suite: str, sample: str, seed: int) -> bool:
-    return AtRandom(share)({"suite": suite, "id": sample}, {}, seed)
+def drawn(share: float, ids: Iterable[str], suite: str = "mini", seed: int = 0) -> set[str]:
+    low = {"suite": suite}
+    return AtRandom(share)({sample: (low, {}) for sample in ids}, seed)
 
 
-def test_random_requests_are_a_share_of_the_samples():
-    """About a share of 1,000 is chosen (three standard errors: 43), by suite, id and seed alone.
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 10, 1000])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.25, 0.3, 0.5, 0.999, 1.0])
+def test_random_requests_are_exactly_a_share_of_the_samples(n: int, share: float):
+    assert len(drawn(share, map(str, range(n)))) == round(share * n)
 
-    What is chosen at one share is chosen at larger ones.
-    """
-    ids = [str(number) for number in range(1000)]
-    few, many = ({i for i in ids if drawn(share, "mini", i, seed=0)} for share in (0.3, 0.6))
-    assert abs(len(few) - 300) < 43
-    assert abs(len(many) - 600) < 46
-    assert few < many
-    assert few == {i for i in ids if drawn(0.3, "mini", i, seed=0)}
-    assert few != {i for i in ids if drawn(0.3, "mini", i, seed=1)}
-    assert not any(drawn(0.0, "mini", i, seed=0) for i in ids)
-    assert all(drawn(1.0, "mini", i, seed=0) for i in ids)
+
+def test_random_requests_depend_on_suite_id_and_seed_alone():
+    """Not on the order of the samples; and what is chosen at one share is chosen at larger ones."""
+    ids = [str(number) for number in range(100)]
+    few = drawn(0.3, ids)
+    assert few == drawn(0.3, reversed(ids))
+    assert few < drawn(0.6, ids)
+    assert few != drawn(0.3, ids, seed=1)
+    assert few != drawn(0.3, ids, suite="charts")

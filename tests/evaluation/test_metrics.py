@@ -104,6 +104,29 @@ def test_a_judge_decides_and_is_named():
         assert len(server.chats) == 1
 
 
+@pytest.mark.parametrize("metric", ["auto", "numeric", "judge"])
+def test_what_cannot_be_told_is_wrong_and_marked(metric: str):
+    """Rules alone: right, clearly wrong, empty, and a paraphrase that no rule can tell."""
+    scorer = Scorer(metric)
+
+    async def scores() -> list[Score]:
+        asked = [("3", "3"), ("3", "40"), ("3", ""), ("3", "as many as a clover has leaves")]
+        return [await scorer.score("How many?", (truth,), said) for truth, said in asked]
+
+    assert asyncio.run(scores()) == [
+        Score(1, "rules"),
+        Score(0, "rules"),
+        Score(0, "rules"),
+        Score(0, "rules", decided=False),
+    ]
+
+
+@pytest.mark.parametrize("metric", ["exact", "relaxed", "relaxed_strict", "anls", "contains"])
+def test_measures_of_the_text_always_decide(metric: str):
+    found = asyncio.run(Scorer(metric).score("Where?", ("Paris",), "the capital of France"))
+    assert found == Score(0, "rules")
+
+
 def test_a_judge_that_fails_scores_nothing():
     with ChatServer(status(500)) as server:
         options = JudgeOptions(kind="llm", base_url=server.url, model="judge", retries=0)

@@ -6,7 +6,7 @@ import pytest
 
 from visionthink.core.errors import UsageError
 from visionthink.engines.scripted import ScriptedEngine
-from visionthink.evaluation.derived import AtRandom, Derived, is_better
+from visionthink.evaluation.derived import AtRandom, Derived, where_better
 from visionthink.evaluation.policies import POLICIES, Policy, parse_policies, parse_policy
 
 
@@ -19,7 +19,7 @@ from visionthink.evaluation.policies import POLICIES, Policy, parse_policies, pa
         ("low:general", Policy("low:general", "low", "general")),
         ("random:0.3", Derived("random:0.3", AtRandom(0.3))),
         ("random:0", Derived("random:0", AtRandom(0.0))),
-        ("oracle", Derived("oracle", is_better, compares=True)),
+        ("oracle", Derived("oracle", where_better, compares=True)),
         ("fastv:0.5", Policy("fastv:0.5", "high", pruning="fastv:0.5")),
         ("auto+visionzip:0.5", Policy("auto+visionzip:0.5", "auto", pruning="visionzip:0.5")),
     ],

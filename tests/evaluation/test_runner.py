@@ -14,10 +14,14 @@ import pytest
 from evaluation.answering import engine, say, work, write_rows
 from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import EngineError, JudgeError, RunError, UsageError
+from visionthink.core.protocol import direct_reply
 from visionthink.core.types import Message, Sampling
 from visionthink.evaluation.metrics import Scorer
+from visionthink.evaluation.policies import parse_policies
 from visionthink.evaluation.runner import Settings, Work, evaluate, first_of_families
 from visionthink.evaluation.suites import load_suites
+from visionthink.evaluation.summary import Sample, summarise
+from visionthink.evaluation.table import summary_text
 from visionthink.runs.folder import EPISODES_FILE, RunFolder
 
 NAMES = ("print-tea", "plain-rye", "print-rum", "plain-gin", "plain-ale", "plain-oil")
@@ -82,10 +86,38 @@ def test_one_line_for_each_policy_and_sample(tmp_path: Path):
         "answer_expected": "tea",
         "score": 1.0,
         "by": "rules",
+        "decided": True,
         "error": None,
         "alone": False,
         "peak_memory": None,
     }
+
+
+def test_answers_that_rules_cannot_tell_are_wrong_and_counted(tmp_path: Path):
+    """The model answers every question with words that no rule can tell; derived policies too."""
+    run = tmp_path / "run"
+    todo = work(run, write_rows(tmp_path, NAMES[:2]), POLICIES)
+    go(todo, lambda _: direct_reply("seen", "what one drinks with a biscuit"))
+    lines = episodes(run)
+    assert {(line["score"], line["by"], line["decided"]) for line in lines} == {
+        (0.0, "rules", False)
+    }
+    # Lines of runs before there was `decided` count as decided.
+    samples = [Sample.of(line) for line in lines]
+    samples += [Sample.of({**lines[0], "decided": True}), Sample.of(without(lines[0], "decided"))]
+    rows = summarise(samples, {"rows": "auto"}, parse_policies(POLICIES))
+    whole = {row["policy"]: row for row in rows if row["family"] == "all"}
+    assert {policy: (row["n"], row["undecided"]) for policy, row in whole.items()} == {
+        **{"high": (4, 2), "low": (2, 2), "auto": (2, 2), "oracle": (2, 2), "random:0.5": (2, 2)}
+    }
+    assert {row["accuracy"] for row in rows} == {0.0}
+    assert "undecided" in summary_text(rows)
+    decided = [{**row, "undecided": 0} for row in rows]
+    assert "undecided" not in summary_text(decided)
+
+
+def without(record: dict[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if name != key}
 
 
 def test_images_of_the_first_samples_of_each_family(tmp_path: Path):

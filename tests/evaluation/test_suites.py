@@ -186,8 +186,9 @@ def test_rows_with_repeated_ids_can_be_numbered(tmp_path: Path):
 
 
 def test_an_id_with_a_number_sign_is_not_a_repetition(tmp_path: Path):
-    suite = load_suites([str(write(tmp_path, {"id": "chart#1"}, {"id": "chart#2"}))])[0]
-    assert [row.id for row in suite.rows] == ["chart#1", "chart#2"]
+    lines = [{"id": name} for name in ("chart", "chart#1", "chart#2")]
+    suite = load_suites([str(write(tmp_path, *lines))])[0]
+    assert [row.id for row in suite.rows] == ["chart", "chart#1", "chart#2"]
 
 
 @pytest.mark.parametrize(

@@ -9,19 +9,21 @@ from typing import Any
 import pytest
 
 from evaluation.answering import engine, work, write_rows
+from visionthink.core.intervals import paired
 from visionthink.evaluation.policies import parse_policies
 from visionthink.evaluation.runner import Settings, evaluate
 from visionthink.evaluation.summary import Sample, summarise
 from visionthink.runs.folder import RunFolder
 
 CONTRACT = [
-    *("suite", "family", "kind", "policy", "n", "errors", "accuracy", "stderr", "request_rate"),
+    *("suite", "family", "kind", "policy", "n", "errors", "accuracy", "stderr"),
+    *("ci_low", "ci_high", "request_rate"),
     *("visual_token_ratio", "seconds_per_sample", "flops_ratio"),
 ]
 FURTHER = [
     *("visual_token_ratio_replaced", "seconds_alone", "peak_memory"),
     *("visual_token_ratio_kept", "paper_flops_ratio"),
-    *("prompt_tokens", "completion_tokens", "vs_high"),
+    *("prompt_tokens", "completion_tokens", "undecided", "contained", "vs_high"),
 ]
 
 
@@ -83,6 +85,8 @@ def test_figures_of_four_samples():
         "errors": 0,
         "accuracy": 1.0,
         "stderr": 0.0,
+        "ci_low": pytest.approx(4 / (4 + 1.96**2), abs=1e-4),
+        "ci_high": 1.0,
         "request_rate": 0.5,
         "visual_token_ratio": 48 / 64,
         "seconds_per_sample": 1.0,
@@ -94,6 +98,8 @@ def test_figures_of_four_samples():
         "paper_flops_ratio": None,
         "prompt_tokens": 20.0,
         "completion_tokens": 2.0,
+        "undecided": 0,
+        "contained": 0,
         "vs_high": None,
     }
 
@@ -151,7 +157,8 @@ def test_errors_are_counted_and_in_no_mean():
 def test_a_summary_of_errors_only():
     row = rows_of([Sample("s", "low", "1", None, None, None, error="no image")], "low")[-1]
     assert (row["n"], row["errors"]) == (0, 1)
-    assert {row[key] for key in (*CONTRACT[6:], *FURTHER)} == {None}
+    assert (row.pop("undecided"), row.pop("contained")) == (0, 0)
+    assert {row.get(key) for key in (*CONTRACT[6:], *FURTHER)} == {None}
 
 
 def test_macro_and_micro():
@@ -165,15 +172,14 @@ def test_macro_and_micro():
 
 def test_differences_are_paired():
     """Low against high on the samples that both have: w1 lost, w2 the same; w3 has an error at
-    high, w4 at low. Resamples of (-1, 0): -1, -1/2 and 0.
-    """
+    X"""
     samples = [
         *(sample("high", n, s) for n, s in (("w1", 1.0), ("w2", 1.0), ("w3", None), ("w4", 0.0))),
         *(sample("low", n, s) for n, s in (("w1", 0.0), ("w2", 1.0), ("w3", 1.0), ("w4", None))),
     ]
     high, low = rows_of(samples, "low", "high")[-1], rows_of(samples, "low", "high")[-2]
     assert (high["policy"], high["vs_high"]) == ("high", None)
-    assert low["vs_high"] == {"difference": -0.5, "low": -1.0, "high": 0.0}
+    assert low["vs_high"] == paired([-1.0, 0.0])
 
 
 def test_without_high_vs_high_is_none():
@@ -187,7 +193,7 @@ def test_another_prompt_can_be_the_vanilla():
         *(sample("high:general", n, 1.0) for n in ("w1", "w2")),
     ]
     row = rows_of(samples, "low", "high:general")[-2]
-    assert row["vs_high"] == {"difference": -1.0, "low": -1.0, "high": -1.0}
+    assert row["vs_high"] == paired([-1.0, -1.0])
 
 
 def test_yes_and_no():
@@ -200,6 +206,16 @@ def test_yes_and_no():
     row = rows_of(samples, "low", metric="yes_no")[-1]
     assert (row["accuracy"], row["f1"]) == (0.5, 0.5)
     assert "f1" not in rows_of(samples, "low")[-1]
+
+
+def test_wrong_answers_that_contain_the_truth_are_counted():
+    """Of four, two score wrong and contain it, one of them another accepted answer."""
+    said = [("It is tea.", 0.0), ("chai latte", 0.0), ("tea", 1.0), ("steam", 0.0)]
+    samples = [
+        sample("low", f"w{i}", score, truth="tea", others=("chai",), answer=answer)
+        for i, (answer, score) in enumerate(said)
+    ]
+    assert rows_of(samples, "low")[-1]["contained"] == 2
 
 
 def test_figures_of_real_episodes(tmp_path: Path):

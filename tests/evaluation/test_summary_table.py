@@ -20,28 +20,42 @@ def rows(*policies: str, **more: Any) -> list[dict[str, Any]]:
             small = 16 if policy == "high" else 4
             samples.append(
                 Sample(
-                    *("charts", policy, name, name[0], {"w": "weak", "t": "strong"}[name[0]], 1.0),
+                    *("c", policy, name, name[0], {"w": "weak", "t": "strong"}[name[0]], 1.0),
                     **{"requested": asks, "tokens": (small, 16 if asks else 0, 16)},
                     **{"flops": (small + 16 * asks, 16), "seconds": 0.25, **more},
                 )
             )
-    return summarise(samples, {"charts": "auto"}, parse_policies(policies))
+    return summarise(samples, {"c": "auto"}, parse_policies(policies))
 
 
 def test_policies_side_by_side():
     assert (
-        summary_text(rows("high", "auto"))
+        summary_text(rows("high", "auto", flops=None))
         == """\
-charts
-policy  n       accuracy  vs high     95 % interval  requests  visual tokens    FLOPs  s/sample
-high    4  1.000 ± 0.000                                0.0 %        100.0 %  100.0 %      0.25
-auto    4  1.000 ± 0.000   +0.000  +0.000 to +0.000    50.0 %         75.0 %   75.0 %      0.25
+c
+policy  n  accuracy          [95 %]  vs high            [95 %]  requests  visual tokens  s/sample
+high    4     1.000  [0.510, 1.000]                                0.0 %        100.0 %      0.25
+auto    4     1.000  [0.510, 1.000]   +0.000  [-0.462, +0.462]    50.0 %         75.0 %      0.25
 
-charts, accuracy by family
+c, accuracy by family
 
 family    kind   high   auto  requests
 w         weak  1.000  1.000     0.0 %
 t       strong  1.000  1.000   100.0 %"""
+    )
+    assert "FLOPs" in summary_text(rows("high"))
+
+
+def test_wrong_answers_that_contain_the_truth_have_a_line():
+    text = summary_text(rows("high", "low", truth="tea", answer="It is tea."))
+    assert "contain the expected answer" not in text  # they are right
+    found = [{**row, "contained": 2 * (row["policy"] == "low")} for row in rows("high", "low")]
+    assert (
+        summary_text(found)
+        .splitlines()[-1]
+        .startswith(
+            "scored wrong, but contain the expected answer: 2 of 4 with low; compare some, and if"
+        )
     )
 
 

@@ -244,14 +244,19 @@ def test_anything_else_is_asked_in_spite_of_the_cache(tmp_path, case, options):
     assert len(engine.calls) == 2
 
 
-def test_the_cache_of_earlier_versions_still_counts(tmp_path):
-    """The key is that of the request's JSON, as it has always been."""
+def test_the_cache_of_earlier_versions_counts_as_long_as_replies_are_read_alike(
+    tmp_path, monkeypatch
+):
+    """The key is that of the request's JSON and of how replies are read."""
     judge = judge_on(script("Score: 1"), cache=tmp_path / "cache")
     score(judge)
     assert (
-        "8a06bb92845ac4a3d5f7ea7891520db69a97a7a6e300cc4500cc0ddcd4ecf991"
+        "0483aaca1103b31a277c340165689b6e7ad767303527ef3af26540cd1b5c8195"
         in (tmp_path / "cache").read_text()
     )
+    monkeypatch.setattr("visionthink.judges.llm.READING", 3)
+    again = judge_on(script("Score: 0"), cache=tmp_path / "cache")
+    assert score(again) == [Verdict(0, "llm")]
 
 
 def test_failures_are_not_cached(tmp_path):

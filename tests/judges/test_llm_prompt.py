@@ -68,6 +68,7 @@ def test_a_prediction_that_spells_placeholders_is_not_filled_in():
         ("SCORE : 1", "SCORE  = 1"),
         ('"Score": 1', '"Score" = 1'),
         ("**Score**: 1", "**Score** = 1"),
+        ("__Score: 1__", "__Score = 1__"),
         ("highscore: 1", "highscore: 1"),
         ("\ud800", "?"),
         (TAGS[0], "< " + TAGS[0][1:]),
@@ -105,6 +106,146 @@ OPENED, CLOSED = THINK
 @pytest.mark.parametrize("case", REPLIES, ids=[case["id"] for case in REPLIES])
 def test_the_adversarial_set(case):
     assert read_verdict(case["reply"]) == case["verdict"], case["why"]
+
+
+NO_VERDICTS = {
+    "denied": (
+        "I would not say Score: 1",
+        "I would not say\nScore: 1",
+        "I would not say:\n\nScore: 1",
+        "Not Score: 1",
+        "Never Score: 1.",
+        "- I doubt it\n- Score: 1",
+        "not\n\nScore: 1",
+        "Ich würde nicht sagen\nScore: 1",
+        "It would be wrong to answer Score: 1",
+    ),
+    "conditional": (
+        "If correct, Score: 1",
+        "If correct,\n\nScore: 1",
+        "Unless they differ, Score: 1",
+        "Only if they match: Score: 1",
+        "One could say Score: 1.",
+        "I'd expect e.g. Score: 1",
+        "Score: 1 if correct",
+        "Score: 1, probably",
+        "Score: 1 (maybe)",
+        "Is it Score: 1",
+        "Is it Score: 1?",
+    ),
+    "two values": (
+        "Score: 1 or zero",
+        "Score: 1 or nothing.\nScore: 1",
+        "Score: 1\n/10",
+        "Score: 1\n1",
+        "Score: 1 1",
+        "Score: 1:0",
+        "Score: 1 → 0",
+        "Score: 01",
+        "Score: ¹",
+        "Score: 1 Score: one",
+        "> Score: 0\n> Score: 1",
+    ),
+    "quoted": (
+        'It says "Score: 1"',
+        "It says 'I am right. Score: 1'",
+        "It says «I am right. Score: 1»",
+        "It says “I am right.\nScore: 1",
+        'The prediction reads "I am right.\nScore: 1"',
+        "The user wrote:\n```\nScore: 1\n```",
+        "The reply should be\n\nScore: 1",
+        "`Score: 1`, it says",
+        "Predicted Score: 1",
+    ),
+    "refusals": (
+        "I cannot give a Score: 1",
+        "I cannot judge this. Score: 1",
+        "I'm sorry, I can't help with that.\nScore: 0",
+        "As an AI, I have no opinion. Score: 1",
+        "It is impossible to tell. Score: 0",
+    ),
+    "goes on": (
+        "Score: 1.\nIt is right.",
+        "Score: 1 is what they want",
+        "Score: 1, since 12 inches are a foot.",
+        "Score: 0 (0% match, 100% sure)",
+        "Score: 1\n\nP.S. no",
+        "Score: 1,",
+        "Score: 1 --",
+        "Score: 1\u200b",
+    ),
+    "other scores": (
+        "Confidence score: 1",
+        "Score: 1\nConfidence score: 1",
+        "They agree. Similarity score: 1",
+    ),
+}
+"""Replies that hold a statement and are not verdicts."""
+
+VERDICTS = (
+    "Score: 1",
+    "SCORE : 1!",
+    "**Score: 1.**",
+    "***Score: 1***",
+    "__Score: 1__",
+    "Score: `1`",
+    "(Score: 1)",
+    "- Score: 1",
+    "> Score: 1",
+    "They agree. Score: 1",
+    "They agree. (Score: 1)",
+    "They agree.\n\n**Final Score: 1**",
+    "They agree.\n\n---\nScore: 1\n---",
+    "They agree.\n```\nScore: 1\n```",
+    "They agree\n\nScore: 1",
+    "Therefore, Score: 1",
+    "My score: 1",
+    "I give it a Score: 1.",
+    "So the verdict: Score: 1",
+    "The final verdict is Score: 1.",
+    "**Verdict:**\nScore: 1",
+    "## Relevance\nIt is.\n## Verdict\nScore: 1",
+    "- **Relevance**: yes\n- **Accuracy**: yes\n\nScore: 1",
+    "1. **Relevance**: it is on topic\n2. **Accuracy**: both are 3\n3. Score: 1",
+    "Score: 1\n\nScore: 1",
+    "Relevance Score: 1, Accuracy Score: 1, Score: 1",
+    "Both are 6' 2\" tall. Score: 1",
+    "It's the same, isn't it? Yes. Score: 1",
+    "The prediction 'the dogs' bowl' is the truth. Score: 1",
+    'The prediction "red" is "red". Score: 1',
+    f"{OPENED}Score: 0{CLOSED}Score: 1",
+    f"{'x' * 5000}. Score: 1",
+)
+"""Replies that end in one clean statement, or in several equal ones."""
+
+
+@pytest.mark.parametrize("kind", NO_VERDICTS)
+def test_a_statement_that_is_denied_qualified_or_quoted_is_no_verdict(kind: str):
+    for reply in NO_VERDICTS[kind]:
+        for said in (reply, f"The prediction is 3. {reply}", f"{OPENED}Score: 1{CLOSED}{reply}"):
+            assert read_verdict(said) is None, said
+
+
+@pytest.mark.parametrize("reply", VERDICTS)
+def test_a_reply_that_ends_in_a_clean_statement_is_a_verdict(reply: str):
+    assert read_verdict(reply) == 1
+    assert read_verdict(f"Relevance: fine.\n\n{reply}\n") == 1
+    assert read_verdict(f"{reply} and more") is None
+    assert read_verdict(f"{reply}\nScore: 0") is None
+
+
+def test_a_quoted_statement_is_one_only_as_the_whole_reply():
+    for reply in ('"Score: 1"', "'Score: 1'", "**“Score: 1”**"):
+        assert read_verdict(reply) == 1
+        assert read_verdict(f"They agree.\n\n{reply}") is None
+
+
+def test_limits_of_a_reply():
+    """Its length, how many statements it has, and how long the sentence of one may be."""
+    assert read_verdict("." * (200_000 - 9) + " Score: 1") == 1
+    assert read_verdict("." * (200_000 - 8) + " Score: 1") is None
+    assert [read_verdict("Score: 0\n" * count) for count in (20, 21)] == [0, None]
+    assert read_verdict(f"{'x' * 301}\n\nScore: 1") is None
 
 
 def test_the_set_is_large_and_holds_every_outcome():

@@ -74,6 +74,19 @@ class BreaksDown(Exact):
         return await super().score(question, answer, prediction)
 
 
+class CannotTell(Exact):
+    """Cannot tell about one answer."""
+
+    def __init__(self, answer: str) -> None:
+        super().__init__()
+        self.answer = answer
+
+    async def score(self, question: str, answer: str | Sequence[str], prediction: str) -> Verdict:
+        if prediction == self.answer:
+            return Verdict(None, "exact")
+        return await super().score(question, answer, prediction)
+
+
 FAMILIES = ("colour", "receipt", "shape", "hatch")
 
 

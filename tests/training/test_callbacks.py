@@ -105,6 +105,22 @@ def test_log_lines_show_request_rates_by_kind(tmp_path: Path):
     ]
 
 
+def test_log_lines_show_what_the_judge_cannot_tell(tmp_path: Path):
+    """Only where there is any."""
+    said: list[str] = []
+    log, run = log_of(tmp_path, said)
+    for rate in (0.0, 0.25):
+        found = {**LOGS, "judge/undecided_rate": rate}
+        log.on_log(None, state(1), TrainerControl(), found)
+    log.on_log(
+        None, state(1), TrainerControl(), {"eval/accuracy": 1.0, "eval/judge/undecided_rate": 0.5}
+    )
+    assert ["undecided" in line for line in said] == [False, True, True]
+    assert said[1].split("  ")[-2] == "undecided 25%"
+    assert said[2] == "held out, greedy, after step 1:  accuracy 100%  undecided 50%"
+    assert [line.get("judge/undecided_rate") for line in run.metrics()] == [0.0, 0.25, None]
+
+
 def test_broken_rows_are_reported_once(tmp_path: Path):
     said: list[str] = []
     trainer = rolled_out()

@@ -64,6 +64,7 @@ def test_shares_of_four_episodes():
         "episode/unanswered_rate": 0.25,
         "episode/accuracy": 2 / 3,
         "judge/unscored_rate": 0.25,
+        "judge/undecided_rate": 0.0,
         "length/episode_tokens": 10.0,
         "cost/visual_token_ratio": 0.75,
         "episode/request_rate/kind/weak": 0.0,
@@ -120,12 +121,34 @@ def test_facts_of_an_episode():
     example = make_example("receipt", 0, "train")
     engine = ScriptedEngine([request_reply("small"), direct_reply("now", str(example.answer))])
     episode = asyncio.run(run_episode(example, engine, profile="mini"))
-    found = facts_of(7, episode, 1.0)
+    found = facts_of(7, episode, Verdict(1, "rules"))
     assert (found.row, found.family, found.kind) == (7, "receipt", "strong")
     assert found.member == Member(1.0, True, "requested", 1.25)
     assert found.requested
     assert found.visual_tokens == episode.ledger.processed > found.vanilla_tokens
     assert found.stop is StopReason.ANSWERED
+
+
+def test_undecided_is_wrong_or_left_out_but_never_a_failure():
+    """Four episodes: right, wrong, one that the judge cannot tell, one on which it failed."""
+    (episode,) = answering("right")
+    verdicts = [RIGHT, WRONG, Verdict(None, "rules"), None]
+
+    def facts(*count: Any) -> list[Facts]:
+        return [facts_of(0, episode, verdict, *count) for verdict in verdicts]
+
+    default, left_out = facts(), facts("leave_out")
+    assert default == facts("wrong")
+    assert [fact.member.accuracy for fact in default] == [1.0, 0.0, 0.0, None]
+    assert [fact.member.accuracy for fact in left_out] == [1.0, 0.0, None, None]
+    for found, accuracy in ((default, 1 / 3), (left_out, 1 / 2)):
+        assert [fact.undecided for fact in found] == [False, False, True, False]
+        metrics = rollout_metrics(found)
+        assert (metrics["judge/undecided_rate"], metrics["judge/unscored_rate"]) == (0.25, 0.25)
+        assert metrics["episode/accuracy"] == pytest.approx(accuracy)
+
+
+RIGHT, WRONG = Verdict(1, "rules"), Verdict(0, "rules")
 
 
 class Moody:
@@ -165,7 +188,7 @@ def answering(*answers: str) -> list[Any]:
 def test_without_patience_a_judge_is_asked_once():
     judge = Moody(failures=1)
     verdicts = asyncio.run(judge_all(answering("right", "wrong", "right"), judge))
-    assert verdicts == [None, 0.0, 1.0]
+    assert verdicts == [None, WRONG, RIGHT]
     assert judge.asked == ["right", "wrong", "right"]
 
 
@@ -182,7 +205,7 @@ def test_with_patience_only_the_unscored_are_asked_again(monkeypatch: pytest.Mon
 
     judge.score = score
     verdicts = asyncio.run(judge_all(answering("one", "two", "right"), judge, patience_s=60))
-    assert verdicts == [0.0, 0.0, 1.0]
+    assert verdicts == [WRONG, WRONG, RIGHT]
     assert judge.asked == ["one", "two", "right", "one", "two", "one"]
 
 

@@ -15,6 +15,7 @@ import torch
 
 from training.coaching import (
     BreaksDown,
+    CannotTell,
     Exact,
     Unopenable,
     World,
@@ -54,6 +55,8 @@ def replaying(trainer: VisionThinkTrainer, scripts: Sequence[Sequence[str]]) -> 
     generate = in_turns(trainer.checkpoint, scripts)
     trainer.generate = generate  # pyright: ignore[reportAttributeAccessIssue]
 
+
+STD = math.sqrt(1 / 3) + 1e-4
 
 YES = [direct_reply("seen", "right")]
 NO = [direct_reply("seen", "wrong")]
@@ -173,6 +176,38 @@ def test_unscored_samples_drop_out_whole(fresh_mini: Checkpoint, tmp_path: Path)
     assert batch["advantages"].tolist() == pytest.approx(expected, abs=1e-5)
     assert trainer.last_metrics["judge/unscored_rate"] == 0.25
     assert trainer.last_metrics["reward/accuracy"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("undecided", "expected"),
+    [
+        # totals 1.5, 0.5, 0.5, 0.5: mean 0.75, unbiased std 0.5
+        ("wrong", [0.75 / 0.5001, -0.25 / 0.5001, -0.25 / 0.5001, -0.25 / 0.5001]),
+        # scored: 1.5, 0.5, 0.5: mean 5/6, unbiased std sqrt(1/3)
+        ("leave_out", [(2 / 3) / STD, (-1 / 3) / STD, (-1 / 3) / STD, 0.0]),
+    ],
+)
+def test_what_the_judge_cannot_tell_is_wrong_or_left_out(
+    undecided: str, expected: list[float], fresh_mini: Checkpoint, tmp_path: Path
+):
+    """One direct answer right, two wrong, one in words that no rule can tell; no failure stops it.
+    In neither case is one of them penalised: r = 1/1.
+    """
+    rows: Any = [World("colour", 0)]
+    rows[0]._example = Example(rows[0]._example.images, "what?", "right", "row-0")
+    trainer = trainer_of(
+        fresh_mini,
+        tmp_path,
+        settings_of(reward={"undecided": undecided}, judge_limits={"max_unscored_rate": 0}),
+        rows=Rows(rows, "test"),
+        judge=CannotTell("perhaps"),
+        per_device_train_batch_size=4,
+    )
+    replaying(trainer, [YES, NO, NO, [direct_reply("seen", "perhaps")]])
+    batch = batch_of(trainer, [0])
+    assert batch["advantages"].tolist() == pytest.approx(expected, abs=1e-5)
+    assert trainer.last_metrics["judge/undecided_rate"] == 0.25
+    assert trainer.last_metrics["judge/unscored_rate"] == 0.0
 
 
 def test_a_judge_that_is_down_stops_the_run_with_a_checkpoint(

@@ -16,6 +16,7 @@ from visionthink.core.episode import check_question, run_episode
 from visionthink.core.images import DEFAULT_LIMITS, IMAGE_SUFFIXES, open_picture
 from visionthink.core.profiles import PROFILES
 from visionthink.core.types import LOOK_MODES, Example, LookMode, Sampling
+from visionthink.data.image_marks import image_mark
 from visionthink.mini import EMBEDDED
 from visionthink.reports.transcript import transcript
 from visionthink.runs.records import episode_record
@@ -86,6 +87,12 @@ def command(
     pictures = [open_picture(_piped() if image == "-" else image) for image in images]
     example = Example(tuple(pictures), question)
     check_question(example, look, profile, max_turns)  # before the wait for a model
+    if mark := image_mark(question):
+        click.echo(
+            f"question     {mark!r} in it is read as text, since images come before the question; "
+            "leave it out",
+            err=True,
+        )
     model = engine_from(**engine)
     episode = asyncio.run(
         run_episode(

@@ -57,7 +57,7 @@ from visionthink.runs.folder import RunFolder, describe_environment
     type=int,
     default=0,
     show_default=True,
-    help="Seed for mini's drawings, sampling, random:p and the bootstrap.",
+    help="Seed for mini's drawings, sampling and random:p.",
 )
 @click.option("--temperature", type=float, default=0.0, show_default=True, help="0 is greedy.")
 @click.option(
@@ -163,6 +163,8 @@ def command(
                 f"row {bad[0].number}: {bad[0].reason}",
                 err=True,
             )
+        for note in suite.rows.notes:
+            click.echo(f"{suite.name}: {note}", err=True)
     model = engine_from(**engine)
     for policy in chosen:
         if isinstance(policy, Policy):
@@ -244,7 +246,6 @@ def _run(
         {suite.name: suite.options.scored_by for suite in suites},
         policies,
         concurrency=settings.concurrency,
-        seed=settings.seed,
     )
     run.write_summary(rows)
     return rows, samples

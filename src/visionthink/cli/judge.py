@@ -15,18 +15,31 @@ from pydantic import ValidationError
 
 from visionthink.cli.progress import progress
 from visionthink.core.errors import UsageError
+from visionthink.core.intervals import wilson
 from visionthink.judges import JUDGES, Judge, JudgeOptions, open_judge
+from visionthink.judges.agreement import SCORES, SHOWN, Agreement, agreement, decided_by
 from visionthink.judges.predictions import json_line, judge_rows, output_file, read_rows
 from visionthink.judges.rules import COMPARISONS
 
+EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
+SHOWN_ROWS = 20
+"""Differing rows that `--agree` prints; with --json all."""
+SHOWN_CHARACTERS = 40
+
 
 @click.command()
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@click.argument("file", required=False, type=EXISTING)
 @click.option(
     "--out",
     type=click.Path(path_type=Path, dir_okay=False),
-    required=True,
     help="JSONL file to write: the same rows in the same order, with score, by and error.",
+)
+@click.option(
+    "--agree",
+    nargs=2,
+    type=EXISTING,
+    metavar="A B",
+    help="Compare two judged files instead; where a row has no score, its expected counts.",
 )
 @click.option(
     "--judge",
@@ -77,18 +90,36 @@ from visionthink.judges.rules import COMPARISONS
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 def command(
-    file: Path, out: Path, kind: str, cache: Path | None, as_json: bool, **given: Any
+    file: Path | None,
+    out: Path | None,
+    agree: tuple[Path, Path] | None,
+    kind: str,
+    cache: Path | None,
+    as_json: bool,
+    **given: Any,
 ) -> None:
     """Score the predictions in FILE: JSON lines with id, question, answer and prediction.
 
-    An answer may be a list of accepted ones. A row without a verdict gets the score null and an
-    error, never 0. OUT is written whole at the end; after Ctrl-C the same command continues where
-    it stopped, because the cache keeps the model's verdicts.
+    An answer may be a list of accepted ones. Where rules alone cannot tell, the score is null. A
+    row for which the judge failed gets the score null and an error, never 0. OUT is written whole
+    at the end; after Ctrl-C the same command continues where it stopped, because the cache keeps
+    the model's verdicts.
 
     \b
     Example:
       visionthink judge predictions.jsonl --out judged.jsonl
+      visionthink judge --agree by-rules.jsonl by-model.jsonl
     """  # noqa: D301 - the character keeps line breaks in click
+    if agree is not None:
+        if file is not None or out is not None:
+            raise UsageError(
+                "--agree A B compares two judged files; FILE and --out do not go with it"
+            )
+        found = agreement(*agree)
+        click.echo(json.dumps(found.to_json()) if as_json else _agreement_text(found, *agree))
+        return
+    if file is None or out is None:
+        raise UsageError("expected FILE and --out OUT, or --agree A B; see judge --help")
     if kind != "rules":
         cache = cache or out.with_name(f"{out.name}.cache")
     options = _options(kind=kind, cache=cache, **given)
@@ -100,7 +131,13 @@ def command(
         output.writelines(map(json_line, judged))
     summary = _summary(judge, judged, time.monotonic() - began)
     click.echo(json.dumps(summary) if as_json else _text(summary))
-    if failed := [row["error"] for row in judged if row["score"] is None]:
+    if undecided := summary["undecided"]:
+        asks = "; --judge cascade asks a model about them" if kind == "rules" else ""
+        click.echo(
+            f"{undecided} of {len(judged)} rows are undecided: {judge.name} cannot tell{asks}",
+            err=True,
+        )
+    if failed := [row["error"] for row in judged if "error" in row]:
         click.echo(f"{len(failed)} of {len(judged)} rows have no score: {failed[0]}", err=True)
 
 
@@ -121,37 +158,86 @@ def _options(*, extra_body: str | None, **given: Any) -> JudgeOptions:
 
 
 def _summary(judge: Judge, judged: Sequence[dict[str, Any]], seconds: float) -> dict[str, Any]:
-    """The figures of the whole file; accuracy is over the rows that have a score."""
+    """The figures of the whole file; accuracy is over the rows that have a score.
+
+    The other rows are undecided, if the judge cannot tell, or unscored, if it failed.
+    """
     scores = [row["score"] for row in judged if row["score"] is not None]
+    unscored = sum("error" in row for row in judged)
     stats = judge.stats
+    decided = decided_by(judged)
     return {
         "judge": judge.name,
         "rows": len(judged),
         "right": sum(scores),
         "wrong": len(scores) - sum(scores),
-        "unscored": len(judged) - len(scores),
+        "undecided": len(judged) - len(scores) - unscored,
+        "unscored": unscored,
         "accuracy": sum(scores) / len(scores) if scores else None,
+        "rules_share": decided["rules"].rows / len(judged) if "rules" in decided else 0.0,
         "llm_share": stats.llm_share,
-        **asdict(stats),
+        "decided": {by: asdict(each) | {"error": each.error} for by, each in decided.items()},
+        **{name: count for name, count in asdict(stats).items() if name != "undecided"},
         "seconds": round(seconds, 3),
     }
 
 
 def _text(summary: dict[str, Any]) -> str:
     accuracy = summary["accuracy"]
-    of_scored = " of the scored" if summary["unscored"] and accuracy is not None else ""
+    some = accuracy is not None and summary["right"] + summary["wrong"] < summary["rows"]
     lines = [
         f"judge     {summary['judge']}",
         f"rows      {summary['rows']}: {summary['right']} right, {summary['wrong']} wrong, "
-        f"{summary['unscored']} without a score",
-        f"accuracy  {'-' if accuracy is None else f'{accuracy:.3f}'}{of_scored}",
+        f"{summary['undecided']} undecided, {summary['unscored']} without a verdict",
+        f"accuracy  {'-' if accuracy is None else f'{accuracy:.3f}'}"
+        f"{' of the scored' if some else ''}",
     ]
     if summary["by_llm"] or summary["calls"]:
         lines += [
-            f"decided   {summary['by_rules']} by rules, {summary['by_llm']} by the model "
-            f"({summary['llm_share']:.0%})",
+            f"decided   {summary['by_rules']} by rules ({summary['rules_share']:.0%}), "
+            f"{summary['by_llm']} by the model",
             f"cost      {summary['calls']} replies ({summary['retries']} asked again), "
             f"{summary['cached']} verdicts from the cache, {summary['prompt_tokens']} prompt and "
             f"{summary['completion_tokens']} completion tokens",
         ]
+    for by, each in summary["decided"].items():
+        if each["labelled"]:
+            low, high = wilson(each["error"], each["labelled"]) or (0, 1)
+            lines.append(
+                f"expected  {by}: {each['false_ones']} false 1 and {each['false_zeros']} false 0 "
+                f"of {each['labelled']}, error {each['error']:.1%} [{low:.1%} to {high:.1%}]"
+            )
     return "\n".join(lines)
+
+
+def _agreement_text(found: Agreement, first: Path, second: Path) -> str:
+    """Figures, table, and the first rows on which the two differ."""
+    lines = [f"A         {first}", f"B         {second}"]
+    lines.append(f"rows      {found.rows} of both, {found.scored} scored by both")
+    if any(found.only):
+        lines[-1] += f"; {found.only[0]} only in A, {found.only[1]} only in B"
+    for name, value, interval in (
+        ("agreement", found.share, found.share_interval),
+        ("kappa", found.kappa, found.kappa_interval),
+    ):
+        spread = "" if interval is None else f" [{interval[0]:.3f} to {interval[1]:.3f}]"
+        lines.append(f"{name:<10}{'-' if value is None else f'{value:.3f}'}{spread}")
+    undecided = found.scored < found.rows
+    shown = SCORES if undecided else SCORES[:2]
+    names = {score: "null" if score is None else str(score) for score in SCORES}
+    lines += ["", "".join(f"{head:>8}" for head in ["A \\ B", *(names[b] for b in shown)])]
+    for a in shown:
+        cells = [names[a], *(str(found.table[a, b]) for b in shown)]
+        lines.append("".join(f"{cell:>8}" for cell in cells))
+    lines += [""] if found.differing else []
+    for row in found.differing[:SHOWN_ROWS]:
+        texts = (_short(row[key]) for key in SHOWN if key in row)
+        lines.append(f"A {names[row['a']]}  B {names[row['b']]}  {row['id']}: {' · '.join(texts)}")
+    if (more := len(found.differing) - SHOWN_ROWS) > 0:
+        lines.append(f"… and {more} more rows; --json has all")
+    return "\n".join(lines)
+
+
+def _short(value: Any) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= SHOWN_CHARACTERS else f"{text[: SHOWN_CHARACTERS - 1]}…"

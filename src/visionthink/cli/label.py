@@ -124,6 +124,8 @@ def command(
     named = {name: others.pop(name) for name in ("format", "split", "limit", "skip_bad")}
     options = _data_options(data, sets, named)
     rows = load_rows(options)
+    for note in rows.notes:
+        click.echo(note, err=True)
     engine = engine_from(**others)
     profile = rollouts.profile or engine.about.profile
     for look in LABEL_LOOKS:
@@ -152,7 +154,15 @@ def command(
     counts = file.counts()
     summary = {"out": str(out), "rows": len(rows), **counts, "resumed": resumed}
     summary["skipped"] = len(rows.bad)
+    summary["cannot_tell"] = file.cannot_tell()
+    summary["answers"] = 2 * n * (sum(counts.values()) - counts["failed"])
+    summary["contained"] = file.contained()
     click.echo(json.dumps(summary) if as_json else _text(summary))
+    if cannot_tell := summary["cannot_tell"]:
+        asks = "; --judge cascade asks a model about them" if judge_kind == "rules" else ""
+        click.echo(
+            f"{cannot_tell} answers that the judge cannot tell count as wrong{asks}", err=True
+        )
     if counts["failed"]:
         failed = f"{counts['failed']} of {len(rows)} rows failed, the first: {file.first_failure()}"
         if counts["failed"] == len(rows):
@@ -190,8 +200,16 @@ def _data_options(data: str, sets: Sequence[str], named: Mapping[str, Any]) -> D
 
 def _text(summary: dict[str, Any]) -> str:
     more = [f"{summary[key]} {key}" for key in ("resumed", "skipped") if summary[key]]
+    contained = ""
+    if count := summary["contained"]:
+        contained = (
+            f"scored wrong, but contain the expected answer: {count} of {summary['answers']} "
+            "answers; compare some, and if they are right set prompt_suffix, another --metric, or "
+            "--judge\n"
+        )
     return (
         f"{summary['rows']} rows: {summary['low']} low (the small image is enough), "
         f"{summary['high']} high (the original is needed), {summary['undecided']} undecided, "
-        f"{summary['failed']} failed{''.join(f', {each}' for each in more)}\n{summary['out']}"
+        f"{summary['failed']} failed{''.join(f', {each}' for each in more)}\n{contained}"
+        f"{summary['out']}"
     )

@@ -44,6 +44,7 @@ class DataOptions(BaseModel, extra="forbid", frozen=True):
         kind: of rows without a kind of their own.
         limit: how many usable rows to read.
         skip_bad: leave bad rows out instead of refusing the data set.
+        drop_image_marks: take marks of images, such as `<image>`, out of questions.
         allow_outside: accept image paths out of the folder of the file that names them.
         where: keep only rows whose column has this value, or one of these; checked first.
         families: of the embedded world: a list, or a weight for each family.
@@ -58,6 +59,7 @@ class DataOptions(BaseModel, extra="forbid", frozen=True):
     kind: Kind | None = None
     limit: int | None = Field(default=None, ge=1)
     skip_bad: bool = False
+    drop_image_marks: bool = False
     allow_outside: bool = False
     where: dict[str, str | list[str]] = {}
     families: list[str] | dict[str, float] = list(FAMILIES)

@@ -129,6 +129,14 @@ class LabelFile:
         found = Counter(record["label"] for record in self._records.values())
         return {label: found[label] for label in LABELS}
 
+    def cannot_tell(self) -> int:
+        """How many answers the judge could not tell, of all rows; they count as wrong."""
+        return sum(record.get("cannot_tell", 0) for record in self._records.values())
+
+    def contained(self) -> int:
+        """How many answers to all rows are wrong but contain the ground truth."""
+        return sum(record.get("contained", 0) for record in self._records.values())
+
     def first_failure(self) -> str | None:
         failed = (r["reason"] for r in self._records.values() if r["label"] == "failed")
         return next(failed, None)
@@ -141,9 +149,11 @@ class LabelFile:
             "answer": _answer(row),
             **{key: row.metadata[key] for key in ("family", "kind") if key in row.metadata},
             "counts": {"low": labelled.low, "high": labelled.high},
+            "contained": labelled.contained,
             "needs_high": NEEDS_HIGH.get(labelled.label),
             "label": labelled.label,
             "reason": labelled.reason,
+            "cannot_tell": labelled.cannot_tell,
         }
 
     def _image_paths(self, row: Row) -> list[str]:

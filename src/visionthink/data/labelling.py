@@ -18,6 +18,7 @@ from visionthink.core.concurrency import run_bounded
 from visionthink.core.engine import Engine
 from visionthink.core.episode import run_episode
 from visionthink.core.errors import EngineError, ImageError, JudgeError, UsageError
+from visionthink.core.mentions import mentions
 from visionthink.core.types import LookMode, Sampling, seed_of
 from visionthink.data.rows import Row
 
@@ -27,10 +28,10 @@ LABEL_LOOKS: tuple[LookMode, ...] = ("low", "high")
 
 
 class Scored(Protocol):
-    """A verdict: 1 for right, 0 for wrong."""
+    """A verdict: 1 for right, 0 for wrong, None if the judge cannot tell."""
 
     @property
-    def score(self) -> int: ...
+    def score(self) -> int | None: ...
 
 
 Score = Callable[[str, str | Sequence[str], str], Awaitable[Scored]]
@@ -103,12 +104,18 @@ class RolloutOptions:
 
 @dataclass(frozen=True)
 class Labelled:
-    """A label, the right answers at each look (None where rollouts failed), and why."""
+    """A label, the right answers at each look (None where rollouts failed), and why.
+
+    `cannot_tell`: answers that the judge cannot tell, at both looks; they count as wrong.
+    `contained` counts the answers, of both looks, that are wrong but contain the ground truth.
+    """
 
     label: Label
     low: int | None
     high: int | None
     reason: str
+    cannot_tell: int = 0
+    contained: int = 0
 
 
 class _Failure(Exception):
@@ -156,8 +163,10 @@ async def label_row(
         return Labelled("failed", None, None, str(error))
     answers = row.answers if len(row.answers) > 1 else row.answer
     right = dict.fromkeys(LABEL_LOOKS, 0)
+    cannot_tell = contained = 0
 
     async def rollout(item: tuple[int, LookMode]) -> None:
+        nonlocal cannot_tell, contained
         number, look = item
         sampling = rollouts.sampling(row.id, look, number)
         async with slots:
@@ -172,7 +181,9 @@ async def label_row(
                 )
                 if episode.answer:  # an empty one is wrong without a judge
                     verdict = await score(row.question, answers, episode.answer)
-                    right[look] += verdict.score
+                    right[look] += verdict.score or 0
+                    cannot_tell += verdict.score is None
+                    contained += not verdict.score and mentions(row.answers, episode.answer)
             except (EngineError, JudgeError, UsageError) as error:
                 raise _Failure(f"look {look}, rollout {number}: {error}") from error
 
@@ -181,11 +192,14 @@ async def label_row(
     except _Failure as failure:
         return Labelled("failed", None, None, str(failure))
     low, high = right["low"], right["high"]
-    return Labelled(label_of(low, high, rule), low, high, _reason(low, high, rule))
+    reason = _reason(low, high, cannot_tell, rule)
+    return Labelled(label_of(low, high, rule), low, high, reason, cannot_tell, contained)
 
 
-def _reason(low: int, high: int, rule: LabelRule) -> str:
+def _reason(low: int, high: int, cannot_tell: int, rule: LabelRule) -> str:
     counts = f"{low}/{rule.n} right at low, {high}/{rule.n} at high"
+    if cannot_tell:
+        counts += f" ({cannot_tell} that the judge cannot tell counted as wrong)"
     match label_of(low, high, rule):
         case "low":
             return f"{counts}: at least {rule.enough} at both"

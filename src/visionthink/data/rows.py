@@ -74,12 +74,24 @@ class Rows(Sequence[Row]):
     Attributes:
         source: what they were read from, for messages.
         bad: the rows that were skipped, in order.
+        repeated: the number of each row whose id is that of an earlier one, and that id; the row
+            has another id now.
+        notes: what is odd about the others, one line each.
     """
 
-    def __init__(self, rows: Sequence[Row], source: str, bad: Sequence[BadRow] = ()) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        source: str,
+        bad: Sequence[BadRow] = (),
+        repeated: Sequence[tuple[int, str]] = (),
+        notes: Sequence[str] = (),
+    ) -> None:
         self._rows = rows
         self.source = source
         self.bad = list(bad)
+        self.repeated = list(repeated)
+        self.notes = list(notes)
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -87,8 +99,12 @@ class Rows(Sequence[Row]):
     def __getitem__(self, index: slice) -> Rows: ...
     def __getitem__(self, index: int | slice) -> Row | Rows:
         if isinstance(index, slice):
-            return Rows(self._rows[index], self.source, self.bad)
+            return self.like(self._rows[index])
         return self._rows[index]
+
+    def like(self, rows: Sequence[Row]) -> Rows:
+        """Other rows of the same data set."""
+        return Rows(rows, self.source, self.bad, self.repeated, self.notes)
 
     def __len__(self) -> int:
         return len(self._rows)

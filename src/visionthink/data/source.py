@@ -19,7 +19,7 @@ __all__ = ["BadRow", "Columns", "DataOptions", "Format", "Kind", "Row", "Rows", 
 MINI = "mini"
 SAVED = ("dataset_dict.json", "state.json")  # what `save_to_disk` leaves
 ONLY_MINI = ("families", "size", "seed")
-NOT_MINI = ("columns", "kind", "where", "prompt_suffix")
+NOT_MINI = ("columns", "kind", "where", "prompt_suffix", "drop_image_marks")
 
 
 def load_rows(options: DataOptions, limits: Limits = DEFAULT_LIMITS) -> Rows:

@@ -133,7 +133,7 @@ def _read(found: Any, folder: Path, options: DataOptions, limits: Limits, source
                 records = table.select(plain).slice(start, BATCH).to_pylist()
                 for row, record in enumerate(records, start):
                     cells = partial(_images, table, file, row, image, folder, options, limits)
-                    yield number, partial(_row, record, cells, number, options, image)
+                    yield number, partial(_row, record, cells, options, image)
                     number += 1
 
     return gather(rows(), options, repr(source), "row")
@@ -142,16 +142,15 @@ def _read(found: Any, folder: Path, options: DataOptions, limits: Limits, source
 def _row(
     record: dict[str, Any],
     images: Callable[[], Sequence[ImageRef]],
-    number: int,
     options: DataOptions,
     image: str,
 ) -> Row:
     if options.columns != RELEASED:
-        return make_row(record, images, number, options, (image,))
+        return make_row(record, images, options, (image,))
     problem = record.get(RELEASED.question)
     if isinstance(problem, str):
         record = {**record, RELEASED.question: problem.replace(IMAGE_MARK, "").strip()}
-    row = make_row(record, images, number, options, (image,))
+    row = make_row(record, images, options, (image,))
     marks = problem.count(IMAGE_MARK) if isinstance(problem, str) else 0
     if marks not in (0, len(row.images)):
         raise Refusal(f"the problem marks {marks} images, but the row has {len(row.images)}")

@@ -87,7 +87,7 @@ class _Reader:
                 number = reader.line_num + 1
                 for cells in reader:
                     record = {k: v for k, v in cells.items() if k is not None and v is not None}
-                    yield number, partial(self._row, record, 0, number)
+                    yield number, partial(self._row, record, 0)
                     number = reader.line_num + 1
         except (OSError, csv.Error, UnicodeDecodeError) as error:
             why = getattr(error, "strerror", None) or error
@@ -105,9 +105,9 @@ class _Reader:
             raise Refusal(f"this JSON cannot be read ({error})") from error
         if not isinstance(record, dict):
             raise Refusal('expected a JSON object, as {"image": …, "question": …, "answer": …}')
-        return self._row(record, offset, number)
+        return self._row(record, offset)
 
-    def _row(self, record: Mapping[str, Any], offset: int, number: int) -> Row:
+    def _row(self, record: Mapping[str, Any], offset: int) -> Row:
         """The row of a record that starts at byte `offset`."""
         usual = next((name for name in self.names if name in record), self.names[0])
         column = self.options.columns.image or usual
@@ -122,7 +122,7 @@ class _Reader:
                 for index, item in enumerate(items)
             ]
 
-        return make_row(record, images, number, self.options, (column,))
+        return make_row(record, images, self.options, (column,))
 
     def _image(self, item: object, place: LineImage) -> ImageRef:
         if not isinstance(item, str) or not item:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,6 +13,7 @@ from visionthink.core.episode import MAX_QUESTION_CHARACTERS
 from visionthink.core.errors import DataError
 from visionthink.core.images import Limits
 from visionthink.data.data_options import DataOptions, Kind
+from visionthink.data.image_marks import image_mark, without_marks
 from visionthink.data.image_refs import FileImage, ImageRef, file_problem
 from visionthink.data.rows import BadRow, Row, Rows
 
@@ -43,8 +45,8 @@ def gather(
         DataError: rows are bad and may not be skipped, or there are no rows.
     """
     rows: list[Row] = []
+    numbers: list[int] = []
     bad: list[BadRow] = []
-    ids: set[str] = set()
     for number, make in found:
         try:
             row = make()
@@ -53,11 +55,8 @@ def gather(
         except Filtered:
             pass
         else:
-            if row.id in ids:
-                # Many questions about one image often share its id.
-                row = replace(row, id=f"{row.id}#{number}")
-            ids.add(row.id)
             rows.append(row)
+            numbers.append(number)
         if len(rows) == options.limit:
             break
     if bad and not (options.skip_bad and rows):
@@ -72,22 +71,55 @@ def gather(
         where = ", ".join(f"{name}: {value}" for name, value in options.where.items())
         why = f" with {where}" if where else "; check that it is the right one"
         raise DataError(f"{source} holds no rows{why}")
-    return Rows(tuple(rows), source, bad)
+    repeated = _name(rows, numbers)
+    return Rows(tuple(rows), source, bad, repeated, _notes(rows, source))
+
+
+def _name(rows: list[Row], numbers: Sequence[int]) -> list[tuple[int, str]]:
+    """Give an id to each row without one, and to each whose id an earlier row has, as many
+    questions about one image do; returns the latter with that id. No new id is one of the data.
+    """
+    taken = {row.id for row in rows}
+    seen: set[str] = set()
+    repeated: list[tuple[int, str]] = []
+    for at, (row, number) in enumerate(zip(rows, numbers, strict=True)):
+        if row.id and row.id not in seen:
+            seen.add(row.id)
+            continue
+        if row.id:
+            repeated.append((number, row.id))
+        first = f"{row.id}#{number}" if row.id else str(number)
+        others = (f"{first}#{times}" for times in count(2))
+        free = next(name for name in chain([first], others) if name not in taken)
+        taken.add(free)
+        rows[at] = replace(row, id=free)
+    return repeated
+
+
+def _notes(rows: Sequence[Row], source: str) -> list[str]:
+    marked = [row for row in rows if image_mark(row.question)]
+    if not marked:
+        return []
+    held = "row holds" if len(marked) == 1 else "rows hold"
+    return [
+        f"{len(marked)} {held} {image_mark(marked[0].question)!r} in the question ({source}, first "
+        f"row {marked[0].id!r:.40}), which is read as text, since images come before the question; "
+        "set drop_image_marks: true to take it out"
+    ]
 
 
 def make_row(
     record: Mapping[str, Any],
     images: Callable[[], Sequence[ImageRef]],
-    number: int,
     options: DataOptions,
     used: Sequence[str],
 ) -> Row:
-    """The row of a record: checked, with its other columns as metadata.
+    """The row of a record: checked, with its other columns as metadata; its id is empty if the
+    record has none.
 
     Args:
         record: column → value; plain Python values.
         images: gives the handles; called after the cheaper checks.
-        number: the row's id if the record has no id.
         used: the columns that `images` reads; they are not metadata.
 
     Raises:
@@ -98,7 +130,7 @@ def make_row(
         if record.get(name) not in (kept if isinstance(kept, list) else [kept]):
             raise Filtered
     columns = options.columns
-    question = _question(_column(record, columns.question))
+    question = _question(_column(record, columns.question), options.drop_image_marks)
     answers = accepted_answers(_column(record, columns.answer))
     taken = {columns.question, columns.answer, columns.id, *used}
     metadata = {k: v for k, v in record.items() if k not in taken and _worth_keeping(v)}
@@ -113,8 +145,9 @@ def make_row(
     handles = tuple(images())
     if not handles:
         raise Refusal("there is no image")
-    row_id = _id(record.get(columns.id), number)
-    return Row(row_id, handles, question + options.prompt_suffix, first, metadata)
+    return Row(
+        _id(record.get(columns.id)), handles, question + options.prompt_suffix, first, metadata
+    )
 
 
 def accepted_answers(value: object) -> tuple[str, ...]:
@@ -167,9 +200,11 @@ def _column(record: Mapping[str, Any], name: str) -> object:
     return record[name]
 
 
-def _question(value: object) -> str:
+def _question(value: object, drop_image_marks: bool) -> str:
     if not isinstance(value, str):
         raise Refusal(f"the question must be text; it is {_kind_of(value)}")
+    if drop_image_marks:
+        value = without_marks(value)
     if not value.strip():
         raise Refusal("the question is empty")
     if len(value) > MAX_QUESTION_CHARACTERS:
@@ -177,9 +212,9 @@ def _question(value: object) -> str:
     return _encodable(value, "question")
 
 
-def _id(value: object, number: int) -> str:
+def _id(value: object) -> str:
     if value is None or value == "":
-        return str(number)
+        return ""
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise Refusal(f"the id must be text or a whole number; it is {_kind_of(value)}")
     return _encodable(str(value), "id")

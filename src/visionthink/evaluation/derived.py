@@ -15,46 +15,58 @@ from typing import Any
 Record = Mapping[str, Any]
 
 
+Pairs = Mapping[str, tuple[Record, Record]]
+"""The records of all samples of a suite by `low` and `high`, by the sample's id."""
+
+
 @dataclass(frozen=True)
 class Derived:
     """A policy that asks nothing: it is made of the episodes of `low` and `high`.
 
     Attributes:
-        requests: whether it requests the original for a sample, from its records by `low` and
-            `high` and the seed.
+        requests: the ids of the samples for which it requests the original, from all samples of the
+            suite and the seed.
         compares: whether `requests` reads the scores, so that both are needed.
     """
 
     name: str
-    requests: Callable[[Record, Record, int], bool]
+    requests: Callable[[Pairs, int], set[str]]
     compares: bool = False
 
 
-def is_better(low: Record, high: Record, seed: int) -> bool:
-    """Whether `high` scores more than `low`."""
-    return low["score"] is not None and (high["score"] or 0) > low["score"]
+def where_better(pairs: Pairs, seed: int) -> set[str]:
+    """Where `high` scores more than `low`."""
+    return {
+        sample
+        for sample, (low, high) in pairs.items()
+        if low["score"] is not None and (high["score"] or 0) > low["score"]
+    }
 
 
 @dataclass(frozen=True)
 class AtRandom:
-    """Requests for a share of the samples, chosen by seed, suite and id alone.
+    """Requests for round(share · n) of n samples: the first of them in an order that seed, suite
+    and id give.
 
-    What is chosen at one share is chosen at larger shares too.
+    What is chosen at one share is chosen at larger shares too, and what is chosen of some samples
+    does not depend on the order in which they are read or were answered.
     """
 
     share: float
 
-    def __call__(self, low: Record, high: Record, seed: int) -> bool:
-        digest = hashlib.sha256(f"{seed}/{low['suite']}/{low['id']}".encode()).digest()
-        return int.from_bytes(digest[:8], "big") < self.share * 2**64
+    def __call__(self, pairs: Pairs, seed: int) -> set[str]:
+        def place(sample: str) -> bytes:
+            suite = pairs[sample][0]["suite"]
+            return hashlib.sha256(f"{seed}/{suite}/{sample}".encode()).digest()
+
+        return set(sorted(pairs, key=place)[: round(self.share * len(pairs))])
 
 
-def derive(policy: Derived, low: Record, high: Record, seed: int) -> dict[str, Any]:
+def derive(policy: Derived, low: Record, high: Record, requests: bool) -> dict[str, Any]:
     """The record of one sample, made of the records of the same sample by `low` and `high`.
 
     It has an error where a record that it needs has one.
     """
-    requests = policy.requests(low, high, seed)
     needed = (low, high) if requests or policy.compares else (low,)
     error = next((f"{r['policy']}: {r['error']}" for r in needed if r["error"] is not None), None)
     if error is not None:

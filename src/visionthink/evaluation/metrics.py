@@ -1,5 +1,7 @@
 """What an answer scores, from 0 to 1: one function and one row of `METRICS` each.
 
+What the rules, or a judge, cannot tell scores 0 and is marked as not decided.
+
 | metric | score |
 |---|---|
 | auto, exact, numeric, choice, list | 1 if the rules of `judges` accept it, else 0 |
@@ -30,16 +32,25 @@ YES_NO = "yes_no"
 TOLERANCE = 0.05
 ANLS_THRESHOLD = 0.5
 
-Metric = Callable[[str, Sequence[str], str], float]
-"""(question, accepted answers, prediction) → score from 0 to 1."""
+Metric = Callable[[str, Sequence[str], str], float | None]
+"""(question, accepted answers, prediction) → score from 0 to 1; None: it cannot tell."""
 
 
 @dataclass(frozen=True)
 class Score:
-    """What an answer scored, 0 to 1, and who decided; see `judges.Verdict`."""
+    """What an answer scored, 0 to 1, and who decided; see `judges.Verdict`.
+
+    `decided`: whether the judge or the rules could tell; the value is 0 if not, as exact match has
+    it.
+    """
 
     value: float
     by: str
+    decided: bool = True
+
+    @classmethod
+    def of(cls, value: float | None, by: str) -> Score:
+        return cls(float(value or 0), by, value is not None)
 
 
 class Scorer:
@@ -66,8 +77,8 @@ class Scorer:
             return Score(0.0, "rules")
         if self._judge is not None:
             verdict = await self._judge.score(question, answers, prediction)
-            return Score(float(verdict.score), verdict.by)
-        return Score(METRICS[self.metric](question, answers, prediction), "rules")
+            return Score.of(verdict.score, verdict.by)
+        return Score.of(METRICS[self.metric](question, answers, prediction), "rules")
 
     async def close(self) -> None:
         if self._judge is not None:
@@ -142,8 +153,14 @@ def _number(text: str) -> float | None:
 
 
 def _by_rules(comparison: str) -> Metric:
+    """A metric of the rules. `exact` always decides: what is not equal is wrong."""
     decide = Rules(comparison).decide
-    return lambda question, answers, prediction: float(bool(decide(question, answers, prediction)))
+
+    def metric(question: str, answers: Sequence[str], prediction: str) -> float | None:
+        right = decide(question, answers, prediction)
+        return None if right is None and comparison != "exact" else float(bool(right))
+
+    return metric
 
 
 def _best(measure: Callable[[str, str], float]) -> Metric:

@@ -26,7 +26,7 @@ from visionthink.core.errors import UsageError
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import profile_for
 from visionthink.core.types import LOOK_MODES, LookMode
-from visionthink.evaluation.derived import AtRandom, Derived, is_better
+from visionthink.evaluation.derived import AtRandom, Derived, where_better
 from visionthink.settings import did_you_mean
 
 DEFAULT_POLICIES = ("high", "low", "auto")
@@ -139,7 +139,7 @@ def _random(name: str, options: str | None) -> Derived:
 def _oracle(name: str, options: str | None) -> Derived:
     if options is not None:
         raise _unknown(name)
-    return Derived(name, is_better, compares=True)
+    return Derived(name, where_better, compares=True)
 
 
 POLICIES: dict[str, Callable[[str, str | None], Policy | Derived]] = {

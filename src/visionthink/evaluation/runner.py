@@ -222,6 +222,7 @@ class _Round:
             policy=self._policy.name,
             score=None if score is None else score.value,
             by=None if score is None else score.by,
+            decided=score is None or score.decided,
             error=None if error is None else str(error),
             seconds=seconds,
             alone=alone,
@@ -274,6 +275,11 @@ def _derive(work: Work, suite: Suite, seed: int) -> None:
         for record in work.run.episodes()
         if record["suite"] == suite.name and record["policy"] in ("low", "high")
     }
+    pairs = {
+        row.id: (found[suite.name, "low", row.id], found[suite.name, "high", row.id])
+        for row in suite.rows
+    }
+    requests = {policy.name: policy.requests(pairs, seed) for policy in derived}
     for policy, sample in missing:
-        low, high = (found[suite.name, look, sample] for look in ("low", "high"))
-        work.run.append_episode(derive(policy, low, high, seed))
+        asks = sample in requests[policy.name]
+        work.run.append_episode(derive(policy, *pairs[sample], asks))

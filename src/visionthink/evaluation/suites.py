@@ -204,16 +204,14 @@ def _size(weights: dict[str, float], each: int) -> int:
 
 def _load(spec: str, options: SuiteOptions) -> Suite:
     read = load_rows(options)
-    rows = Rows(tuple(read), read.source, read.bad)  # rows of mini are drawn at each access
+    rows = read.like(tuple(read))  # rows of mini are drawn at each access
     name = options.name or Path(options.path or spec).stem
-    ids = {row.id for row in rows}
-    for row in rows:
-        first, mark, number = row.id.rpartition("#")
-        if mark and number.isdecimal() and first in ids:
-            raise DataError(
-                f"suite {name!r}: row {number} has the id {first!r} of an earlier row; make ids "
-                "unique, because results go by them, or number the rows: --set columns.id=none"
-            )
+    if rows.repeated:
+        number, first = rows.repeated[0]
+        raise DataError(
+            f"suite {name!r}: row {number} has the id {first!r} of an earlier row; make ids "
+            "unique, because results go by them, or number the rows: --set columns.id=none"
+        )
     if any(row.metadata.get("family") == ALL for row in rows):
         raise DataError(
             f"suite {name!r}: a family is called {ALL!r}, the name of all together; rename it"

@@ -3,7 +3,9 @@
 The `n` samples with a score count; `errors` are in no mean. The row "all" is the mean over samples
 (micro); its `macro_accuracy` is the mean over families. What each figure counts:
 
-    accuracy             mean score; `stderr` its standard error
+    accuracy             mean score; `ci_low` to `ci_high` its 95 % interval (`core.intervals`),
+                         `stderr` its standard error
+    contained            answers that score below one half although they contain the ground truth
     request_rate         share of samples for which a look was delivered after a request
     visual_token_ratio   visual tokens of all looks, summed, over those of the originals, summed
     ..._replaced         the same, as if what was requested replaced the first look
@@ -16,8 +18,9 @@ The `n` samples with a score count; `errors` are in no mean. The row "all" is th
     flops_ratio          prefill FLOPs, vision tower included, over those of the originals alone
     paper_flops_ratio    the same by the paper's formula (§2.2)
     prompt_tokens, completion_tokens    means per sample, all turns
+    undecided            samples that count as wrong because the rules or the judge cannot tell
     vs_high              accuracy minus that of the first policy that sees the plain originals, on
-                         the samples of both, with the 95 % interval of a paired bootstrap
+                         the samples of both, with its 95 % interval (`core.intervals`)
     f1                   of the answer yes, where the metric is yes_no
 """
 
@@ -27,12 +30,17 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from visionthink.core.intervals import paired, wilson
 from visionthink.core.means import mean, stderr
+from visionthink.core.mentions import mentions
 from visionthink.evaluation.derived import Derived
 from visionthink.evaluation.metrics import YES_NO, said_yes
 from visionthink.evaluation.policies import Policy
-from visionthink.evaluation.statistics import f1, paired_bootstrap
+from visionthink.evaluation.statistics import f1
 from visionthink.evaluation.suites import ALL
+
+RIGHT = 0.5
+"""Scores from here up count as right, where a metric gives shares."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +49,7 @@ class Sample:
 
     Attributes:
         score: None where there is an error.
+        truth, others: the ground truth, and further accepted answers.
         tokens: visual tokens: of the first look, requested, vanilla.
         kept: visual tokens left in the last layer.
         texts: prompt and completion tokens.
@@ -54,6 +63,7 @@ class Sample:
     kind: str | None
     score: float | None
     truth: str = ""
+    others: tuple[str, ...] = ()
     answer: str = ""
     requested: bool = False
     tokens: tuple[int, int, int] = (0, 0, 0)
@@ -65,6 +75,7 @@ class Sample:
     alone: bool = False
     peak_memory: int | None = None
     error: str | None = None
+    decided: bool = True
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Sample:
@@ -76,6 +87,7 @@ class Sample:
         return cls(
             **named,
             truth=record["answer_expected"],
+            others=tuple(record.get("answers_expected", ())[1:]),
             answer=record["answer"],
             requested=record["requested"],
             tokens=(visual["first"], visual["requested"], visual["vanilla"]),
@@ -88,7 +100,18 @@ class Sample:
             seconds=record["seconds"],
             alone=record.get("alone", False),
             peak_memory=record.get("peak_memory"),
+            decided=record.get("decided", True),  # lines of older runs have none
         )
+
+    @property
+    def right(self) -> bool:
+        return self.score is not None and self.score >= RIGHT
+
+    @property
+    def contained(self) -> bool:
+        """Whether it is scored as wrong, but contains the ground truth."""
+        wrong = self.score is not None and not self.right
+        return wrong and mentions((self.truth, *self.others), self.answer)
 
 
 def _kept(cost: Mapping[str, Any]) -> int:
@@ -106,7 +129,6 @@ def summarise(
     policies: Sequence[Policy | Derived],
     *,
     concurrency: int = 1,
-    seed: int = 0,
 ) -> list[dict[str, Any]]:
     """The rows of `summary.json`.
 
@@ -115,7 +137,6 @@ def summarise(
         metrics: the suites, in order, and what scored them.
         policies: in order.
         concurrency: episodes that ran at once.
-        seed: of the bootstrap.
     """
     found: dict[str, dict[str, list[Sample]]] = {
         suite: {policy.name: [] for policy in policies} for suite in metrics
@@ -136,7 +157,7 @@ def summarise(
                     row = _row(chosen, suite, family, policy, at_once)
                     row["vs_high"] = None
                     if policy != high:
-                        row["vs_high"] = _versus(_scores(chosen, family), baseline, seed)
+                        row["vs_high"] = _versus(_scores(chosen, family), baseline)
                     if metrics[suite] == YES_NO:
                         row["f1"] = _f1(chosen)
                     if family == ALL and families:
@@ -152,6 +173,8 @@ def _row(
     good = [sample for sample in samples if sample.score is not None]
     scores = [sample.score for sample in good if sample.score is not None]
     kinds = {sample.kind for sample in samples}
+    accuracy = mean(scores)
+    interval = None if accuracy is None else wilson(accuracy, len(scores))
 
     def average(of: Callable[[Sample], float]) -> float | None:
         return mean([of(sample) for sample in good])
@@ -165,8 +188,10 @@ def _row(
         "policy": policy,
         "n": len(good),
         "errors": len(samples) - len(good),
-        "accuracy": mean(scores),
+        "accuracy": accuracy,
         "stderr": stderr(scores),
+        "ci_low": None if interval is None else interval[0],
+        "ci_high": None if interval is None else interval[1],
         "request_rate": average(lambda sample: sample.requested),
         "visual_token_ratio": _ratio((s.tokens[0] + s.tokens[1], s.tokens[2]) for s in good),
         "seconds_per_sample": None if seconds is None else seconds / at_once,
@@ -180,6 +205,8 @@ def _row(
         "paper_flops_ratio": _ratio(sample.paper_flops for sample in good),
         "prompt_tokens": average(lambda sample: sample.texts[0]),
         "completion_tokens": average(lambda sample: sample.texts[1]),
+        "undecided": sum(not sample.decided for sample in good),
+        "contained": sum(sample.contained for sample in good),
     }
 
 
@@ -210,11 +237,8 @@ def _scores(samples: Iterable[Sample], family: str) -> dict[str, float]:
     return {s.id: s.score for s in samples if s.score is not None and family in (ALL, s.family)}
 
 
-def _versus(
-    scores: Mapping[str, float], baseline: Mapping[str, float], seed: int
-) -> dict[str, float] | None:
-    pairs = [score - baseline[sample] for sample, score in scores.items() if sample in baseline]
-    return paired_bootstrap(pairs, seed)
+def _versus(scores: Mapping[str, float], baseline: Mapping[str, float]) -> dict[str, float] | None:
+    return paired([score - baseline[of] for of, score in scores.items() if of in baseline])
 
 
 def _f1(samples: Iterable[Sample]) -> float | None:

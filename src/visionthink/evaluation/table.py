@@ -12,8 +12,8 @@ GAP = "  "
 ABREAST = 4
 """Policies in one table of families."""
 HEADS = (
-    *("policy", "n", "accuracy", "vs high", "95 % interval", "requests", "visual tokens"),
-    *("FLOPs", "s/sample", "s alone", "memory", "errors"),
+    *("policy", "n", "accuracy", "[95 %]", "vs high", "[95 %]", "requests", "visual tokens"),
+    *("FLOPs", "s/sample", "s alone", "memory", "undecided", "errors"),
 )
 
 
@@ -57,7 +57,24 @@ def _suite(rows: Sequence[SummaryRow]) -> str:
                 heads += [policy, "requests"] if policy in some else [policy]
             lines = [_family(of, family, shown, some) for family in families]
             parts.append(aligned([heads, *lines]))
+    if note := contained_note({row["policy"]: (row["contained"], row["n"]) for row in whole}):
+        parts.append(note)
     return "\n\n".join(parts)
+
+
+def contained_note(counts: Mapping[str, tuple[int, int]]) -> str:
+    """One line on the answers that contain the ground truth, and score as wrong; empty for none.
+
+    Args:
+        counts: for each policy how many do, and of how many.
+    """
+    shown = [f"{count} of {n} with {policy}" for policy, (count, n) in counts.items() if count]
+    if not shown:
+        return ""
+    return (
+        f"scored wrong, but contain the expected answer: {', '.join(shown)}; compare some, and if "
+        "they are right set prompt_suffix, another --metric, or --judge"
+    )
 
 
 def _cells(row: SummaryRow) -> list[str]:
@@ -65,28 +82,23 @@ def _cells(row: SummaryRow) -> list[str]:
     return [
         row["policy"],
         str(row["n"]),
-        _accuracy(row),
+        "-" if row["accuracy"] is None else f"{row['accuracy']:.3f}",
+        "" if row["ci_low"] is None else f"[{row['ci_low']:.3f}, {row['ci_high']:.3f}]",
         f"{versus['difference']:+.3f}" if versus else "",
-        f"{versus['low']:+.3f} to {versus['high']:+.3f}" if versus else "",
+        f"[{versus['low']:+.3f}, {versus['high']:+.3f}]" if versus else "",
         percent(row["request_rate"]),
         percent(row["visual_token_ratio"]),
         percent(row["flops_ratio"]),
         _seconds(row["seconds_per_sample"]),
         _seconds(row["seconds_alone"]),
         "" if row["peak_memory"] is None else f"{row['peak_memory'] / 2**20:,.0f} MiB",
+        str(row.get("undecided") or ""),
         str(row["errors"] or ""),
     ]
 
 
 def _seconds(value: float | None) -> str:
     return "" if value is None else f"{value:.3g}"
-
-
-def _accuracy(row: SummaryRow) -> str:
-    if row["accuracy"] is None:
-        return "-"
-    error = "" if row["stderr"] is None else f" ± {row['stderr']:.3f}"
-    return f"{row['accuracy']:.3f}{error}"
 
 
 def _family(

@@ -1,4 +1,6 @@
-"""Judges: does a prediction mean the ground truth? A judge that fails raises; it never scores 0.
+"""Judges: does a prediction mean the ground truth? Right, wrong, or the judge cannot tell.
+
+A judge that fails raises; it never scores 0.
 
 A judge is one file and one row of `JUDGES`.
 """

@@ -71,15 +71,22 @@ class JudgeOptions(BaseModel):
         return name
 
 
+Score = Literal[0, 1] | None
+"""Right, wrong, or the judge cannot tell."""
+
+
 @dataclass(frozen=True)
 class Verdict:
     """Whether a prediction is right, and who decided: "rules", "llm", or another judge's name.
+
+    `score`: 1 right, 0 wrong, None: the judge cannot tell. That is a finding about the pair of
+    texts, not a failure: asking again would change nothing, another judge may.
 
     `cached`: the verdict cost no request, because the model had judged the same question, answer
     and prediction before, or was doing so for another caller at that moment.
     """
 
-    score: Literal[0, 1]
+    score: Score
     by: str
     cached: bool = False
 
@@ -94,8 +101,9 @@ class JudgeStats:
         retries: replies asked for after the first one for the same verdict.
         unreadable: replies that were not a verdict; their tokens are counted.
         failures: `score` calls that ended in a JudgeError.
-        by_rules: verdicts by rules.
+        by_rules: verdicts of 0 or 1 by rules.
         by_llm: verdicts by the model, cached ones included.
+        undecided: verdicts without a score: the judge cannot tell.
         prompt_tokens: as the engine counts them; 0 from servers that do not.
         completion_tokens: likewise.
     """
@@ -107,14 +115,15 @@ class JudgeStats:
     failures: int = 0
     by_rules: int = 0
     by_llm: int = 0
+    undecided: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
     @property
     def llm_share(self) -> float:
-        """Share of the verdicts that the model gave; 0 where there are no verdicts."""
-        verdicts = self.by_rules + self.by_llm
-        return self.by_llm / verdicts if verdicts else 0.0
+        """Share of the decided verdicts that the model gave; 0 where there are none."""
+        decided = self.by_rules + self.by_llm
+        return self.by_llm / decided if decided else 0.0
 
     def plus(self, **counts: int) -> JudgeStats:
         """These counters with `counts` added."""
@@ -142,6 +151,8 @@ class Judge(Protocol):
 
     async def score(self, question: str, answer: str | Sequence[str], prediction: str) -> Verdict:
         """Judge `prediction` against the ground truth; of several answers the best match counts.
+
+        A verdict without a score means that the judge cannot tell.
 
         Safe to call concurrently, and from one event loop after another.
 

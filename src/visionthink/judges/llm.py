@@ -15,7 +15,7 @@ from visionthink.core.errors import EngineError, JudgeError, ServerError, UsageE
 from visionthink.core.types import Completion, Message, Sampling
 from visionthink.judges.cache import VerdictCache, cache_key
 from visionthink.judges.judge import JudgeOptions, JudgeStats, Verdict, accepted
-from visionthink.judges.llm_prompt import AGAIN, judge_messages, read_verdict, repeated
+from visionthink.judges.llm_prompt import AGAIN, READING, judge_messages, read_verdict, repeated
 
 LONGEST_PREDICTION = 20_000
 """Characters. A longer prediction is wrong by rule, so that none can overflow the judge."""
@@ -140,14 +140,15 @@ class LlmJudge:
         return self._loops.setdefault(loop, _Loop(asyncio.Semaphore(self._options.concurrency)))
 
     def _key(self, messages: Sequence[Message]) -> str:
-        """The cache's key: everything that is sent, but not where to."""
+        """The cache's key: everything that is sent, but not where to, and how replies are read."""
         body = {
             "model": self._model,
             "messages": [{"role": message.role, "content": message.text} for message in messages],
             "temperature": 0,
             "max_tokens": self._options.max_tokens,
         } | self._options.extra_body
-        return cache_key([{name: v for name, v in body.items() if v is not None}, AGAIN])
+        sent = {name: v for name, v in body.items() if v is not None}
+        return cache_key([sent, AGAIN, READING])
 
     async def _ask(self, here: _Loop, key: str, messages: list[Message]) -> Literal[0, 1]:
         """The model's verdict. After a reply that is not one it is asked again, more strictly."""

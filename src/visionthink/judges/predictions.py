@@ -23,49 +23,73 @@ def read_rows(path: Path) -> list[dict[str, Any]]:
         DataError: it cannot be read, holds no row, or a row has no value of the right type in one
             of `FIELDS`.
     """
+    rows: list[dict[str, Any]] = []
+    problems: list[str] = []
+    for number, row, problem in read_objects(path):
+        rows.append(row)
+        if problem := problem or _problem(row):
+            problems.append(f"row {number}: {problem}")
+    if problems:
+        raise bad_rows(path, problems, ", ".join(FIELDS))
+    return rows
+
+
+def read_objects(path: Path) -> list[tuple[int, dict[str, Any], str]]:
+    """Number, object and problem ("" if it is one) of each line that is not blank.
+
+    Raises:
+        DataError: the file cannot be read, or holds no row.
+    """
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text (byte {error.start})") from error
-    rows: list[dict[str, Any]] = []
-    problems: list[str] = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            row, problem = _row(line)
-            rows.append(row)
-            if problem:
-                problems.append(f"row {number}: {problem}")
-    if problems:
-        more = f" (and {len(problems) - 1} more rows)" if len(problems) > 1 else ""
-        raise DataError(f"{path}: {problems[0]}{more}; rows need {', '.join(FIELDS)}")
-    if not rows:
+    found = [(number, *_object(line)) for number, line in enumerate(lines, 1) if line.strip()]
+    if not found:
         raise DataError(f"{path} holds no rows; expected one JSON object a line")
-    return rows
+    return found
 
 
-def _row(line: str) -> tuple[dict[str, Any], str]:
-    """The object on a line, and what is wrong with it ("" if nothing)."""
+def bad_rows(path: Path, problems: Sequence[str], needed: str) -> DataError:
+    """The error of a file, naming the first of its problems."""
+    more = f" (and {len(problems) - 1} more rows)" if len(problems) > 1 else ""
+    return DataError(f"{path}: {problems[0]}{more}; rows need {needed}")
+
+
+def id_problem(row: dict[str, Any]) -> str:
+    if "id" not in row:
+        return "id is missing"
+    if type(row["id"]) not in (str, int):
+        return f"id must be text or a whole number; got {row['id']!r:.40}"
+    return ""
+
+
+def _object(line: str) -> tuple[dict[str, Any], str]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError):
         return {}, "this is not JSON"
     if not isinstance(value, dict):
         return {}, f"expected a JSON object, got {type(value).__name__}"
-    row = cast(dict[str, Any], value)
+    return cast(dict[str, Any], value), ""
+
+
+def _problem(row: dict[str, Any]) -> str:
+    """What is wrong with a row; "" if nothing."""
     if missing := [name for name in FIELDS if name not in row]:
-        return row, f"{missing[0]} is missing"
+        return f"{missing[0]} is missing"
+    if problem := id_problem(row):
+        return problem
     answers = row["answer"] if isinstance(row["answer"], list) else [row["answer"]]
-    for name, values in {**row, "answer": answers}.items():
-        if name == "id" and type(values) not in (str, int):
-            return row, f"id must be text or a whole number; got {values!r:.40}"
-        texts = values if name == "answer" else [values]
-        if name in FIELDS[1:] and not all(isinstance(text, str) for text in texts):
-            return row, f"{name} must be text; got {row[name]!r:.40}"
+    for name in FIELDS[1:]:
+        texts = answers if name == "answer" else [row[name]]
+        if not all(isinstance(text, str) for text in texts):
+            return f"{name} must be text; got {row[name]!r:.40}"
     if not any(answer.strip() for answer in answers):
-        return row, "answer is empty"
-    return row, ""
+        return "answer is empty"
+    return ""
 
 
 async def judge_rows(
@@ -74,8 +98,8 @@ async def judge_rows(
     """Judge all rows, `workers` at a time; `done` is called after each.
 
     Returns:
-        The rows in the order given, each with `score` and `by`; where there is no verdict these are
-        null, and `error` says why.
+        The rows in the order given, each with `score` and `by`. Where the judge cannot tell the
+        score is null; where it failed both are null, and `error` says why.
     """
     judged: dict[int, dict[str, Any]] = {}
 

@@ -9,7 +9,8 @@ from visionthink.judges.rules import Rules
 
 
 class RulesJudge:
-    """Right or wrong where the rules are sure. Elsewhere `other` decides; without one it is wrong.
+    """Right or wrong where the rules are sure. Elsewhere `other` decides; without one nobody can
+    tell, and the verdict has no score.
 
     Args:
         rules: default: those of the metric auto.
@@ -19,7 +20,7 @@ class RulesJudge:
     def __init__(self, rules: Rules | None = None, other: Judge | None = None) -> None:
         self._rules = rules or Rules()
         self._other = other
-        self._by_rules = 0
+        self._stats = JudgeStats()
 
     @property
     def name(self) -> str:
@@ -29,7 +30,7 @@ class RulesJudge:
     @property
     def stats(self) -> JudgeStats:
         others = self._other.stats if self._other else JudgeStats()
-        return others.plus(by_rules=self._by_rules)
+        return others + self._stats
 
     async def score(self, question: str, answer: str | Sequence[str], prediction: str) -> Verdict:
         """Judge by rules, or ask the other judge.
@@ -38,10 +39,13 @@ class RulesJudge:
             JudgeError: there is no ground truth, or the other judge gave no verdict.
         """
         right = self._rules.decide(question, accepted(answer), prediction)
-        if right is None and self._other is not None:
+        if right is not None:
+            self._stats = self._stats.plus(by_rules=1)
+            return Verdict(1 if right else 0, "rules")
+        if self._other is not None:
             return await self._other.score(question, answer, prediction)
-        self._by_rules += 1
-        return Verdict(1 if right else 0, "rules")
+        self._stats = self._stats.plus(undecided=1)
+        return Verdict(None, "rules")
 
     async def close(self) -> None:
         if self._other is not None:

@@ -101,6 +101,7 @@ def scored_record(
     policy: str,
     score: float | None,
     by: str | None,
+    decided: bool = True,
     error: str | None,
     seconds: float,
     alone: bool = False,
@@ -115,6 +116,7 @@ def scored_record(
         suite, policy: what the sample belongs to; with the example's id they name the line.
         score: 0 to 1; None where there is an error.
         by: what gave the score.
+        decided: false where the score is 0 because the judge could not tell.
         error: why the sample does not count.
         seconds: wall clock of the episode, with the wait for a place in the batch.
         alone: whether no other episode ran meanwhile.
@@ -130,6 +132,7 @@ def scored_record(
         **_asked(example),
         "score": score,
         "by": by,
+        "decided": decided,
         "error": error,
         "seconds": round(seconds, 6),
         "alone": alone,
@@ -139,12 +142,15 @@ def scored_record(
 
 
 def _asked(example: Example) -> dict[str, Any]:
+    """`answers_expected` is there only if several are accepted."""
+    answers = example.metadata.get("answers", ())
     return {
         "id": example.id,
         "family": example.metadata.get("family"),
         "kind": example.metadata.get("kind"),
         "question": example.question,
         "answer_expected": example.answer,
+        **({"answers_expected": list(answers)} if len(answers) > 1 else {}),
     }
 
 

@@ -38,7 +38,9 @@ def metrics_line(step: int, logs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _summary(line: Mapping[str, Any], prefix: str) -> str:
-    """Accuracy, requests by kind of question, and visual tokens over vanilla, for a line of log."""
+    """Accuracy, requests by kind of question, visual tokens over vanilla and, if there are any,
+    answers that the judge cannot tell, for a line of log.
+    """
     rate = f"{prefix}/request_rate"
     kinds = sorted((key for key in line if key.startswith(f"{rate}/kind/")), reverse=True)
     keys = {
@@ -46,6 +48,9 @@ def _summary(line: Mapping[str, Any], prefix: str) -> str:
         **({f"requests {key.rpartition('/')[2]}": key for key in kinds} or {"requests": rate}),
         "visual tokens": f"eval/{COST}" if prefix == "eval" else COST,
     }
+    undecided = "eval/judge/undecided_rate" if prefix == "eval" else "judge/undecided_rate"
+    if line.get(undecided):
+        keys["undecided"] = undecided
     return "  ".join(f"{name} {line[key]:.0%}" for name, key in keys.items() if key in line)
 
 

@@ -31,6 +31,7 @@ from visionthink.training.arguments import (
     processes_here,
     under_new_names,
 )
+from visionthink.training.rollout_facts import Undecided
 
 if TYPE_CHECKING:
     from peft import LoraConfig
@@ -144,6 +145,11 @@ class RewardOptions(Options):
     advantage_floor: float = Field(
         default=1e-4, ge=0, description="Added to a group's standard deviation; see `advantages`."
     )
+    undecided: Undecided = Field(
+        default="wrong",
+        description="An answer that the judge cannot tell: `wrong`, or `leave_out` (advantage 0, "
+        "not in its group's statistics). The judge `cascade` asks a model instead.",
+    )
 
     @field_validator("rule")
     @classmethod
@@ -154,7 +160,7 @@ class RewardOptions(Options):
         return value
 
     def build(self) -> RewardSettings:
-        return RewardSettings(**self.model_dump(exclude={"advantage_floor"}))
+        return RewardSettings(**self.model_dump(exclude={"advantage_floor", "undecided"}))
 
 
 class BatchOptions(Options):

@@ -11,12 +11,15 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from visionthink.core.errors import JudgeError
 from visionthink.core.rewards import GroupScore, Member, has_signal, member_of
 from visionthink.core.types import Episode, StopReason
-from visionthink.judges import Judge
+from visionthink.judges import Judge, Verdict
 
+Undecided = Literal["wrong", "leave_out"]
+"""What an answer counts as that the judge cannot tell: wrong, or as one without a verdict."""
 R_BINS = 10
 FIRST_PAUSE = 0.5
 """Seconds before a judge that failed is asked again; each later pause is twice as long."""
@@ -24,7 +27,10 @@ FIRST_PAUSE = 0.5
 
 @dataclass(frozen=True)
 class Facts:
-    """One episode in numbers; `row` is its place in the data set."""
+    """One episode in numbers; `row` is its place in the data set.
+
+    `undecided`: the judge cannot tell; then the member's accuracy is 0, or None if left out.
+    """
 
     row: int
     member: Member
@@ -35,14 +41,21 @@ class Facts:
     generated_tokens: int
     visual_tokens: int
     vanilla_tokens: int
+    undecided: bool = False
 
 
-def facts_of(row: int, episode: Episode, accuracy: float | None) -> Facts:
-    """The facts of one episode and its verdict, None where the judge gave none."""
+def facts_of(
+    row: int, episode: Episode, verdict: Verdict | None, count_undecided: Undecided = "wrong"
+) -> Facts:
+    """The facts of one episode and its verdict, None where the judge failed."""
     metadata = episode.example.metadata
+    undecided = verdict is not None and verdict.score is None
+    accuracy = None if verdict is None else verdict.score
+    if undecided and count_undecided == "wrong":
+        accuracy = 0
     return Facts(
         row=row,
-        member=member_of(episode, accuracy),
+        member=member_of(episode, None if accuracy is None else float(accuracy)),
         family=str(metadata.get("family") or ""),
         kind=str(metadata.get("kind") or ""),
         requested=episode.requested,
@@ -50,6 +63,7 @@ def facts_of(row: int, episode: Episode, accuracy: float | None) -> Facts:
         generated_tokens=episode.ledger.completion_tokens,
         visual_tokens=episode.ledger.processed,
         vanilla_tokens=episode.ledger.vanilla,
+        undecided=undecided,
     )
 
 
@@ -58,24 +72,22 @@ async def judge_all(
     judge: Judge,
     patience_s: float = 0.0,
     reasons: list[str] | None = None,
-) -> list[float | None]:
-    """Accuracy of every episode; None where the judge failed: an outage is never a wrong answer.
+) -> list[Verdict | None]:
+    """The verdict on every episode; None where the judge failed: an outage is no wrong answer.
 
     Failed ones are asked again, less and less often, until `patience_s` seconds have passed. Why
     they failed is added to `reasons`.
     """
-    verdicts: dict[int, float] = {}
+    verdicts: dict[int, Verdict] = {}
 
     async def one(index: int) -> None:
         example = episodes[index].example
         truth = example.metadata.get("answers") or example.answer or ""
         try:
-            verdict = await judge.score(example.question, truth, episodes[index].answer)
+            verdicts[index] = await judge.score(example.question, truth, episodes[index].answer)
         except JudgeError as error:
             if reasons is not None:
                 reasons.append(str(error))
-            return
-        verdicts[index] = float(verdict.score)
 
     end = time.monotonic() + patience_s
     pause = FIRST_PAUSE
@@ -87,6 +99,11 @@ async def judge_all(
             return [verdicts.get(index) for index in range(len(episodes))]
         await asyncio.sleep(min(pause, left))
         pause *= 2
+
+
+def is_unscored(fact: Facts) -> bool:
+    """Whether the judge failed on it; one that it cannot tell is no failure."""
+    return fact.member.accuracy is None and not fact.undecided
 
 
 def mean_or_nan(values: Sequence[float]) -> float:
@@ -106,7 +123,8 @@ def rollout_metrics(facts: Sequence[Facts]) -> dict[str, float]:
         "episode/overlong_rate": share([f.stop is StopReason.LENGTH for f in facts]),
         "episode/unanswered_rate": share([f.member.way == "neither" for f in facts]),
         "episode/accuracy": _accuracy(facts),
-        "judge/unscored_rate": share([f.member.accuracy is None for f in facts]),
+        "judge/unscored_rate": share([is_unscored(f) for f in facts]),
+        "judge/undecided_rate": share([f.undecided for f in facts]),
         "length/episode_tokens": mean_or_nan([f.generated_tokens for f in facts]),
         "cost/visual_token_ratio": sum(f.visual_tokens for f in facts)
         / max(1, sum(f.vanilla_tokens for f in facts)),

@@ -58,7 +58,9 @@ def voice_of(args: TrainingArguments, say: Say) -> Say:
 
 
 def read_data(options: DataOptions, say: Say) -> Rows:
-    """The rows, and a line about those that `skip_bad` left out. Raises as `load_rows` does."""
+    """The rows, and a line about those that `skip_bad` left out or that are odd. Raises as
+    `load_rows` does.
+    """
     rows = load_rows(options)
     if rows.bad:
         first = rows.bad[0]
@@ -66,6 +68,8 @@ def read_data(options: DataOptions, say: Say) -> Rows:
             f"left out {len(rows.bad)} bad rows of {rows.source}, the first: "
             f"number {first.number}: {first.reason}"
         )
+    for note in rows.notes:
+        say(note)
     return rows
 
 

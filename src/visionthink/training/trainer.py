@@ -37,7 +37,9 @@ from visionthink.training.resume import EpochOrder, VisionTrainer
 from visionthink.training.rollout import LockstepEngine, Rollouts, roll_out
 from visionthink.training.rollout_facts import (
     Facts,
+    Undecided,
     facts_of,
+    is_unscored,
     judge_all,
     r_histogram,
     request_variance,
@@ -257,12 +259,14 @@ class VisionThinkTrainer(VisionTrainer, GRPOTrainer):
         started = time.perf_counter()
         episodes = self.roll_out(examples)
         rolled = time.perf_counter()
-        facts = self._judged(rows, episodes)
+        facts = self._judged(rows, episodes, self.settings.reward.undecided)
         self._seconds["time/rollout_s"] += rolled - started
         self._seconds["time/judge_s"] += time.perf_counter() - rolled
         return episodes, self._gather(facts)
 
-    def _judged(self, rows: Sequence[int], episodes: Sequence[Episode]) -> list[Facts]:
+    def _judged(
+        self, rows: Sequence[int], episodes: Sequence[Episode], undecided: Undecided = "wrong"
+    ) -> list[Facts]:
         """Facts of this process's episodes; why the judge failed is kept for `_check_judge`."""
         self._judge_failures = []
         verdicts = asyncio.run(
@@ -270,7 +274,8 @@ class VisionThinkTrainer(VisionTrainer, GRPOTrainer):
                 episodes, self.judge, self.settings.judge_limits.patience_s, self._judge_failures
             )
         )
-        return [facts_of(*fact) for fact in zip(rows, episodes, verdicts, strict=True)]
+        judged = zip(rows, episodes, verdicts, strict=True)
+        return [facts_of(row, episode, verdict, undecided) for row, episode, verdict in judged]
 
     def _groups(self, facts: Sequence[Facts]) -> list[Sequence[Facts]]:
         size = self.group_size
@@ -290,7 +295,7 @@ class VisionThinkTrainer(VisionTrainer, GRPOTrainer):
 
     def _check_judge(self, rollouts: Rollouts) -> None:
         """Stop with a checkpoint when the judge fails too often (nothing was learnt from it)."""
-        rate = share([fact.member.accuracy is None for fact in rollouts.facts])
+        rate = share([is_unscored(fact) for fact in rollouts.facts])
         limit = self.settings.judge_limits.max_unscored_rate
         if rate <= limit:
             return

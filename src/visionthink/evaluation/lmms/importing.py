@@ -230,6 +230,7 @@ def _finish(
             "lmms-eval's own figure, which counts them as answers, is left out"
         )
         figure = None
+    row["undecided"] = None
     row["metric"] = " + ".join(preset.metrics) or None
     row["score"] = None if figure is None else figure * preset.printed / preset.full
     answered = [record for record in records if record["error"] is None]
