@@ -132,6 +132,18 @@ def test_wrong_answers_that_contain_the_truth_are_named(
     )
 
 
+def test_marks_of_images_in_questions_are_named(data: Path, tmp_path: Path, run: Run) -> None:
+    text = data.read_text().replace("Which colour?", "<image> Which colour?")
+    data.write_text(text)
+    with ChatServer(RED) as server:
+        given = run("eval", data, *options(server, tmp_path / "run", "low"))
+        assert given.err.startswith("rows: 12 rows hold '<image>' in the question (")
+        dropping = ("--set", "drop_image_marks=true")
+        given = run("eval", data, *options(server, tmp_path / "other", "low"), *dropping)
+        assert "<image>" not in given.err
+    assert {record["question"] for record in read(tmp_path / "other")} == {"Which colour?"}
+
+
 def test_a_run_is_not_overwritten_and_resumes_with_the_same_config_only(
     data: Path, tmp_path: Path, run: Run
 ) -> None:

@@ -14,7 +14,8 @@ from visionthink.core.errors import JudgeError
 from visionthink.judges import JudgeOptions, Verdict, open_judge
 from visionthink.judges.answer_text import distance, similarity
 from visionthink.judges.choices import letters_of, options_in
-from visionthink.judges.rules import Rules, metric_for
+from visionthink.judges.comparisons import metric_for
+from visionthink.judges.rules import Rules
 from visionthink.mini.world import FAMILIES, draw
 
 HOW_MANY = "How many?"

@@ -132,7 +132,7 @@ def _suite(rows: Sequence[Mapping[str, Any]]) -> str:
     row = rows[-1]
     n = row["n"]
     if not n:
-        return f"{row['suite']}: {row['errors']} questions\n\n{row['advice']}"
+        return f"{row['suite']}: {_questions(row['errors'])}\n\n{row['advice']}"
 
     def count(key: str) -> str:
         return f"{row[key]} ({percent(row[key] / n)})"

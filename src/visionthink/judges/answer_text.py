@@ -134,30 +134,24 @@ def _raised(found: re.Match[str]) -> str:
     return plain if plain[-1] in "+-" else f"^{plain}"
 
 
+_ORDINALS = {
+    **{"first": "1st", "second": "2nd", "third": "3rd", "fourth": "4th", "fifth": "5th"},
+    **{"sixth": "6th", "seventh": "7th", "eighth": "8th", "ninth": "9th", "tenth": "10th"},
+    **{"eleventh": "11th", "twelfth": "12th", "thirteenth": "13th", "fourteenth": "14th"},
+    **{"fifteenth": "15th", "sixteenth": "16th", "seventeenth": "17th", "eighteenth": "18th"},
+    **{"nineteenth": "19th", "twentieth": "20th", "thirtieth": "30th", "fortieth": "40th"},
+    **{"fiftieth": "50th", "sixtieth": "60th", "seventieth": "70th", "eightieth": "80th"},
+    **{"ninetieth": "90th", "hundredth": "100th"},
+}
+_TENS = {
+    **{"twenty": "2", "thirty": "3", "forty": "4", "fifty": "5", "sixty": "6", "seventy": "7"},
+    **{"eighty": "8", "ninety": "9"},
+}
+_ORDINAL = re.compile(rf"\b(?:({'|'.join(_TENS)})[ -])?({'|'.join(_ORDINALS)})\b")
+
+
 def _in_digits(found: re.Match[str]) -> str:
-    return _ORDINALS[found[0].replace("-", " ")]
-
-
-def _ordinals() -> dict[str, str]:
-    ones = "first second third fourth fifth sixth seventh eighth ninth".split()
-    teens = (
-        "tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth nineteenth"
-    ).split()
-    names = dict(enumerate([*ones, *teens], 1))
-    for at, tens in enumerate("twenty thirty forty fifty sixty seventy eighty ninety".split(), 2):
-        names[at * 10] = f"{tens[:-1]}ieth"
-        names |= {at * 10 + one: f"{tens} {name}" for one, name in enumerate(ones, 1)}
-    endings = {1: "st", 2: "nd", 3: "rd"}
-    return {
-        name: f"{number}{'th' if 10 < number < 20 else endings.get(number % 10, 'th')}"
-        for number, name in names.items()
-    }
-
-
-_ORDINALS = _ordinals()
-_ORDINAL = re.compile(
-    rf"\b(?:(?:twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety)[ -])?(?:{'|'.join(name for name in _ORDINALS if ' ' not in name)})\b"
-)
+    return _TENS.get(found[1] or "", "") + _ORDINALS[found[2]]
 
 
 def _joined(found: re.Match[str]) -> str:
@@ -166,6 +160,14 @@ def _joined(found: re.Match[str]) -> str:
     if text[0] in "([{":
         return re.sub(r"\s*([,;])\s*", r"\1", text)
     return text.replace(",", "")
+
+
+def last_match(form: re.Pattern[str], text: str) -> re.Match[str] | None:
+    """The last place where a pattern matches."""
+    found = None
+    for match in form.finditer(text):
+        found = match
+    return found
 
 
 def places(part: str, text: str) -> Iterator[tuple[int, int]]:

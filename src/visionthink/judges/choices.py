@@ -1,5 +1,8 @@
 """Multiple choice: the options that a question lists, and the letters that a reply picks."""
 
+# people type these:
+# ruff: noqa: RUF001
+
 from __future__ import annotations
 
 import re
@@ -16,9 +19,11 @@ _MARKS = {
     "stop": re.compile(r"(?:^|(?<=[\s,;:?]))([A-J])\.(?=\s+\S|[^\s.][^.])", re.MULTILINE),
     "colon": re.compile(r"(?:^|(?<=[\s,;?]))([A-J]):(?=\s)", re.MULTILINE),
     "small": re.compile(r"^\s*([a-j])\.(?=\s)", re.MULTILINE),
-    "dash": re.compile(r"^\s*([A-J])\s[-–]\s", re.MULTILINE),  # noqa: RUF001
+    "dash": re.compile(r"^\s*([A-J])\s[-–]\s", re.MULTILINE),
 }
-_NAME = r"(?:(?:the\s+)?(?:(?:correct|right|final|best)\s+)?(?:option|choice|answer|letter)\s*:?\s+)?"
+_NAME = (
+    r"(?:(?:the\s+)?(?:(?:correct|right|final|best)\s+)?(?:option|choice|answer|letter)\s*:?\s+)?"
+)
 _ONE = r"(?:[(\[]\s*([A-Ja-j])\s*[)\]]|([A-Ja-j]))"
 _LONE = re.compile(rf"{_NAME}{_ONE}[.:)]?", re.IGNORECASE)
 _SEVERAL = re.compile(
@@ -27,7 +32,7 @@ _SEVERAL = re.compile(
 )
 _TOGETHER = re.compile(r"[A-J]{2,10}|(?:[A-J][.)]\s*){2,10}")
 _WITH_TEXT = re.compile(
-    rf"{_NAME}(?:[(\[]([A-J])[)\]][.:]?|([A-J])(?:[.:)]|\s+[-–—]|,(?=\s)))\s*(\S.*)",  # noqa: RUF001
+    rf"{_NAME}(?:[(\[]([A-J])[)\]][.:]?|([A-J])(?:[.:)]|\s+[-–—]|,(?=\s)))\s*(\S.*)",
     re.DOTALL | re.IGNORECASE,
 )
 _PICKED = re.compile(
@@ -39,7 +44,8 @@ _JUDGED = re.compile(
     re.IGNORECASE,
 )
 _OTHERS_DENIED = re.compile(
-    r"(?:it\s+)?(?:can['’]?t|cannot|can\s+not|is\s+not|isn['’]t|not|doesn['’]t\s+make\s+sense)\b[^.]*[.]?$", re.IGNORECASE
+    r"(?:it\s+)?(?:can['’]?t|cannot|can\s+not|is\s+not|isn['’]t|not|doesn['’]t\s+make\s+sense)\b[^.]*[.]?$",
+    re.IGNORECASE,
 )
 _DOUBTS = re.compile(
     r"\b(?:not|n't|no|nor|neither|wrong|incorrect|false|but|or|maybe|perhaps|might|could|however|"
@@ -140,13 +146,15 @@ def with_text(text: str, options: Mapping[str, str]) -> frozenset[str] | None:
     form = normal(text)
     found = [letter for letter, option in options.items() if option and normal(option) == form]
     found = found or [
-        letter for letter, option in options.items() if form.isalpha() and "," in option and normal(option.partition(",")[0]) == form
+        letter
+        for letter, option in options.items()
+        if form.isalpha() and "," in option and normal(option.partition(",")[0]) == form
     ]
     return _set(*found) if len(found) == 1 else None
 
 
 def _fits(letter: str, text: str, options: Mapping[str, str]) -> bool:
-    """Whether what follows a letter is its option's text, or an explanation that changes nothing."""
+    """Whether what follows a letter is its option's text, or explains without a doubt."""
     form = normal(text)
     own = normal(options.get(letter, ""))
     if own and form == own:
@@ -165,11 +173,11 @@ def _fits(letter: str, text: str, options: Mapping[str, str]) -> bool:
     return len(words) > 3 and not _DOUBTS.search(text)
 
 
-_ABOVE = re.compile(r"(?:all|none|both|neither|either|any|each|every)\b.*", re.IGNORECASE | re.DOTALL)
-_MARKED = re.compile(r"\(?[A-Za-z0-9]\)?[^\w\s]{0,3}|(?:[A-J][\s.,/-]*){2,10}")
-_ALONE = re.compile(
-    r"(?<![\w'])[B-J](?![\w'])|(?<![\w'])A(?![\w'])(?!\s(?!or\b|and\b|is\b)[a-z])"
+_ABOVE = re.compile(
+    r"(?:all|none|both|neither|either|any|each|every)\b.*", re.IGNORECASE | re.DOTALL
 )
+_MARKED = re.compile(r"\(?[A-Za-z0-9]\)?[^\w\s]{0,3}|(?:[A-J][\s.,/-]*){2,10}")
+_ALONE = re.compile(r"(?<![\w'])[B-J](?![\w'])|(?<![\w'])A(?![\w'])(?!\s(?!or\b|and\b|is\b)[a-z])")
 _DENIED_BEFORE = re.compile(
     r"\b(?:not|isn't|never|neither|nor|except|but)\s+(?:\(|option )?$", re.IGNORECASE
 )
@@ -192,9 +200,7 @@ def misses(truth: frozenset[str], text: str, options: Mapping[str, str]) -> bool
         return True
     form = normal(text)
     named = set(_ALONE.findall(text))
-    named |= {
-        letter for letter, option in options.items() if any(places(normal(option), form))
-    }
+    named |= {letter for letter, option in options.items() if any(places(normal(option), form))}
     if len(truth) > 1:
         return bool(named) and not truth & named
     (letter,) = truth
@@ -204,7 +210,10 @@ def misses(truth: frozenset[str], text: str, options: Mapping[str, str]) -> bool
         return bool(above) or (bool(named & options.keys()) and not _DOUBTS.search(text))
     spans = [(text, *span) for span in places(letter, text)]
     spans += [(form, *span) for span in places(own, form)]
-    if any(_DENIED_BEFORE.search(whole[:start]) or _DENIED_AFTER.match(whole, end) for whole, start, end in spans):
+    if any(
+        _DENIED_BEFORE.search(whole[:start]) or _DENIED_AFTER.match(whole, end)
+        for whole, start, end in spans
+    ):
         return True
     if len(named) < 2:
         return False

@@ -1,7 +1,6 @@
 """One comparison for each form of ground truth: True (right), False (clearly wrong) or None."""
 
 # people type these:
-# ruff: noqa: RUF001
 
 from __future__ import annotations
 
@@ -112,7 +111,7 @@ def _text(rules: Thresholds, question: str, answer: str, said: str) -> bool | No
     truth, given = _read(answer), _read(said)
     if same_text(truth, given) or _same_code(truth, given) or _same_joined(truth, given):
         cased = is_cased(question) and len(answer) < 20
-        return False if cased and _letters(truth) != _letters(given) else True
+        return not cased or _letters(truth) == _letters(given)
     if same_name(normal(truth), normal(given)) or _named(question, truth, given):
         return True
     if restates(question, truth, given):
@@ -246,7 +245,7 @@ def _list(rules: Thresholds, question: str, answer: str, said: str) -> bool | No
     return False if clearly_other(question, answer, bare(said)) else None
 
 
-COMPARISONS: dict[str, Callable[[Rules, str, str, str], bool | None]] = {
+COMPARISONS: dict[str, Comparison] = {
     "auto": _auto,
     "exact": _exact,
     "text": _text,

@@ -1,8 +1,8 @@
 """When two texts that are not equal clearly mean different things, or state nothing plainly.
 
 Different words may mean the same, so most pairs of words are left open. Clear are names of one
-closed class (red and blue), the alternatives that a question gives, other digits, texts that were to
-be read, denials of the truth, and several answers at once.
+closed class (red and blue), the alternatives that a question gives, other digits, texts to be
+read, denials of the truth, and several answers at once.
 """
 
 # people type these:
@@ -13,11 +13,11 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from visionthink.judges.answer_text import normal, places
+from visionthink.judges.answer_text import last_match, normal, places
 from visionthink.judges.numbers import numbers_in
 from visionthink.judges.quantity import stem
 from visionthink.judges.question import alternatives_in, asked_nouns, is_cased, is_read_off
-from visionthink.judges.word_classes import exclusive, rows_of
+from visionthink.judges.word_classes import exclusive, rows_of, words
 
 _REFUSAL = re.compile(
     r"(?:(?:i'?m )?sorry,? )?(?:i|it|we|the (?:image|picture|answer|question|text))? ?"
@@ -26,24 +26,23 @@ _REFUSAL = re.compile(
     r"known|readable|certain)|is too \w+|have no)\b.{0,120}",
     re.IGNORECASE | re.DOTALL,
 )
-_SHORT_REFUSALS = set(
-    "unknown,unanswerable,n/a,no idea,unclear,none of the above,all of the above,no answer,"
-    "no comment,many,several,some,a few,number,answer,nothing,none,all,everything".split(",")
-)
+_SHORT_REFUSALS = words(
+    "unknown unanswerable n/a unclear many several some number answer nothing none all everything"
+) | {"no idea", "none of the above", "all of the above", "no answer", "no comment", "a few"}
 _SPELLINGS = {frozenset(pair) for pair in ("sz", "ae", "ou", "iy", "ck")}
 """Letters that spellings of one word may differ by: organise, gray, disc."""
-_ABBREVIATIONS = set("st rd ave blvd vol no dr mr mrs ms co inc ltd dept jr sr mt ft prof fig".split())
+_ABBREVIATIONS = words("st rd ave blvd vol no dr mr mrs ms co inc ltd dept jr sr mt ft prof fig")
 _ALNUM = re.compile(r"[^\w]|_")
 _DENIALS = r"(?:not|never|no|without|except|but|neither|nor|non|(?:is|are|was|does|do|did)n'?t)"
 _DENIAL = re.compile(rf"\b{_DENIALS}\b")
 _DENIED_BEFORE = re.compile(rf"\b{_DENIALS} (?:a |an |the |on |to )?$")
 _DENIED_AFTER = re.compile(r" is (?:wrong|incorrect|false|not)\b")
 _RETRACTS = re.compile(
-    r"\b(?:no|wait|actually|sorry|correction|incorrect|wrong|rather|instead|scratch)\b|\bi meant?\b",
+    r"\b(?:no|wait|actually|sorry|correction|incorrect|wrong|rather|instead|scratch|i meant?)\b",
     re.IGNORECASE,
 )
 _SEPARATORS = re.compile(r"\s*(?:[,;/|\n]|\band\b|\bor\b|&)\s*", re.IGNORECASE)
-_ONE_WORDS = set("a an one single both pair couple twice once no none nobody nothing zero only".split())
+_ONE_WORDS = words("a an one single both pair couple twice once no none nobody nothing zero only")
 
 
 def clearly_other(question: str, truth: str, said: str) -> bool:
@@ -71,7 +70,11 @@ def _other_text(question: str, truth: str, said: str, true: str, given: str) -> 
         return _marked_otherwise(true, given)
     if not letters or not others:
         return False
-    if max(len(truth), len(said)) <= 3 and any(map(str.isupper, truth)) and any(map(str.isupper, said)):
+    if (
+        max(len(truth), len(said)) <= 3
+        and any(map(str.isupper, truth))
+        and any(map(str.isupper, said))
+    ):
         return letters != others or is_cased(question)
     if _unaccented(letters) == _unaccented(others):
         return False
@@ -134,9 +137,7 @@ def _retracts(true: str, given: str) -> bool:
     named = [start for start, _ in places(true, given)]
     if not named or _RETRACTS.search(true):
         return False
-    taken = None
-    for taken in _RETRACTS.finditer(given):
-        pass
+    taken = last_match(_RETRACTS, given)
     if taken is None or max(named) > taken.start():
         return False
     return bool(given[taken.end() :].strip(" ,.:;")) or taken[0] == "no"
@@ -146,9 +147,8 @@ def _marked_otherwise(true: str, given: str) -> bool:
     """Whether texts with the same letters differ in a sign, a suffix, a bracket or an operator."""
     if len(true) > 20 or len(given) > 20 or re.search("[a-z]{3}", true):
         return False
-    ends = [_ENDS.fullmatch(text.replace("^", "")) for text in (true, given)]
-    assert ends[0] and ends[1]
-    if (ends[0][1], ends[0][3]) != (ends[1][1], ends[1][3]):
+    ends = [_ENDS.sub(r"\1 \2", text.replace("^", "")) for text in (true, given)]
+    if ends[0] != ends[1]:
         return True
     signs = [re.sub(r"[\w\s.,:^{}-]", "", text) for text in (true, given)]
     if not all(signs) and set("".join(signs)) <= set("()"):
@@ -157,7 +157,7 @@ def _marked_otherwise(true: str, given: str) -> bool:
     return signs[0] != signs[1] or operators[0] != operators[1]
 
 
-_ENDS = re.compile(r"([^\w\s]*)(.*?)([^\w\s]*)", re.DOTALL)
+_ENDS = re.compile(r"^([^\w\s]*).*?([^\w\s]*)$", re.DOTALL)
 
 
 def _other_digits(true: str, given: str, letters: str, others: str) -> bool:
@@ -187,7 +187,9 @@ def _one_letter_off(true: list[str], given: list[str]) -> bool:
 
 
 def _unaccented(text: str) -> str:
-    return "".join(char for char in unicodedata.normalize("NFD", text) if not unicodedata.combining(char))
+    return "".join(
+        char for char in unicodedata.normalize("NFD", text) if not unicodedata.combining(char)
+    )
 
 
 def _abbreviated(true: list[str], given: list[str]) -> bool:
@@ -203,8 +205,10 @@ def _is_name(text: str) -> bool:
     """Whether a text is a name: a few words that begin with capital letters."""
     words = re.findall(r"[^\W\d_][\w'’.-]*", text)
     small = {"of", "the", "and", "de", "von", "van", "la", "le", "di", "da"}
-    return 0 < len(words) <= 5 and len(text) < 50 and all(
-        word[0].isupper() or word in small for word in words
+    return (
+        0 < len(words) <= 5
+        and len(text) < 50
+        and all(word[0].isupper() or word in small for word in words)
     )
 
 
@@ -244,9 +248,7 @@ def clearly_other_number(question: str, truth: str, said: str) -> bool:
 
 
 _RELATED = {100, 1000, 10**6, 10**9} | {1 / number for number in (100, 1000, 10**6)}
-_LISTED_NUMBERS = re.compile(
-    r"[\s\[(]*[0-9]+(?:(?:\s*(?:[,;+]|and|or)\s*|\s+)[0-9]+)+[\s\])]*"
-)
+_LISTED_NUMBERS = re.compile(r"[\s\[(]*[0-9]+(?:(?:\s*(?:[,;+]|and|or)\s*|\s+)[0-9]+)+[\s\])]*")
 _COMPARED = re.compile(
     r"(?:\b(?:more than|less than|fewer than|greater than|over|under|above|below|at least|at most|"
     r"up to|not|n't|no|never|but|than|before|after|since|neither|non)|[<>≥≤±])\s*(?:the\s+)?[$€£]?$"

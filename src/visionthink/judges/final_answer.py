@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from visionthink.core.protocol import ANSWER, THINK
-from visionthink.judges.answer_text import bare
+from visionthink.judges.answer_text import bare, last_match
 from visionthink.judges.quantity import stem
 from visionthink.judges.question import WORDS, question_words
+from visionthink.judges.word_classes import words
 
 LONGEST_TAIL = 2000
 """Characters at the end of a reply that are searched."""
@@ -24,13 +25,13 @@ LONGEST_TAIL = 2000
 _MARKER = re.compile(
     r"""(?<![\w-])(?:(?P<which>[A-Za-z'’]+)[ ])?(?:answer|result|solution)s?
         (?:[ ](?:to[ ](?:the|this)[ ](?:question|problem)|here|choice|option))?
-        (?:[*_]{0,2}\s*(?:[:=]|\bis\b:?|\bare\b:?|\bwas\b|\bwould[ ]be\b|\bshould[ ]be\b|\bequals\b)[*_]{0,2})
+        [*_]{0,2}\s*(?:[:=]|\b(?:is|are)\b:?|\b(?:was|would[ ]be|should[ ]be|equals)\b)[*_]{0,2}
         \s*""",
     re.IGNORECASE | re.VERBOSE,
 )
-_WRONG = set(
+_WRONG = words(
     "wrong incorrect other another first initial previous earlier no his her their your "
-    "student's possible false bad tempting obvious alternative any second partial naive".split()
+    "student's possible false bad tempting obvious alternative any second partial naive"
 )
 _THEREFORE = re.compile(r"(?:therefore|thus|hence|so|=>|⇒|→|∴)[,:]?\s+", re.IGNORECASE)
 _DENIED = re.compile(
@@ -84,7 +85,8 @@ _PLACE = re.compile(
 )
 _PARTICIPLE = re.compile(
     r"^(?:written|painted|made|signed|held|located|situated|labell?ed|called|named|found|placed|built|"
-    r"directed|designed|published|founded|won|produced|spelled|positioned|standing|sitting|a total of)"
+    r"directed|designed|published|founded|won|produced|spelled|positioned|standing|sitting|"
+    r"a total of)"
     r"\s+(?:by|in|on|at|as|from)?\s*(?=\S)",
     re.IGNORECASE,
 )
@@ -95,20 +97,22 @@ _EXPLAINED = re.compile(
     re.IGNORECASE,
 )
 _BOLD = re.compile(r"(?<!\w)\*\*|\*\*(?!\w)")
-_HEADING = re.compile(r"^(?:#{1,6}\s+|>\s+|[-*•]\s+(?=[A-Za-z\"*])|[0-9]{1,2}[.)]\s+(?=[A-Za-z][^\n]*$))")
+_HEADING = re.compile(
+    r"^(?:#{1,6}\s+|>\s+|[-*•]\s+(?=[A-Za-z\"*])|[0-9]{1,2}[.)]\s+(?=[A-Za-z][^\n]*$))"
+)
 _CORRECTION = re.compile(
     r"\b(?:no,?\s+wait|wait,?\s+no|no|correction|sorry|actually|i\s+mean|i\s+meant|rather)\s*[,:.]\s*(?:it\s+is\s+)?"
     r"|^not\s+[^,.]{1,40}\s+but\s+|,?\s+but\s+(?:the\s+answer\s+is|it\s+is|there\s+are|actually)\s+",
     re.IGNORECASE,
 )
 _ALSO_NOT = re.compile(r",\s*(?:and\s+)?not\s+[^,.]{1,40}\.?$", re.IGNORECASE)
-FILLERS = set(
+FILLERS = words(
     "the a an this that these those it its there he she they i we you my our your his her their "
     "so thus hence therefore and then now well ok okay yes final correct right answer result total "
     "sum value number amount count image picture photo sign text label title name word color "
     "colour time date year price cost chart graph figure can of in on at for to by from as with "
     "here overall conclusion summary short based see is are was were only just think believe "
-    "looks like bar line option point according shown which what how many much all main".split()
+    "looks like bar line option point according shown which what how many much all main"
 )
 
 
@@ -193,9 +197,7 @@ def _negations(text: str) -> int:
 
 def _corrected(text: str) -> str | None:
     """What a correction puts in place: "4? No, 3.", "Not 2 but 3.", "2, no wait, 3."."""
-    found = None
-    for found in _CORRECTION.finditer(text):
-        pass
+    found = last_match(_CORRECTION, text)
     if found is None:
         return None
     rest = bare(text[found.end() :])
@@ -225,9 +227,7 @@ def _boxed(text: str) -> str | None:
 
 def _marked(text: str) -> str | None:
     """What follows the last "answer is" or "Answer:"."""
-    marker = None
-    for marker in _MARKER.finditer(text):
-        pass
+    marker = last_match(_MARKER, text)
     if marker is None or (marker["which"] or "").lower().replace("’", "'") in _WRONG:
         return None
     before = _SENTENCE.split(text[: marker.start()])[-1]

@@ -62,10 +62,10 @@ class JudgeOptions(BaseModel):
     @field_validator("kind", "metric")
     @classmethod
     def _is_known(cls, name: str, info: ValidationInfo) -> str:
-        from visionthink.judges import JUDGES, rules  # which are made from these options
+        from visionthink.judges import JUDGES, comparisons  # which are made from these options
 
         is_judge = info.field_name == "kind"
-        what, known = ("judge", JUDGES) if is_judge else ("metric", rules.COMPARISONS)
+        what, known = ("judge", JUDGES) if is_judge else ("metric", comparisons.COMPARISONS)
         if name not in known:
             raise ValueError(f"there is no {what} {name!r}{did_you_mean(name, known)}")
         return name

@@ -1,5 +1,8 @@
 r"""LaTeX and what it says in plain text: "\frac{1}{12}" is 1/12, "$28\%$" is 28%."""
 
+# people type these:
+# ruff: noqa: RUF001
+
 from __future__ import annotations
 
 import re
@@ -27,7 +30,9 @@ _STEPS = [
         (r"\{,\}", ","),
     )
 ]
-_DOLLARS = re.compile(r"^\$\$?(?P<body>[^$]+)\$\$?$|^\\\((?P<round>.+)\\\)$|^\\\[(?P<square>.+)\\\]$")
+_DOLLARS = re.compile(
+    r"^\$\$?(?P<body>[^$]+)\$\$?$|^\\\((?P<round>.+)\\\)$|^\\\[(?P<square>.+)\\\]$"
+)
 _INLINE = re.compile(r"\$(?=[^$\s][^$]*[\\^_={]|[0-9.,]+\$)([^$]*)\$")
 _MARKS = re.compile(r"\\[a-zA-Z,;! ]+|\\[%$()\[\]]|\^\{|\$[^$\s][^$]*\$")
 

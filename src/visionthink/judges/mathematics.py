@@ -6,6 +6,9 @@ currencies, words, brackets and case, so it sees nothing that holds any or diffe
 "Different" is believed where a number or a point shows it.
 """
 
+# people type these:
+# ruff: noqa: RUF001
+
 from __future__ import annotations
 
 import atexit
@@ -17,6 +20,9 @@ import sys
 import threading
 from functools import lru_cache
 from importlib.util import find_spec
+from typing import Any
+
+from visionthink.judges.word_classes import words
 
 LONGEST = 400
 """Characters of an expression."""
@@ -28,13 +34,15 @@ STARTING_SECONDS = 60.0
 MOST_BYTES = 2 << 30
 """Of memory, for the process."""
 
-_FUNCTIONS = set(
+_FUNCTIONS = words(
     "sin cos tan cot sec csc arcsin arccos arctan sinh cosh tanh log exp sqrt det gcd lcm mod max "
-    "min lim inf sup abs and".split()
+    "min lim inf sup abs and"
 )
 _WORD = re.compile(r"[a-zA-Z]{2,}")
 _COMMAND = re.compile(r"\\[a-zA-Z]+")
-_CURRENCY = re.compile(r"\\\$|(?<![\w\\])\$\s?[0-9][0-9.,]*(?![^$]*\$)|[€£¥₹%°]|\\%|\\circ|\\degree")
+_CURRENCY = re.compile(
+    r"\\\$|(?<![\w\\])\$\s?[0-9][0-9.,]*(?![^$]*\$)|[€£¥₹%°]|\\%|\\circ|\\degree"
+)
 _TELLING = re.compile(r"[\\^*=√∞π|{}()<>≤≥±]|[a-z]\s?[-+/]|[-+/]\s?[a-z]")
 _MARKED = re.compile(r"[-+*'!/^]\s*$|[a-zA-Z]\s*'|[-+]\s*[cC]\s*\$?$")  # f', and constants
 _TEXT = re.compile(r"\\(?:text|mathrm|mbox|textbf)\s*\{")
@@ -72,7 +80,9 @@ def _half_open(text: str) -> bool:
 def _marks(text: str) -> set[str]:
     """Signs of units, currencies and primes in what a text ends in."""
     last = text.rpartition("\\boxed")[2] or text
-    return set(re.findall(r"\\%|%|percent|\\circ|°|€|£|¥|(?<=[a-zA-Z])'", last[-200:])) - {"percent"}
+    return set(re.findall(r"\\%|%|percent|\\circ|°|€|£|¥|(?<=[a-zA-Z])'", last[-200:])) - {
+        "percent"
+    }
 
 
 _WRITTEN = (
@@ -104,7 +114,12 @@ def _brackets(text: str) -> list[str]:
 @lru_cache(maxsize=4096)
 def _is_expression(text: str) -> bool:
     """Whether a text is mathematics throughout."""
-    if not 0 < len(text) <= LONGEST or _CURRENCY.search(text) or _TEXT.search(text) or _MARKED.search(text):
+    if (
+        not 0 < len(text) <= LONGEST
+        or _CURRENCY.search(text)
+        or _TEXT.search(text)
+        or _MARKED.search(text)
+    ):
         return False
     words = _WORD.findall(_COMMAND.sub(" ", text))
     return all(word.lower() in _FUNCTIONS or len(word) == 2 for word in words)
@@ -149,11 +164,11 @@ class _Worker:
 
     def _line(self, seconds: float) -> bytes:
         """The next line; the process ends if it is late."""
-        assert self._process is not None and self._process.stdout is not None
-        if not select.select([self._process.stdout], [], [], seconds)[0]:
+        output = self._process.stdout if self._process else None
+        if output is None or not select.select([output], [], [], seconds)[0]:
             self.end()
             return b""
-        return self._process.stdout.readline()
+        return output.readline()
 
     def end(self) -> None:
         if self._process is not None:
@@ -175,13 +190,13 @@ def _serve() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
     from math_verify import parse, verify
 
-    def reading(text: str) -> list[object]:
+    def reading(text: str) -> list[Any]:
         text = text.strip()
         marks = ("$", "\\(", "\\[", "\\boxed")
         marked = text if any(mark in text for mark in marks) else f"${text}$"
         return parse(marked, parsing_timeout=None, raise_on_error=False)
 
-    def differ(true: object, given: object) -> bool:
+    def differ(true: Any, given: Any) -> bool:
         """Whether two expressions have other values at a point, or two sets other elements."""
         if isinstance(true, sympy.Expr) and isinstance(given, sympy.Expr):
             symbols = sorted(true.free_symbols | given.free_symbols, key=str)
@@ -202,7 +217,7 @@ def _serve() -> None:
             return true.shape != given.shape or any(map(differ, true, given))
         return False
 
-    def rounds_to(true: object, given: object) -> bool:
+    def rounds_to(true: Any, given: Any) -> bool:
         """Whether a number that no decimals write out is given to four digits or more."""
         if not (isinstance(true, sympy.Expr) and isinstance(given, sympy.Float)):
             return False

@@ -6,7 +6,7 @@ import re
 from functools import lru_cache
 
 MOST_CHARACTERS = 40
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
+_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 _MONTH = (
     r"(?P<month>jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?"
     r"|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?"
@@ -34,6 +34,8 @@ _TIME = re.compile(
 
 _HALVES = ("am", "pm", "noon")
 _NAMED = {"noon": 43200, "midday": 43200, "midnight": 0}
+
+_DAYS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 Date = tuple[int, int, int]
 """Year, month, day; 0 where it is not named."""
@@ -66,7 +68,7 @@ def date(text: str) -> frozenset[Date]:
 
 
 def _exists(month: int, day: int) -> bool:
-    return 1 <= month <= 12 and 1 <= day <= (29 if month == 2 else 30 if month in (4, 6, 9, 11) else 31)
+    return 1 <= month <= 12 and 1 <= day <= _DAYS[month]
 
 
 def same_date(truth: str, said: str) -> bool | None:

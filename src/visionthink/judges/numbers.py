@@ -1,4 +1,4 @@
-"""Numbers as people write them: "1,234.5", "1 1/2", "2.5 × 10^3", "twenty-one", "two thirds".
+"""Numbers as people write them: "1,234.5", "1 1/2", "2.5e3", "twenty-one", "two thirds".
 
 Values are exact fractions, so that 4.730 is 4.73 and 0.1 + 0.2 would be 0.3.
 """
@@ -15,6 +15,8 @@ from fractions import Fraction
 from functools import cache, lru_cache
 
 from text_to_num import text2num
+
+from visionthink.judges.word_classes import words
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +64,10 @@ SCALES = {
 }
 """Words and letters that multiply the number before them → power of ten."""
 
-_CARDINALS = set(
+_CARDINALS = words(
     "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen "
     "sixteen seventeen eighteen nineteen twenty thirty forty fourty fifty sixty seventy eighty "
-    "ninety hundred thousand million billion trillion".split()
+    "ninety hundred thousand million billion trillion"
 )
 _PARTS = {
     **{"half": 2, "halves": 2, "third": 3, "quarter": 4, "fourth": 4, "fifth": 5, "sixth": 6},
@@ -152,11 +154,12 @@ def _spelt(text: str) -> tuple[Number, int] | None:
     """A number in English words at the start of a text."""
     low = text[:200].lower()
     first = _WORD.match(low)
-    if first is None or not (first[0] in _CARDINALS or first[0] in _PARTS or first[0] in ("a", "an")):
+    if first is None or not (
+        first[0] in _CARDINALS or first[0] in _PARTS or first[0] in ("a", "an")
+    ):
         return None
     run = _SPELT.match(low)
-    assert run is not None
-    ends = [word.end() for word in _WORD.finditer(run[0])][:MOST_WORDS]
+    ends = [word.end() for word in _WORD.finditer(run[0] if run else "")][:MOST_WORDS]
     for end in reversed(ends):
         if (number := _words(low[:end])) is not None:
             return number, end
@@ -214,7 +217,9 @@ _RUN = re.compile(r"[-+]?[0-9][0-9.,'’ ]*(?:\s?/\s?[0-9]+)?|[A-Za-z]+(?:[ -][A
 def numbers_in(text: str) -> list[Fraction]:
     """All numbers that a text holds, in digits or in words, without their signs."""
     found: list[Fraction] = []
-    text = unicodedata.normalize("NFKC", re.sub("(?=[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])", " ", text)).replace("⁄", "/")
+    text = unicodedata.normalize("NFKC", re.sub("(?=[½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])", " ", text)).replace(
+        "⁄", "/"
+    )
     for run in _RUN.finditer(text):
         rest = run[0].lstrip("+-")
         while rest:

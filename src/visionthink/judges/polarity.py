@@ -1,32 +1,62 @@
 """Yes or no: what a reply says, and whether the rest of it takes that back."""
 
+# people type these:
+# ruff: noqa: RUF001
+
 from __future__ import annotations
 
 import re
 
 from visionthink.judges.answer_text import bare, normal
+from visionthink.judges.word_classes import words
 
-_YES = {"是", "有", "sí", "oui", "ja", "yes", "true", "yep", "yeah", "yup", "correct", "affirmative"}
-_NO = {"否", "不是", "没有", "non", "nein", "no", "false", "nope", "nah", "nay", "incorrect", "negative"}
+_YES = {
+    "是",
+    "有",
+    "sí",
+    "oui",
+    "ja",
+    "yes",
+    "true",
+    "yep",
+    "yeah",
+    "yup",
+    "correct",
+    "affirmative",
+}
+_NO = {
+    "否",
+    "不是",
+    "没有",
+    "non",
+    "nein",
+    "no",
+    "false",
+    "nope",
+    "nah",
+    "nay",
+    "incorrect",
+    "negative",
+}
 WORDS = {**dict.fromkeys(_YES, True), **dict.fromkeys(_NO, False)}
 
 _QUOTED = re.compile(r"\"[^\"]*\"|“[^”]*”|(?<!\w)'[^']*'(?!\w)|«[^»]*»")
 _FIRST = re.compile(r"[\s*_`\"'“(\[]*([^\W\d_]+)[*_`\"'”)\]]*")
 _TOKENS = re.compile(r"[^\W\d_]+(?:['’][a-z]+)?|[0-9]+|[.,;:!?()—–-]")
 _NEGATIONS = {"not", "no", "none", "neither", "nor", "nothing", "nobody", "without", "cannot"}
-_TAKEN_BACK = set(
+_TAKEN_BACK = words(
     "but however although though or maybe perhaps wait actually unless except if might could never "
     "nope nah yep yeah yup yes sure unsure wrong incorrect opposite kidding joking hardly barely "
     "possibly probably instead rather otherwise false true correction sorry mistake unclear "
-    "uncertain unknown partly partially almost nearly sometimes only until depends guess".split()
+    "uncertain unknown partly partially almost nearly sometimes only until depends guess"
 )
-_SUBJECTS = set("it there he she they this that these those i we you one".split())
-_AUXILIARIES = set(
+_SUBJECTS = words("it there he she they this that these those i we you one")
+_AUXILIARIES = words(
     "is are was were am be does do did has have had can will would should it's there's that's he's "
-    "she's they're".split()
+    "she's they're"
 )
-_OPENERS = _SUBJECTS | _AUXILIARIES | set("the a an because since as and so in on at".split())
-_SMALL = _SUBJECTS | _AUXILIARIES | set("a an the any some in of on at to and image picture".split())
+_OPENERS = _SUBJECTS | _AUXILIARIES | words("the a an because since as and so in on at")
+_SMALL = _SUBJECTS | _AUXILIARIES | words("a an the any some in of on at to and image picture")
 
 
 def polarity(text: str) -> bool | None:
@@ -35,7 +65,7 @@ def polarity(text: str) -> bool | None:
 
 
 def said_polarity(question: str, text: str) -> bool | None:
-    """Yes or no if `text` opens with one and takes nothing back, or states the question's clause."""
+    """Yes or no if `text` opens with one and takes nothing back, or restates the question."""
     text = bare(text)
     first = _FIRST.match(text)
     word = first[1].lower() if first else ""
@@ -49,7 +79,11 @@ def said_polarity(question: str, text: str) -> bool | None:
     if tokens[0].isalnum() and tokens[0] not in _OPENERS and "'" not in tokens[0]:
         # "No car", but not "No idea" and "No 5"
         return lead if not lead and set(tokens) <= asked | _SMALL | {".", ",", "so", "no"} else None
-    if "?" in tokens or re.match(r"no\.\s*[0-9]", text, re.IGNORECASE) or (_TAKEN_BACK - _ALLOWED[lead]).intersection(tokens):
+    if (
+        "?" in tokens
+        or re.match(r"no\.\s*[0-9]", text, re.IGNORECASE)
+        or (_TAKEN_BACK - _ALLOWED[lead]).intersection(tokens)
+    ):
         return None
     return lead if _agrees(lead, tokens, asked) else None
 
@@ -120,7 +154,9 @@ def _agrees(lead: bool, tokens: list[str], asked: set[str]) -> bool:
         content = [word for word in content if not word.endswith("n't") and word != "only"]
         if lead and negated:
             # Yes, it is not a cat; with no wheels. Not: "it is not", "it is not lit".
-            contrast = re.search(r"(?:not an?|no|without an?|without|not the) ([a-z]+)", " ".join(clause))
+            contrast = re.search(
+                r"(?:not an?|no|without an?|without|not the) ([a-z]+)", " ".join(clause)
+            )
             if not contrast or contrast[1] in asked:
                 return False
         if not lead and not negated and asked.issuperset(content):
@@ -129,7 +165,7 @@ def _agrees(lead: bool, tokens: list[str], asked: set[str]) -> bool:
 
 
 def _as_asked(question: str, text: str) -> bool | None:
-    """Yes for "There is a dog.", no for "There is no dog.", where the question is "Is there a dog?"."""
+    """Yes for "There is a dog.", no for "There is no dog." to "Is there a dog?"."""
     asked = _plain_words(question)
     said = _plain_words(text)
     if not 3 <= len(asked) <= 20 or asked[0] not in _AUXILIARIES or asked[0] not in said:

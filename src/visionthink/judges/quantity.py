@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 
-from visionthink.judges.word_classes import exclusive
 from visionthink.judges.numbers import SCALES, Number, leading_number
 from visionthink.judges.units import (
     ANGLE,
@@ -30,6 +29,8 @@ from visionthink.judges.units import (
     Unit,
     unit,
 )
+from visionthink.judges.word_classes import exclusive
+from visionthink.judges.word_classes import words as words_of
 
 MOST_CHARACTERS = 100
 """Longer texts are not quantities; bounds the work on arithmetic as well."""
@@ -47,14 +48,15 @@ _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
 _HEAD = re.compile(
     rf"""(?i:(?:about|approximately|approx\.?|around|roughly|circa|ca?\.|exactly|precisely|a\stotal\sof|just|~|≈)\s*)?
     (?P<sign>[+-]|(?i:minus|negative|plus|positive)\s)?\s?
-    (?P<money>[$€£¥₹₩]|(?:{"|".join(re.escape(code) for code in CURRENCIES)})(?=[\s0-9.-]))?(?:(?<=Rs)\.)?\s?
+    (?P<money>[$€£¥₹₩]|(?:{"|".join(map(re.escape, CURRENCIES))})(?=[\s0-9.-]))?
+    (?:(?<=Rs)\.)?\s?
     (?P<inner>-(?=[0-9.]))?""",
     re.VERBOSE,
 )
-_MEASURES = {"long", "tall", "high", "wide", "deep", "old", "away", "apart", "thick", "ago", "each"}
+_MEASURES = words_of("long tall high wide deep old away apart thick ago each")
 _COUNTED = {"piece", "pc", "item", "unit", "person", "point", "star", "time", "vote"}
 """What anything may be counted in, whatever the question asks."""
-_NEVER_NOUNS = set(
+_NEVER_NOUNS = words_of(
     # operations, multiples, parts, hedges, comparisons, function words, ends of other words
     "squared cubed squares cubes plus minus times percents dozen dozens score scores gross pair "
     "pairs couple couples hundreds thousands millions billions trillions tens halves thirds "
@@ -65,7 +67,7 @@ _NEVER_NOUNS = set(
     "double triple twice extra additional other others another half most least almost nearly "
     "barely without except only ones bits sets packs packets boxes cases bunches groups teams "
     "dots points mod modulo factorial power root roots log base degrees versus vs ratios "
-    "increments versions points radians decimals digits places".split()
+    "increments versions points radians decimals digits places"
 )
 _IRREGULAR = {
     **{"people": "person", "persons": "person", "men": "man", "women": "woman", "feet": "foot"},
@@ -115,9 +117,8 @@ def quantity(text: str, words: frozenset[str] = frozenset()) -> Quantity | None:
             return None
         text = _HALVES.sub(r"\1 \2", text.translate(_SIGNS))
         text = _SUPERSCRIPT.sub(lambda found: "^" + found[1].translate(_RAISED), text)
-        if (found := unicodedata.normalize("NFKC", text)) != text:
-            text = re.sub(r"[²³]", lambda raised: f"^{raised[0].translate(_RAISED)}", text)
-            text = unicodedata.normalize("NFKC", text).translate(_SIGNS)
+        text = re.sub(r"[²³]", lambda raised: f"^{raised[0].translate(_RAISED)}", text)
+        text = unicodedata.normalize("NFKC", text).translate(_SIGNS)
     text = text.strip()
     simple = _simple(text, words)
     return simple if simple is not None else _sum(text)
@@ -125,9 +126,8 @@ def quantity(text: str, words: frozenset[str] = frozenset()) -> Quantity | None:
 
 def _simple(text: str, words: frozenset[str]) -> Quantity | None:
     head = _HEAD.match(text)
-    assert head is not None  # everything in it is optional
-    found = leading_number(text[head.end() :])
-    if found is None or (head["sign"] and head["inner"]):
+    found = leading_number(text[head.end() :]) if head else None
+    if head is None or found is None or (head["sign"] and head["inner"]):
         return None
     number, end = found
     tail = text[head.end() + end :]
@@ -219,8 +219,7 @@ def _sum(text: str) -> Quantity | None:
             return None
         smaller = part.unit
         total += part.value * part.unit.size
-    assert smaller is not None and parts[-1] is not None
-    return Quantity(Number(total / smaller.size, parts[-1].number.step), smaller)
+    return Quantity(Number(total / smaller.size), smaller) if smaller else None
 
 
 def _multiplied(number: Number, word: str) -> Number:
@@ -323,7 +322,9 @@ def _same_label(truth: Number, said: Number) -> bool:
     """Whether "6/8", which may be a label, was written the same way on both sides."""
     if truth.over and said.over:
         return truth.over == said.over
-    return not truth.over and not said.over or 0 in (truth.step, said.step) and not _whole(truth, said)
+    return (not truth.over and not said.over) or (
+        0 in (truth.step, said.step) and not _whole(truth, said)
+    )
 
 
 def _rounds_to(truth: Number, said: Number) -> bool:

@@ -1,4 +1,7 @@
-"""What a question asks for, as far as its words tell: nouns, units, alternatives, numbers or labels."""
+"""What a question asks for, as far as its words tell: nouns, units, alternatives, labels."""
+
+# people type these:
+# ruff: noqa: RUF001
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from functools import lru_cache
 from visionthink.judges.answer_text import normal
 from visionthink.judges.quantity import stem
 from visionthink.judges.units import SHARE, Unit, unit
+from visionthink.judges.word_classes import words
 
 MOST_CHARACTERS = 4000
 """Of a question, from its start, that are read."""
@@ -28,13 +32,15 @@ _LABELS = re.compile(
 )
 _SCALED = re.compile(r"\b(?:thousands?|millions?|billions?|mn|bn|in k)\b", re.IGNORECASE)
 _CASED = re.compile(
-    r"\b(?:formula|symbol|element|compound|molecule|variable|chemical|units?|function)\b", re.IGNORECASE
+    r"\b(?:formula|symbol|element|compound|molecule|variable|chemical|units?|function)\b",
+    re.IGNORECASE,
 )
 _ORDERED = re.compile(
     r"\b(?:order|sequence|from \w+ to \w+|first|then|respectively|steps)\b", re.IGNORECASE
 )
 _SEVERAL = re.compile(
-    r"\b(?:which|what|name|list|give)\b.*?\b(?:two|three|four|five|items|order|sequence|\w{3,}s are)\b"
+    r"\b(?:which|what|name|list|give)\b.*?"
+    r"\b(?:two|three|four|five|items|order|sequence|\w{3,}s are)\b"
     r"|\bcolou?rs\b|\bcountries\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -51,9 +57,9 @@ _ASKED = re.compile(
     r"\b(?:which|what)\s+(?:(?:is|are|was|were)\s+)?(?:of\s+)?(?:(?:the|these|this)\s+)?"
     r"((?:[a-z]+\s?){1,3})"
 )
-_NOT_ASKED = set(
-    "is are was were do does did has have had can will would of in on at to for by from with and or "
-    "that not value answer total largest smallest highest lowest first second last left right".split()
+_NOT_ASKED = words(
+    "is are was were do does did has have had can will would of in on at to for by from with and "
+    "or that not value answer total largest smallest highest lowest first second last left right"
 )
 
 

@@ -76,7 +76,7 @@ def same_pair(truth: Pair, said: Pair) -> bool:
 
 @lru_cache(maxsize=4096)
 def bound(text: str) -> tuple[str, Quantity] | None:
-    """">", "≥", "<" or "≤" and the quantity; None if `text` is no bound."""
+    """The sign (>, ≥, < or ≤) and the quantity; None if `text` is no bound."""
     if not text or len(text) > MOST_CHARACTERS:
         return None
     found = _BOUND.fullmatch(text.strip())
@@ -96,7 +96,9 @@ def same_bound(truth: tuple[str, Quantity], said: tuple[str, Quantity]) -> bool:
 @lru_cache(maxsize=1024)
 def hours(text: str) -> tuple[int, int] | None:
     """Seconds since midnight from and to, for "9 am - 5 pm"; None if `text` is anything else."""
-    found = re.fullmatch(r"(?:from\s+)?(.+?)\s*(?:-|–|to|until)\s*(.+)", text.strip(), re.IGNORECASE)
+    found = re.fullmatch(
+        r"(?:from\s+)?(.+?)\s*(?:-|–|to|until)\s*(.+)", text.strip(), re.IGNORECASE
+    )
     if len(text) > MOST_CHARACTERS or found is None:
         return None
     first, second = time_of_day(found[1]), time_of_day(found[2])

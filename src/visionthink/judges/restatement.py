@@ -7,17 +7,30 @@ import re
 from visionthink.judges.answer_text import normal
 from visionthink.judges.quantity import stem
 from visionthink.judges.question import alternatives_in, question_words
+from visionthink.judges.word_classes import words
 
 MOST_WORDS = 40
 
-_NEGATIONS = {"not", "no", "never", "neither", "nor", "dont", "doesnt", "didnt", "isnt", "arent", "wasnt"}
-_NEGATIONS |= {"cannot", "cant", "wont", "havent", "hasnt", "nothing", "none", "without"}
-_SMALL = set(
-    "the a an this that these those it its there here he she they his her their i we you my our of in on "
-    "at to for by from with as is are was were be been do doe does did has have had image picture photo can"
-    .split()
+_NEGATIONS = words(
+    "not no never neither nor dont doesnt didnt isnt arent wasnt cannot cant wont havent hasnt "
+    "nothing none without"
 )
-_SAID_BY_ALL = {"point", "rated", "written", "shown", "located", "called", "holding", "worn", "read"}
+_SMALL = words(
+    "the a an this that these those it its there here he she they his her their i we you my our "
+    "of in on at to for by from with as is are was were be been do doe does did has have had can "
+    "image picture photo"
+)
+_SAID_BY_ALL = {
+    "point",
+    "rated",
+    "written",
+    "shown",
+    "located",
+    "called",
+    "holding",
+    "worn",
+    "read",
+}
 
 
 def restates(question: str, truth: str, said: str) -> bool:
@@ -44,7 +57,12 @@ def restates(question: str, truth: str, said: str) -> bool:
         form = stem(re.sub(r"[^\w]", "", word))
         if not form or form in _SAID_BY_ALL or (form in _SMALL and form not in true):
             continue
-        if len(form) < 2 or form not in question_words(question) or form in offered or form not in asked_order[at:]:
+        if (
+            len(form) < 2
+            or form not in question_words(question)
+            or form in offered
+            or form not in asked_order[at:]
+        ):
             return False
         at = asked_order.index(form, at) + 1
         content = content or word not in _NEGATIONS

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
 
+from visionthink.judges.word_classes import words
+
 Dimension = tuple[tuple[str, int], ...]
 """Base quantities with their powers, sorted: (("length", 1), ("time", -1)) is a speed."""
 
@@ -162,11 +164,11 @@ _COMPOUND = {
     "knot": "1.852 km/h",
     "knots": "1.852 km/h",
 }
-_CUSTOMARY = set(
+_CUSTOMARY = words(
     "in inch inches ″ ft foot feet ′ yd yard yards yds mi mile miles sqft acre acres gal gallon "
     "gallons qt quart quarts pint pints tbsp tablespoon tablespoons tsp teaspoon teaspoons floz lb "
     "lbs oz ounce ounces stone stones cal calorie calories rad radian radians "
-    "eV".split()
+    "eV"
 )
 CURRENCIES = (
     *("US$", "CA$", "AU$", "C$", "A$", "R$", "USD", "CAD", "AUD", "EUR", "GBP", "JPY", "CNY"),
@@ -186,7 +188,12 @@ def _table() -> dict[str, Unit]:
         dimension = tuple(sorted(powers.items()))
         for symbol in symbols.split():
             for prefix, exponent in [("", 0), *_PREFIXES.items()]:
-                few = symbol in ("t", "bar", "ohm", "cal", "L", "l") and prefix not in ("", "k", "m", "u")
+                few = symbol in ("t", "bar", "ohm", "cal", "L", "l") and prefix not in (
+                    "",
+                    "k",
+                    "m",
+                    "u",
+                )
                 if len(prefix) > 1 or few or prefix + symbol == "pm":  # 3 pm is a time
                     continue
                 scaled = Fraction(size) * Fraction(10) ** exponent
@@ -224,6 +231,7 @@ def unit(text: str) -> Unit | None:
     if known := _named(text):
         return known
     found, at, power, sign = ONE, 0, 1, 1
+    last: Unit | None = None
     factors = 0
     while at < len(text):
         factor = _FACTOR.match(text, at)
@@ -235,7 +243,7 @@ def unit(text: str) -> Unit | None:
             sign = -1
         low = name.lower()
         if low in _POWERS:  # "square feet" and "feet squared"
-            if low.endswith(("ed",)) and factors:
+            if last is not None and low.endswith("ed"):
                 found = found.times(last, sign * (_POWERS[low] - 1))
             else:
                 power = _POWERS[low]
@@ -260,8 +268,7 @@ def _named(name: str) -> Unit | None:
         return known
     if low in _COMPOUND:
         size, _, rest = _COMPOUND[low].rpartition(" ")
-        whole = unit(rest)
-        assert whole is not None
+        whole = unit(rest) or ONE
         return Unit(whole.dimension, whole.size * Fraction(size or 1), customary=low != "kph")
     folded = re.sub(r"[\s.-]+", "", low)
     return {

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+
+def words(text: str) -> frozenset[str]:
+    """The words of a text, for tables of words."""
+    return frozenset(text.split())
+
+
 _CLASSES = [
     # names in one row exclude each other; those joined by = are the same
     "red green blue yellow orange purple=violet pink brown black white gray cyan=turquoise magenta "
