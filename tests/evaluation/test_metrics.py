@@ -147,11 +147,11 @@ def test_a_judge_decides_and_is_named():
 
 @pytest.mark.parametrize("metric", ["auto", "numeric", "judge"])
 def test_what_cannot_be_told_is_wrong_and_marked(metric: str):
-    """Rules alone: right, clearly wrong, empty, and a paraphrase that no rule can tell."""
+    """Rules alone: right, clearly wrong, empty, and 3 in words that no rule knows."""
     scorer = Scorer(metric)
 
     async def scores() -> list[Score]:
-        asked = [("3", "3"), ("3", "40"), ("3", ""), ("3", "as many as a clover has leaves")]
+        asked = [("3", "3"), ("3", "40"), ("3", ""), ("3", "trois")]
         return [await scorer.score("How many?", (truth,), said) for truth, said in asked]
 
     assert asyncio.run(scores()) == [

@@ -16,7 +16,13 @@ import unicodedata
 from visionthink.judges.answer_text import last_match, normal, places
 from visionthink.judges.numbers import numbers_in
 from visionthink.judges.quantity import stem
-from visionthink.judges.question import alternatives_in, asked_nouns, is_cased, is_read_off
+from visionthink.judges.question import (
+    alternatives_in,
+    asked_nouns,
+    is_cased,
+    is_read_off,
+    question_words,
+)
 from visionthink.judges.word_classes import exclusive, rows_of, words
 
 _REFUSAL = re.compile(
@@ -42,7 +48,6 @@ _RETRACTS = re.compile(
     re.IGNORECASE,
 )
 _SEPARATORS = re.compile(r"\s*(?:[,;/|\n]|\band\b|\bor\b|&)\s*", re.IGNORECASE)
-_ONE_WORDS = words("a an one single both pair couple twice once no none nobody nothing zero only")
 
 
 def clearly_other(question: str, truth: str, said: str) -> bool:
@@ -206,7 +211,8 @@ def _is_name(text: str) -> bool:
     words = re.findall(r"[^\W\d_][\w'’.-]*", text)
     small = {"of", "the", "and", "de", "von", "van", "la", "le", "di", "da"}
     return (
-        0 < len(words) <= 5
+        not text.startswith("the ")
+        and 0 < len(words) <= 5
         and len(text) < 50
         and all(word[0].isupper() or word in small for word in words)
     )
@@ -232,11 +238,11 @@ def clearly_other_number(question: str, truth: str, said: str) -> bool:
     low = said.lower()
     if len(true) != 1:
         return False
-    words = set(re.findall(r"[a-z]+", low))
+    if not given:
+        return _says_no_number(question, low)
     if true[0] not in given:
-        open_words = bool(words & _ONE_WORDS) and true[0] <= 2 and not given
         related = any(number and true[0] / number in _RELATED for number in given)
-        return not open_words and not related and ("%" not in said) and ":" not in said
+        return not related and "%" not in said and ":" not in said
     number = truth.strip("$€£ ").lower()
     if _LISTED_NUMBERS.fullmatch(low) and len(given) > 1:
         return True
@@ -247,6 +253,14 @@ def clearly_other_number(question: str, truth: str, said: str) -> bool:
     return compared or _retracts(number, low)
 
 
+def _says_no_number(question: str, text: str) -> bool:
+    """Whether a reply without numbers holds none in other words either, such as "a pair"."""
+    said = set(re.findall(r"[^\W\d]+", text)) - _SMALL
+    return {stem(word) for word in said} <= question_words(question) | _VAGUE
+
+
+_SMALL = words("i it there the a an of is are was were in on at this that can see has have and to")
+_VAGUE = words("many several some few lot number more than number picture image answer")
 _RELATED = {100, 1000, 10**6, 10**9} | {1 / number for number in (100, 1000, 10**6)}
 _LISTED_NUMBERS = re.compile(r"[\s\[(]*[0-9]+(?:(?:\s*(?:[,;+]|and|or)\s*|\s+)[0-9]+)+[\s\])]*")
 _COMPARED = re.compile(
