@@ -23,6 +23,7 @@ from visionthink.judges.question import (
     asked_nouns,
     asked_unit,
     asks_for_several,
+    counted,
     is_about_labels,
     is_about_numbers,
     is_cased,
@@ -79,14 +80,19 @@ def metric_for(question: str, answer: str) -> str:
         return "time"
     if pair(answer) or bound(answer):
         return "range"
-    listed = re.search(r";|\n|^\[\s*[\"'].*\]$|\sand\s", answer)
+    several = asks_for_several(question) or not answer[:1].isupper()  # no title
+    listed = re.search(r";|\n|^\[\s*[\"'].*\]$", answer) or (several and " and " in answer)
     if (listed or ("," in answer and asks_for_several(question))) and len(_items(answer)) > 1:
         return "list"
     return "text"
 
 
 def _stated_number(question: str, text: str) -> Quantity | None:
-    number = quantity(_read(text), question_words(question))
+    number = quantity(_read(text), counted(question))
+    if number is not None and number.noun:
+        last = number.noun.rpartition(" ")[2]
+        if last in question_words(question) and last not in counted(question):
+            return None  # "How many pencils are in the box?": "12 boxes"
     if number is None and "how many" in question.lower():
         no_noun = _NO_NOUN.fullmatch(bare(text))
         nothing = bare(text).lower() in _NONE or (
@@ -150,6 +156,8 @@ def _unlike_number(question: str, answer: str, said: str, truth: Quantity) -> bo
         if not truth.unit.dimension and _OUT_OF.search(stated) and is_about_labels(question):
             return rating.first.value == truth.value
     plain_number = not truth.unit.dimension
+    if plain_number and _same_code(answer, stated):
+        return True
     if plain_number and (_named(question, answer, said) or restates(question, answer, said)):
         return True
     if (same := same_expression(answer, said)) is not None:

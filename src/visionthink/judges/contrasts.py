@@ -269,7 +269,7 @@ _COMPARED = re.compile(
 )
 _GOES_ON = re.compile(
     r"\s*(?:or\b|to [0-9]|-\s?[0-9]|–|\?|plus\b|minus\b|times\b|over\b|factorial\b|maybe\b|wrong\b|"
-    r"is wrong|is incorrect|not\b|or more|and a |squared|cubed|[+*/^!]|\(or|pairs\b|out of|"
+    r"is wrong|is incorrect|not\b|or more|and a |squared|cubed|[+/^!]|\*(?!\*)|\(or|pairs\b|out of|"
     r"thousand\b|million\b|billion\b|hundred\b|something\b)"
 )
 
