@@ -105,8 +105,8 @@ def command(
             click.echo(f"model        {episode.model}: {EMBEDDED_HINT}", err=True)
         if mark := image_mark(question):
             click.echo(
-                f"question     {mark!r} in it is read as text, since images come before the question; "
-                "leave it out",
+                f"question     {mark!r} in it is read as text, since images come before the "
+                "question; leave it out",
                 err=True,
             )
         for size in dict.fromkeys(picture.size for picture in pictures):
