@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Protocol
 
 from visionthink.judges.answer_text import bare, normal, similarity
@@ -60,6 +61,7 @@ def same_text(answer: str, prediction: str) -> bool:
     return normal(prediction) == normal(answer)
 
 
+@lru_cache(maxsize=4096)
 def metric_for(question: str, answer: str) -> str:
     """What `auto` compares: the form of the ground truth, seen with the question.
 
@@ -158,6 +160,8 @@ def _unlike_number(question: str, answer: str, said: str, truth: Quantity) -> bo
     plain_number = not truth.unit.dimension
     if plain_number and _same_code(answer, stated):
         return True
+    if quantity(_read(said), question_words(question)) is not None:
+        return None  # of something else than was counted
     if plain_number and (_named(question, answer, said) or restates(question, answer, said)):
         return True
     if (same := same_expression(answer, said)) is not None:
@@ -218,6 +222,8 @@ def _time(rules: Thresholds, question: str, answer: str, said: str) -> bool | No
     if (true := hours(answer)) and (given := hours(bare(said))):
         return true == given
     same = same_time(answer.strip(), _read(said).strip(" *\"'"))
+    if same is None and (span := quantity(bare(said))) and span.unit.dimension:
+        return None  # a length of time
     return False if same is None and clearly_other(question, answer, bare(said)) else same
 
 
