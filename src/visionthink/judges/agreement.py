@@ -120,7 +120,7 @@ def agreement(first: Path, second: Path) -> Agreement:
         )
     pairs = {name: (ours[name][0], theirs[name][0]) for name in common}
     counts = Counter(pairs.values())
-    table = {(a, b): counts[a, b] for a in SCORES for b in SCORES}
+    table: dict[tuple[Score, Score], int] = {(a, b): counts[a, b] for a in SCORES for b in SCORES}
     differing = [
         {"id": name, "a": a, "b": b}
         | {key: ours[name][1][key] for key in SHOWN if key in ours[name][1]}

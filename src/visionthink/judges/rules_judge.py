@@ -8,7 +8,7 @@ from visionthink.judges.judge import Judge, JudgeStats, Verdict, accepted
 from visionthink.judges.rules import Rules
 
 MEASURES = ("exact", "anls")
-"""Metrics that measure likeness: alone they always decide, and what is not alike enough is wrong."""
+"""Metrics that measure likeness: alone they always decide; what is not alike enough is wrong."""
 
 
 class RulesJudge:
