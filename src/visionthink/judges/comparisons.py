@@ -53,6 +53,7 @@ _NONE = {"none", "no", "zero", "nobody", "nothing", "no one"}
 _NO_NOUN = re.compile(r"(?:there (?:are|is|were) )?no ([a-z]+)(?: .{0,60})?", re.IGNORECASE)
 _LETTER_AND_NAME = re.compile(r"\(([A-J])\)\s+(.+)")
 _LETTER_FIRST = re.compile(r"^\(?[A-J][).:]+\s+")
+_NUMBERED = re.compile(r"\b(?:version|clause|section|chapter|article|paragraph|exercise)\b", re.I)
 _OUT_OF = re.compile(r"/\s?(?:5|10)\b|\bout of (?:5|10|five|ten)\b", re.IGNORECASE)
 
 
@@ -74,7 +75,7 @@ def metric_for(question: str, answer: str) -> str:
         return "yes_no"
     if re.fullmatch(r"[A-J]|\([A-J]\)(?:\s.*)?", answer):
         return "choice"
-    if _stated_number(question, answer) and not re.search(r"\bversion\b", question):
+    if _stated_number(question, answer) and not _NUMBERED.search(question):
         return "numeric"
     if date(answer):
         return "date"
