@@ -45,6 +45,7 @@ _CURRENCY = re.compile(
 )
 _TELLING = re.compile(r"[\\^*=√∞π|{}()<>≤≥±]|[a-z]\s?[-+/]|[-+/]\s?[a-z]")
 _MARKED = re.compile(r"[-+*'!/^]\s*$|[a-zA-Z]\s*'|[-+]\s*[cC]\s*\$?$")  # f', and constants
+_FORMULA = re.compile(r"\$[^$]|\\boxed|\\[(\[]")
 _TEXT = re.compile(r"\\(?:text|mathrm|mbox|textbf)\s*\{")
 
 
@@ -66,6 +67,8 @@ def same_in_text(truth: str, said: str) -> bool | None:
     truth, said = truth[-LONGEST_TEXT:], said[-LONGEST_TEXT:]
     if find_spec("math_verify") is None or _marks(truth) != _marks(said):
         return None
+    if any(len(text) > LONGEST and not _FORMULA.search(text) for text in (truth, said)):
+        return None  # the whole text would be read as one expression
     if _is_expression(truth) and _is_expression(said) and _brackets(truth) != _brackets(said):
         return False if _half_open(truth) or _half_open(said) else None
     return _compared(truth, said)

@@ -25,9 +25,9 @@ _PAIR = re.compile(
 )
 _YEARS = re.compile(r"\b(1[0-9]|20)([0-9]{2})[/-]([0-9]{2})\b")
 _BOUND = re.compile(
-    r"(?P<over>>|more\s+than|over|above|greater\s+than|larger\s+than)\s*(?P<a>.+)"
+    r"(?P<over>>(?!=)|more\s+than|over|above|greater\s+than|larger\s+than)\s*(?P<a>.+)"
     r"|(?P<least>≥|>=|at\s+least|no\s+(?:less|fewer)\s+than|min(?:imum)?\.?\s+(?:of\s+)?)\s*(?P<b>.+)"
-    r"|(?P<under><|less\s+than|fewer\s+than|under|below|smaller\s+than)\s*(?P<c>.+)"
+    r"|(?P<under><(?!=)|less\s+than|fewer\s+than|under|below|smaller\s+than)\s*(?P<c>.+)"
     r"|(?P<most>≤|<=|at\s+most|up\s+to|no\s+more\s+than|max(?:imum)?\.?\s+(?:of\s+)?)\s*(?P<d>.+)"
     r"|(?P<e>.+?)\s*(?P<up>\+|(?:and|or)\s+(?:more|over|older|above|up|higher))"
     r"|(?P<f>.+?)\s*(?:and|or)\s+(?P<down>less|fewer|younger|below|under|lower)",
