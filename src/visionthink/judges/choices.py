@@ -18,8 +18,8 @@ _MARKS = {
     "bracket": re.compile(r"(?:^|(?<=[\s,;:?.]))([A-Ja-j])\)(?=\s*\S)", re.MULTILINE),
     "stop": re.compile(r"(?:^|(?<=[\s,;:?]))([A-J])\.(?=\s+\S|[^\s.][^.])", re.MULTILINE),
     "colon": re.compile(r"(?:^|(?<=[\s,;?]))([A-J]):(?=\s)", re.MULTILINE),
-    "small": re.compile(r"^\s*([a-j])\.(?=\s)", re.MULTILINE),
-    "dash": re.compile(r"^\s*([A-J])\s[-–]\s", re.MULTILINE),
+    "small": re.compile(r"^[^\S\n]*([a-j])\.(?=\s)", re.MULTILINE),
+    "dash": re.compile(r"^[^\S\n]*([A-J])\s[-–]\s", re.MULTILINE),
 }
 _NAME = (
     r"(?:(?:the\s+)?(?:(?:correct|right|final|best)\s+)?(?:option|choice|answer|letter)\s*:?\s+)?"
