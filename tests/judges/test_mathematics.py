@@ -43,8 +43,9 @@ def test_answers_in_two_texts(truth, said, expected):
     assert same_in_text(truth, said) is expected
 
 
+@pytest.mark.slow
 def test_a_comparison_that_is_late_cannot_be_told_and_the_next_one_can():
-    assert same_expression("9^{9^{9^{9}}}", "x^{2}") is not True
+    assert same_expression("9^{9^{9^{9}}}", "x^{2}") is None
     assert same_expression("x^{2}+1", "1+x^{2}") is True
 
 

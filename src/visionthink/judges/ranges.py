@@ -33,6 +33,7 @@ _BOUND = re.compile(
     r"|(?P<f>.+?)\s*(?:and|or)\s+(?P<down>less|fewer|younger|below|under|lower)",
     re.IGNORECASE,
 )
+_HOURS = re.compile(r"(?:from\s+)?(.+?)\s*(?:-|–|to|until)\s*(.+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +97,10 @@ def same_bound(truth: tuple[str, Quantity], said: tuple[str, Quantity]) -> bool:
 @lru_cache(maxsize=1024)
 def hours(text: str) -> tuple[int, int] | None:
     """Seconds since midnight from and to, for "9 am - 5 pm"; None if `text` is anything else."""
-    found = re.fullmatch(
-        r"(?:from\s+)?(.+?)\s*(?:-|–|to|until)\s*(.+)", text.strip(), re.IGNORECASE
-    )
-    if len(text) > MOST_CHARACTERS or found is None:
+    if len(text) > MOST_CHARACTERS:
+        return None
+    found = _HOURS.fullmatch(text.strip())
+    if found is None:
         return None
     first, second = time_of_day(found[1]), time_of_day(found[2])
     if first is None or second is None or not (second[2] or first[2]):
