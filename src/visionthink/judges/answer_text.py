@@ -42,13 +42,14 @@ _SAME_WORDS |= {"infinity": "∞", "theatre": "theater", "metre": "meter", "metr
 _SAME_WORD = re.compile(rf"\b(?:{'|'.join(_SAME_WORDS)})\b")
 _FORMULA = re.compile(r"[-+=/*<>≤≥]")
 _NOT_FORMULA = re.compile(r"[^\W\d_]{3}|['\"]|[a-z] [a-z]")
+_CHARGE = re.compile(r"\^\{?([0-9]*[+-])\}?$")  # Fe^{3+}
 _STEPS = [
     (re.compile(form), put)
     for form, put in (
         (r"\b([a-z]{1,2})\.\s?(?=[a-z]{1,2}(?![a-z0-9]))", r"\1"),  # u.s.a., j. k. rowling
         (r"(?<!\w)\*\*|\*\*(?!\w)", ""),
         (r"(?<=[a-z0-9])'(?=[a-z])", ""),  # don't, 1990's
-        (r"\^\{?([0-9]*[+-])\}?$", r"\1"),  # Fe^{3+}
+        (_CHARGE.pattern, r"\1"),
         (r"(?<=[a-z])_\{?([0-9])\}?", r"\1"),  # H_2O
         (r"(?<=[a-z]{3})'(?![\w(])", ""),  # the dogs'
         (r"(?<![0-9a-z.,])([0-9]{1,3}(?:,[0-9]{3})+)(?![0-9]*,?[0-9])", None),  # 1,000
@@ -112,7 +113,7 @@ def normal(text: str) -> str:
         words = map(_composed, words)
     folded = " ".join(words).casefold()
     if _FORMULA.search(folded) and not _NOT_FORMULA.search(folded):
-        return folded.replace(" ", "")
+        return _CHARGE.sub(r"\1", folded.replace(" ", ""))
     short = _SAME_WORD.sub(lambda found: _SAME_WORDS[found[0]], folded)
     short = _ORDINAL.sub(_in_digits, short)
     for form, put in _ARTICLES if _PLAIN.fullmatch(short) else _STEPS:

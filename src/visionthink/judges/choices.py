@@ -12,18 +12,18 @@ from functools import lru_cache
 from visionthink.judges.answer_text import bare, normal, places
 
 LETTERS = "ABCDEFGHIJ"
+MOST_CHARACTERS = 2000
+"""Of a reply that picks options."""
 _MARKS = {
     "brackets": re.compile(r"(?:^|(?<=[\s,;:?.]))\(([A-Ja-j])\)(?=\s*\S)", re.MULTILINE),
     "square": re.compile(r"(?:^|(?<=[\s,;:?.]))\[([A-J])\](?=\s*\S)", re.MULTILINE),
     "bracket": re.compile(r"(?:^|(?<=[\s,;:?.]))([A-Ja-j])\)(?=\s*\S)", re.MULTILINE),
     "stop": re.compile(r"(?:^|(?<=[\s,;:?]))([A-J])\.(?=\s+\S|[^\s.][^.])", re.MULTILINE),
     "colon": re.compile(r"(?:^|(?<=[\s,;?]))([A-J]):(?=\s)", re.MULTILINE),
-    "small": re.compile(r"^\s*([a-j])\.(?=\s)", re.MULTILINE),
-    "dash": re.compile(r"^\s*([A-J])\s[-–]\s", re.MULTILINE),
+    "small": re.compile(r"^[^\S\n]*([a-j])\.(?=\s)", re.MULTILINE),
+    "dash": re.compile(r"^[^\S\n]*([A-J])\s[-–]\s", re.MULTILINE),
 }
-_NAME = (
-    r"(?:(?:the\s+)?(?:(?:correct|right|final|best)\s+)?(?:option|choice|answer|letter)\s*:?\s+)?"
-)
+_NAME = r"(?:(?:the\s+)?(?:(?:correct|right|final|best)\s+)?(?:option|choice|answer|letter)(?:\s*:)?\s+)?"
 _ONE = r"(?:[(\[]\s*([A-Ja-j])\s*[)\]]|([A-Ja-j]))"
 _LONE = re.compile(rf"{_NAME}{_ONE}[.:)]?", re.IGNORECASE)
 _SEVERAL = re.compile(
@@ -107,7 +107,7 @@ def letters_of(text: str, options: Mapping[str, str]) -> frozenset[str] | None:
 
 
 def _letters(text: str, options: Mapping[str, str]) -> frozenset[str] | None:
-    if len(text) > 2000:
+    if len(text) > MOST_CHARACTERS:
         return None
     if lone := _LONE.fullmatch(text):
         return _set(lone[1] or lone[2])
@@ -136,7 +136,7 @@ def _set(*letters: str) -> frozenset[str]:
 
 def names_letter(text: str) -> bool:
     """Whether a text begins with a letter and its mark: "B. blue"."""
-    return _WITH_TEXT.fullmatch(text) is not None
+    return len(text) <= MOST_CHARACTERS and _WITH_TEXT.fullmatch(text) is not None
 
 
 def with_text(text: str, options: Mapping[str, str]) -> frozenset[str] | None:

@@ -214,7 +214,9 @@ def _yes_no(rules: Thresholds, question: str, answer: str, said: str) -> bool | 
 
 def _date(rules: Thresholds, question: str, answer: str, said: str) -> bool | None:
     same = True if same_text(answer, said) else same_date(bare(answer), bare(said))
-    return False if same is None and clearly_other(question, answer, bare(said)) else same
+    if same is not None or date(bare(answer)) & date(bare(said)):  # 05/12/2019 may be meant
+        return same
+    return False if clearly_other(question, answer, bare(said)) else None
 
 
 def _time(rules: Thresholds, question: str, answer: str, said: str) -> bool | None:

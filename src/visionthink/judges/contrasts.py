@@ -28,7 +28,7 @@ from visionthink.judges.word_classes import exclusive, rows_of, words
 _REFUSAL = re.compile(
     r"(?:(?:i'?m )?sorry,? )?(?:i|it|we|the (?:image|picture|answer|question|text))? ?"
     r"(?:can ?not|can't|could not|couldn't|do not|don't|does not|doesn't|am not able to|"
-    r"is not possible to|am unable to|is impossible to|unable to|not sure|is (?:not|un)(?:clear|"
+    r"is not possible to|am unable to|is impossible to|unable to|not sure|is (?:not |un)(?:clear|"
     r"known|readable|certain)|is too \w+|have no)\b.{0,120}",
     re.IGNORECASE | re.DOTALL,
 )
@@ -167,7 +167,9 @@ _ENDS = re.compile(r"^([^\w\s]*).*?([^\w\s]*)$", re.DOTALL)
 
 def _other_digits(true: str, given: str, letters: str, others: str) -> bool:
     """Whether two labels or codes have other digits: Row 4 and Row 14, 12 and 21 High Street."""
-    if true.endswith(given) or given.endswith(true):
+    short, long = sorted((true, given), key=len)
+    cut = short[0].isdigit() and long[: -len(short)][-1:].isdigit()  # 4 and 14
+    if long.endswith(short) and (not cut or re.fullmatch("[0-9]{2}s", short)):
         return False  # 80s and 1980s
     if sorted(re.findall("[0-9]+", true)) == sorted(re.findall("[0-9]+", given)) and "," in true:
         return False

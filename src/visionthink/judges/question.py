@@ -118,6 +118,8 @@ def alternatives_in(question: str) -> frozenset[str]:
         found.update(normal(piece) for piece in [*pieces, last])
         if words := before[-1].split():
             found.add(normal(words[-1]))
+        if pieces[0].strip() and all(len(piece.split()) <= 2 for piece in pieces[1:]):
+            found.add(normal(pieces[0].split()[-1]))
     return frozenset(found)
 
 

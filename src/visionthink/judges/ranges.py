@@ -25,14 +25,15 @@ _PAIR = re.compile(
 )
 _YEARS = re.compile(r"\b(1[0-9]|20)([0-9]{2})[/-]([0-9]{2})\b")
 _BOUND = re.compile(
-    r"(?P<over>>|more\s+than|over|above|greater\s+than|larger\s+than)\s*(?P<a>.+)"
+    r"(?P<over>>(?!=)|more\s+than|over|above|greater\s+than|larger\s+than)\s*(?P<a>.+)"
     r"|(?P<least>≥|>=|at\s+least|no\s+(?:less|fewer)\s+than|min(?:imum)?\.?\s+(?:of\s+)?)\s*(?P<b>.+)"
-    r"|(?P<under><|less\s+than|fewer\s+than|under|below|smaller\s+than)\s*(?P<c>.+)"
+    r"|(?P<under><(?!=)|less\s+than|fewer\s+than|under|below|smaller\s+than)\s*(?P<c>.+)"
     r"|(?P<most>≤|<=|at\s+most|up\s+to|no\s+more\s+than|max(?:imum)?\.?\s+(?:of\s+)?)\s*(?P<d>.+)"
     r"|(?P<e>.+?)\s*(?P<up>\+|(?:and|or)\s+(?:more|over|older|above|up|higher))"
     r"|(?P<f>.+?)\s*(?:and|or)\s+(?P<down>less|fewer|younger|below|under|lower)",
     re.IGNORECASE,
 )
+_HOURS = re.compile(r"(?:from\s+)?(.+?)\s*(?:-|–|to|until)\s*(.+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +101,10 @@ def same_bound(truth: tuple[str, Quantity], said: tuple[str, Quantity]) -> bool:
 @lru_cache(maxsize=1024)
 def hours(text: str) -> tuple[int, int] | None:
     """Seconds since midnight from and to, for "9 am - 5 pm"; None if `text` is anything else."""
-    found = re.fullmatch(
-        r"(?:from\s+)?(.+?)\s*(?:-|–|to|until)\s*(.+)", text.strip(), re.IGNORECASE
-    )
-    if len(text) > MOST_CHARACTERS or found is None:
+    if len(text) > MOST_CHARACTERS:
+        return None
+    found = _HOURS.fullmatch(text.strip())
+    if found is None:
         return None
     first, second = time_of_day(found[1]), time_of_day(found[2])
     if first is None or second is None or not (second[2] or first[2]):

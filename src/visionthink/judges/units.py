@@ -216,7 +216,7 @@ def _table() -> dict[str, Unit]:
 _UNITS = _table()
 _POWERS = {"square": 2, "squared": 2, "sq": 2, "cubic": 3, "cubed": 3, "cu": 3}
 _SUPERSCRIPTS = str.maketrans({"²": "^2", "³": "^3", "⁻": "^-", "¹": "1"})
-_SPELLINGS = str.maketrans({"µ": "u", "μ": "u", "Ω": "Ω", "⋅": "*", "·": "*", "×": "*"})
+_SPELLINGS = str.maketrans({"µ": "u", "μ": "u", "\u2126": "Ω", "⋅": "*", "·": "*", "×": "*"})
 _FACTOR = re.compile(
     r"\s*(per\b|/|\*|-(?=[A-Za-z]))?\s*"
     r"([%$€£¥₹₩¢″′Ω℃℉]|[°º]\s?[CF]\b|[°º]|US\$|R\$|[A-Za-z]+)\.?(?:\s?\^\s?(-?[1-3])(?![0-9]))?"

@@ -35,6 +35,7 @@ _CLASSES = [
     "equal unequal",
     "cat=cats dog=dogs horse=horses cow=cows sheep elephant=elephants bear=bears zebra=zebras "
     "giraffe=giraffes rabbit=rabbits lion=lions tiger=tigers duck=ducks",
+    "kitten=kittens puppy=puppies calf=calves",
     "apple banana orange pear grape lemon strawberry pineapple peach cherry melon",
     "car=automobile bus truck=lorry bicycle=bike motorcycle=motorbike train boat "
     "airplane=plane=aeroplane",
