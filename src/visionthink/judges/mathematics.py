@@ -45,12 +45,8 @@ _CURRENCY = re.compile(
     r"\\\$|(?<![\w\\])\$\s?[0-9][0-9.,]*(?![^$]*\$)|[€£¥₹%°]|\\%|\\circ|\\degree"
 )
 _TELLING = re.compile(r"[\\^*=√∞π|{}()<>≤≥±]|[a-z]\s?[-+/]|[-+/]\s?[a-z]")
-<<<<<<< HEAD
 _MARKED = re.compile(r"<!|--|[-+*'!/^]\s*$|[a-zA-Z]\s*'|[-+]\s*[cC]\s*\$?$")  # f', and constants
-=======
-_MARKED = re.compile(r"[-+*'!/^]\s*$|[a-zA-Z]\s*'|[-+]\s*[cC]\s*\$?$")  # f', and constants
 _FORMULA = re.compile(r"\$[^$]|\\boxed|\\[(\[]")
->>>>>>> unit
 _TEXT = re.compile(r"\\(?:text|mathrm|mbox|textbf)\s*\{")
 
 
