@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.graders import GRADERS, Grader
+from graders import GRADERS, Grader
 
 
 @dataclass(frozen=True)

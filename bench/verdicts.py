@@ -20,7 +20,7 @@ from importlib.resources import files
 from random import Random
 from statistics import median
 
-from bench.graders import GRADERS, Grader
+from graders import GRADERS, Grader
 from visionthink.judges.llm_prompt import read_verdict
 
 
