@@ -11,6 +11,8 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Protocol
 
+from text_to_num import alpha2digit
+
 from visionthink.judges.answer_text import bare, normal, similarity
 from visionthink.judges.choices import letters_of, misses, names_letter, options_in
 from visionthink.judges.contrasts import clearly_other, clearly_other_number, refuses
@@ -28,6 +30,7 @@ from visionthink.judges.question import (
     is_about_labels,
     is_about_numbers,
     is_cased,
+    is_measured,
     is_ordered,
     leaves_out_a_scale,
     question_words,
@@ -53,7 +56,12 @@ _NONE = {"none", "no", "zero", "nobody", "nothing", "no one"}
 _NO_NOUN = re.compile(r"(?:there (?:are|is|were) )?no ([a-z]+)(?: .{0,60})?", re.IGNORECASE)
 _LETTER_AND_NAME = re.compile(r"\(([A-J])\)\s+(.+)")
 _LETTER_FIRST = re.compile(r"^\(?[A-J][).:]+\s+")
-_NUMBERED = re.compile(r"\b(?:version|clause|section|chapter|article|paragraph|exercise)\b", re.I)
+_NUMBERED = re.compile(
+    r"\b(?:version|clause|section|chapter|article|paragraph|exercise|company|brand|"
+    r"band|model|seat|gate)\b",
+    re.I,
+)
+_TITLE = re.compile(r"(?:mr|mrs|ms|miss|dr|prof|professor|sir)\.?\s+", re.IGNORECASE)
 _OUT_OF = re.compile(r"/\s?(?:5|10)\b|\bout of (?:5|10|five|ten)\b", re.IGNORECASE)
 
 
@@ -121,7 +129,11 @@ def _text(rules: Thresholds, question: str, answer: str, said: str) -> bool | No
     if same_text(truth, given) or _same_code(truth, given) or _same_joined(truth, given):
         cased = is_cased(question) and len(answer) < 20
         return not cased or _letters(truth) == _letters(given)
-    if same_name(normal(truth), normal(given)) or _named(question, truth, given):
+    if (
+        _untitled(truth, given)
+        or same_name(normal(truth), normal(given))
+        or _named(question, truth, given)
+    ):
         return True
     if restates(question, truth, given):
         return True
@@ -146,6 +158,7 @@ def _numeric(rules: Thresholds, question: str, answer: str, said: str) -> bool |
         rules.tolerance,
         calculated=is_about_numbers(question) or is_latex(answer) or is_latex(said),
         scaled=leaves_out_a_scale(question),
+        measured=is_measured(question),
     )
     return False if same is None and truth.number.over and is_about_labels(question) else same
 
@@ -163,7 +176,8 @@ def _unlike_number(question: str, answer: str, said: str, truth: Quantity) -> bo
         return True
     if quantity(_read(said), question_words(question)) is not None:
         return None  # of something else than was counted
-    if plain_number and (_named(question, answer, said) or restates(question, answer, said)):
+    in_digits = alpha2digit(said[:400], "en")
+    if plain_number and (_named(question, answer, said) or restates(question, answer, in_digits)):
         return True
     if (same := same_expression(answer, said)) is not None:
         return same
@@ -213,14 +227,16 @@ def _yes_no(rules: Thresholds, question: str, answer: str, said: str) -> bool | 
 
 
 def _date(rules: Thresholds, question: str, answer: str, said: str) -> bool | None:
-    same = True if same_text(answer, said) else same_date(bare(answer), bare(said))
+    if same_text(answer, said) or restates(question, answer, said):
+        return True
+    same = same_date(bare(answer), bare(said))
     if same is not None or date(bare(answer)) & date(bare(said)):  # 05/12/2019 may be meant
         return same
     return False if clearly_other(question, answer, bare(said)) else None
 
 
 def _time(rules: Thresholds, question: str, answer: str, said: str) -> bool | None:
-    if same_text(answer, said):
+    if same_text(answer, said) or restates(question, answer, said):
         return True
     if (true := hours(answer)) and (given := hours(bare(said))):
         return true == given
@@ -231,7 +247,7 @@ def _time(rules: Thresholds, question: str, answer: str, said: str) -> bool | No
 
 
 def _range(rules: Thresholds, question: str, answer: str, said: str) -> bool | None:
-    if same_text(answer, said):
+    if same_text(answer, said) or restates(question, answer, said):
         return True
     stated = bare(said)
     if (true := pair(answer)) and (given := pair(stated)):
@@ -312,6 +328,14 @@ def _letters(text: str) -> str:
     return "".join(char for char in text if char.isalpha())
 
 
+def _untitled(answer: str, said: str) -> bool:
+    """Whether one name has a title that the other leaves out: Dr. Jane Smith."""
+    titles = [_TITLE.match(text) for text in (answer, said)]
+    if (titles[0] is None) == (titles[1] is None):
+        return False
+    return same_text(_TITLE.sub("", answer), _TITLE.sub("", said)) and " " in said
+
+
 def _same_joined(answer: str, said: str) -> bool:
     """Whether two texts differ in spaces and hyphens between words only: e-mail, data set."""
     joined = [re.sub(r"[\s-]", "", normal(text)) for text in (answer, said)]
@@ -323,6 +347,8 @@ def _same_code(answer: str, said: str) -> bool:
     if len(answer) > 40 or len(said) > 40:
         return False
     codes = [re.sub(r"[\s()-]", "", text).casefold() for text in (answer, said)]
+    if len(codes[0]) < 4 and _letters(answer) != _letters(said):
+        return False  # 3M is not 3 m
     if codes[0] != codes[1] or not re.fullmatch(r"[\w+]+", codes[0]):
         return False
     digits = sum(char.isdigit() for char in codes[0])

@@ -23,7 +23,8 @@ LONGEST_TAIL = 2000
 """Characters at the end of a reply that are searched."""
 
 _MARKER = re.compile(
-    r"""(?<![\w-])(?:(?P<which>[A-Za-z'’]{1,20})[ ])?(?:(?:answer|result|solution)s?|(?<=correct[ ])(?:choice|option)|(?<=right[ ])(?:choice|option))
+    r"""(?<![\w-])(?:(?P<which>[A-Za-z'’]{1,20})[ ])?(?:(?:answer|result|solution)s?
+        |(?<=correct[ ])(?:choice|option)|(?<=right[ ])(?:choice|option))
         (?:[ ](?:to[ ](?:the|this)[ ](?:question|problem)|here|choice|option))?
         [*_]{0,2}\s*(?:[:=]|\b(?:is|are)\b:?|\b(?:was|would[ ]be|should[ ]be|equals)\b)[*_]{0,2}
         \s*""",
@@ -176,7 +177,7 @@ def _stated(question: str, sentence: str) -> Iterator[Stated]:
         return
     subject, rest = sentence[: verb.start()], sentence[verb.start() :]
     value = bare(sentence[verb.end() :])
-    if not value or len(subject.strip("() ")) == 1:  # "C: blue"
+    if not value or (len(subject.strip("() ")) == 1 and subject.strip() != "I"):  # "C: blue"
         return
     if not _DENIED.search(subject) and _about(question, subject):
         yield Stated(value)
@@ -231,7 +232,7 @@ def _marked(text: str) -> str | None:
     marker = last_match(_MARKER, text)
     if marker is None or (marker["which"] or "").lower().replace("’", "'") in _WRONG:
         return None
-    before = _SENTENCE.split(text[: marker.start()])[-1]
+    before = _SENTENCE.split(f"{text[: marker.start()]}The")[-1].removesuffix("The")
     clause = re.split("[,;:]", before)[-1] + marker[0]
     if _DENIED.search(clause) or _CONDITION.search(before) or len(before) > 200:
         return None

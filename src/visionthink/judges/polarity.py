@@ -56,6 +56,7 @@ _AUXILIARIES = words(
     "she's they're"
 )
 _OPENERS = _SUBJECTS | _AUXILIARIES | words("the a an because since as and so in on at")
+_IMAGES = words("image picture photo")
 _SMALL = _SUBJECTS | _AUXILIARIES | words("a an the any some in of on at to and image picture")
 
 
@@ -78,7 +79,11 @@ def said_polarity(question: str, text: str) -> bool | None:
     asked = _asked(question)
     if tokens[0].isalnum() and tokens[0] not in _OPENERS and "'" not in tokens[0]:
         # "No car", but not "No idea" and "No 5"
-        return lead if not lead and set(tokens) <= asked | _SMALL | {".", ",", "so", "no"} else None
+        return (
+            lead
+            if not lead and set(tokens) <= asked | _SMALL - _IMAGES | {".", ",", "so", "no"}
+            else None
+        )
     if (
         "?" in tokens
         or re.match(r"no\.\s*[0-9]", text, re.IGNORECASE)

@@ -46,7 +46,7 @@ _SUPERSCRIPT = re.compile(r"(?<=[0-9])([⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)"
 _SUBSCRIPT = re.compile("[₀-₉]")
 _RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _HEAD = re.compile(
-    rf"""(?i:(?:about|approximately|approx\.?|around|roughly|circa|ca?\.|exactly|precisely|a\stotal\sof|just|~|≈)\s*)?
+    rf"""(?i:(?:about|approximately|approx\.?|around|roughly|circa|ca?\.|exactly|precisely|a\stotal\sof|just|only|definitely|certainly|~|≈|\#|no\.(?=\s?[0-9]))\s*)?
     (?P<sign>[+-]|(?i:minus|negative|plus|positive)\s)?\s?
     (?P<money>[$€£¥₹₩]|(?:{"|".join(map(re.escape, CURRENCIES))})(?=[\s0-9.-]))?
     (?:(?<=Rs)\.)?\s?
@@ -144,7 +144,7 @@ def _simple(text: str, words: frozenset[str]) -> Quantity | None:
         number = _scaled(number, scale)
     else:
         named, noun = money or ONE, ""
-    code = len(tail) == 1 and (tail.isupper() or tail == "s")
+    code = len(tail) == 1 and bool(named.dimension) and (tail.isupper() or tail == "s")
     if (head["sign"] or "+")[0].lower() in "+p" and not head["inner"]:
         return Quantity(number, named, noun, code)
     return Quantity(replace(number, value=-number.value), named, noun, code)
@@ -257,6 +257,7 @@ def same_quantity(
     *,
     calculated: bool = False,
     scaled: bool = False,
+    measured: bool = False,
 ) -> bool | None:
     """Whether two quantities agree; None where the numbers do not say.
 
@@ -265,6 +266,7 @@ def same_quantity(
     Args:
         tolerance: relative to the truth; converted customary units get at least 1 %.
         calculated: the question is about numbers, so that 6/8 is 3/4; elsewhere it may be a label.
+        measured: the question asks for a measure, so that 12A are amperes and no seat.
         scaled: the question may leave out a scale: "1.5" answers one that asks for millions.
     """
     true, given = truth.value, said.value
@@ -275,7 +277,7 @@ def same_quantity(
         return None if _near(true, given, allowed) and not other else False
     if (truth.noun and said.unit.dimension) or (said.noun and truth.unit.dimension):
         return None
-    if truth.code != said.code and (truth.code or said.code):
+    if truth.code != said.code and not measured:
         return None
     if truth.unit.dimension and said.unit.dimension:
         if truth.unit.dimension != said.unit.dimension:

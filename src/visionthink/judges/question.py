@@ -30,6 +30,11 @@ _LABELS = re.compile(
     r"reads|written|shown on|say|says|wrench|pipe)\b",
     re.IGNORECASE,
 )
+_MEASURED = re.compile(
+    r"\b(?:temperature|power|voltage|current|how long|how fast|how much|time|measured|value|speed|"
+    r"weight|capacity|energy|force|resistance|duration|reading)\b",
+    re.IGNORECASE,
+)
 _SCALED = re.compile(r"\b(?:thousands?|millions?|billions?|mn|bn|in k)\b", re.IGNORECASE)
 _CASED = re.compile(
     r"\b(?:formula|symbol|element|compound|molecule|variable|chemical|units?|function)\b",
@@ -58,7 +63,8 @@ _ASKED = re.compile(
     r"((?:[a-z]+\s?){1,3})"
 )
 _COUNTED = re.compile(
-    r"\bhow many ((?:[a-z-]+\s?){1,5}?)(?=\s?(?:are|is|were|was|do|does|did|can|have|has|in|on|of|$|\?))"
+    r"\bhow many ((?:[a-z-]+\s?){1,5}?)"
+    r"(?=\s?(?:are|is|were|was|do|does|did|can|have|has|in|on|of|$|\?))"
 )
 _NOT_ASKED = words(
     "is are was were do does did has have had can will would of in on at to for by from with and "
@@ -137,6 +143,12 @@ def is_about_labels(question: str) -> bool:
 def is_about_numbers(question: str) -> bool:
     """Whether 6/8 and 3/4 answer it alike."""
     return not question.strip() or (_about(_CALCULATED, question) and not _about(_LABELS, question))
+
+
+@lru_cache(maxsize=1024)
+def is_measured(question: str) -> bool:
+    """Whether 60W answers it as 60 watts, and not as a code."""
+    return _about(_MEASURED, question)
 
 
 @lru_cache(maxsize=1024)

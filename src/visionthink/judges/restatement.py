@@ -18,8 +18,13 @@ _NEGATIONS = words(
 _SMALL = words(
     "the a an this that these those it its there here he she they his her their i we you my our "
     "of in on at to for by from with as is are was were be been do doe does did has have had can "
-    "image picture photo"
+    "appear seem image picture photo"
 )
+_PAST = {
+    **{"took": "take", "rose": "rise", "fell": "fall", "wrote": "write", "sold": "sell"},
+    **{"made": "make", "won": "win", "held": "hold", "gave": "give", "went": "go", "ran": "run"},
+    **{"began": "begin", "grew": "grow", "stood": "stand", "spent": "spend", "came": "come"},
+}
 _SAID_BY_ALL = {
     "point",
     "rated",
@@ -55,6 +60,7 @@ def restates(question: str, truth: str, said: str) -> bool:
     at, content = 0, False
     for word in rest:
         form = stem(re.sub(r"[^\w]", "", word))
+        form = _PAST.get(form, form)
         if not form or form in _SAID_BY_ALL or (form in _SMALL and form not in true):
             continue
         if (
