@@ -42,9 +42,9 @@ _SIGNS = str.maketrans(
     | {"”": '"', "’": "'", "‘": "'", "\u00a0": " ", "\u202f": " ", "\u2009": " "}
 )
 _HALVES = re.compile(r"(\d)\s?([½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])")
-_SUPERSCRIPT = re.compile(r"(?<=[0-9])([⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
+_SUPERSCRIPT = re.compile(r"(?<=[0-9])([⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
 _SUBSCRIPT = re.compile("[₀-₉]")
-_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹", "0123456789")
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _HEAD = re.compile(
     rf"""(?i:(?:about|approximately|approx\.?|around|roughly|circa|ca?\.|exactly|precisely|a\stotal\sof|just|~|≈)\s*)?
     (?P<sign>[+-]|(?i:minus|negative|plus|positive)\s)?\s?
