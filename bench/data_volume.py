@@ -31,6 +31,7 @@ from visionthink.core.types import Episode, Example
 from visionthink.data.rows import Row, Rows
 from visionthink.data.source import DataOptions, load_rows
 from visionthink.engines.scripted import ScriptedEngine
+from visionthink.judges import Verdict
 from visionthink.training.rollout_facts import facts_of
 from visionthink.training.trainer import _questions
 
@@ -89,7 +90,10 @@ def gathered_by_us(episode: Episode) -> int:
     """Bytes of one sample: its facts, and the texts that the trainer hands to TRL."""
     prompt = [{"role": "user", "content": episode.example.question}]
     completion = [{"role": "assistant", "content": episode.turns[-1].text}]
-    return sum(len(pickle.dumps(part)) for part in (facts_of(0, episode, 1.0), prompt, completion))
+    return sum(
+        len(pickle.dumps(part))
+        for part in (facts_of(0, episode, Verdict(1, "rules")), prompt, completion)
+    )
 
 
 def gathered_with_images(episode: Episode, example: Example) -> int:

@@ -6,7 +6,7 @@ import pytest
 
 from engines.chat_server import ChatServer, says, status
 from judges.judging import alone, fail, llm, score  # noqa: F401  (alone acts by itself)
-from visionthink.judges import JudgeStats, Verdict
+from visionthink.judges import JudgeOptions, JudgeStats, Verdict, open_judge
 
 CLEAR = [
     ("How many?", "42", "42.0", 1),
@@ -58,6 +58,25 @@ def test_the_share_of_the_model_is_counted():
     )
     assert JudgeStats().llm_share == 0
     assert judge.name == "cascade:auto+llm:m"
+
+
+def test_rules_alone_leave_the_unclear_cases_undecided():
+    """Counted apart from what they decided, and from failures."""
+    judge = open_judge(JudgeOptions())
+    assert score(judge, *UNCLEAR[:1] * 2, CLEAR[0][:3]) == [
+        *[Verdict(None, "rules")] * 2,
+        Verdict(1, "rules"),
+    ]
+    assert judge.stats == JudgeStats(by_rules=1, undecided=2)
+    assert judge.stats.llm_share == 0
+
+
+@pytest.mark.parametrize("metric", ["exact", "anls"])
+def test_measures_of_likeness_decide_alone_and_ask_in_a_cascade(metric: str):
+    assert score(open_judge(JudgeOptions(metric=metric)), UNCLEAR[0]) == [Verdict(0, "rules")]
+    with ChatServer(says("Score: 1")) as server:
+        judge = llm(server.url, kind="cascade", metric=metric)
+        assert score(judge, UNCLEAR[0]) == [Verdict(1, "llm")]
 
 
 def test_an_outage_leaves_the_clear_cases():

@@ -4,6 +4,8 @@ Reads JSON lines with task, kind, answers, prediction and options from standard 
 object: a score each, and the F1 of POPE's pairs of one word, and of these with those of neither.
 """
 
+# pyright: reportMissingImports=false
+
 from __future__ import annotations
 
 import json

@@ -30,6 +30,7 @@ from visionthink.judges.answer_text import bare, distance
 from visionthink.judges.comparisons import COMPARISONS, same_text
 from visionthink.judges.quantity import quantity, same_quantity
 from visionthink.judges.rules import Rules
+from visionthink.judges.rules_judge import MEASURES
 from visionthink.settings import did_you_mean
 
 JUDGE = "judge"
@@ -209,12 +210,11 @@ def _number(text: str) -> float | None:
 
 
 def _by_rules(comparison: str) -> Metric:
-    """A metric of the rules. `exact` always decides: what is not equal is wrong."""
     decide = Rules(comparison).decide
 
     def metric(question: str, answers: Sequence[str], prediction: str) -> float | None:
         right = decide(question, answers, prediction)
-        return None if right is None and comparison != "exact" else float(bool(right))
+        return None if right is None and comparison not in MEASURES else float(bool(right))
 
     return metric
 

@@ -119,7 +119,8 @@ def agreement(first: Path, second: Path) -> Agreement:
             f"{next(iter(theirs))!r:.40}); judge the same rows"
         )
     pairs = {name: (ours[name][0], theirs[name][0]) for name in common}
-    table = dict.fromkeys(((a, b) for a in SCORES for b in SCORES), 0) | Counter(pairs.values())
+    counts = Counter(pairs.values())
+    table: dict[tuple[Score, Score], int] = {(a, b): counts[a, b] for a in SCORES for b in SCORES}
     differing = [
         {"id": name, "a": a, "b": b}
         | {key: ours[name][1][key] for key in SHOWN if key in ours[name][1]}

@@ -179,7 +179,7 @@ def _fits(letter: str, text: str, options: Mapping[str, str]) -> bool:
 _ABOVE = re.compile(
     r"(?:all|none|both|neither|either|any|each|every)\b.*", re.IGNORECASE | re.DOTALL
 )
-_MARKED = re.compile(r"\(?[A-Za-z0-9]\)?[^\w\s]{0,3}|(?:[A-J][\s.,/-]*){2,10}")
+_MARKED = re.compile(r"\(?[A-Za-z]\)?[^\w\s%]{0,3}|\([0-9]\)|(?:[A-J][\s.,/-]*){2,10}")
 _ALONE = re.compile(r"(?<![\w'])[B-J](?![\w'])|(?<![\w'])A(?![\w'])(?!\s(?!or\b|and\b|is\b)[a-z])")
 _DENIED_BEFORE = re.compile(
     r"\b(?:not|isn't|never|neither|nor|except|but)\s+(?:\(|option )?$", re.IGNORECASE

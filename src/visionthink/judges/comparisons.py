@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import lru_cache
 from typing import Protocol
 
 from visionthink.judges.answer_text import bare, normal, similarity
@@ -23,6 +24,7 @@ from visionthink.judges.question import (
     asked_nouns,
     asked_unit,
     asks_for_several,
+    counted,
     is_about_labels,
     is_about_numbers,
     is_cased,
@@ -51,6 +53,7 @@ _NONE = {"none", "no", "zero", "nobody", "nothing", "no one"}
 _NO_NOUN = re.compile(r"(?:there (?:are|is|were) )?no ([a-z]+)(?: .{0,60})?", re.IGNORECASE)
 _LETTER_AND_NAME = re.compile(r"\(([A-J])\)\s+(.+)")
 _LETTER_FIRST = re.compile(r"^\(?[A-J][).:]+\s+")
+_NUMBERED = re.compile(r"\b(?:version|clause|section|chapter|article|paragraph|exercise)\b", re.I)
 _OUT_OF = re.compile(r"/\s?(?:5|10)\b|\bout of (?:5|10|five|ten)\b", re.IGNORECASE)
 
 
@@ -59,6 +62,7 @@ def same_text(answer: str, prediction: str) -> bool:
     return normal(prediction) == normal(answer)
 
 
+@lru_cache(maxsize=4096)
 def metric_for(question: str, answer: str) -> str:
     """What `auto` compares: the form of the ground truth, seen with the question.
 
@@ -71,7 +75,7 @@ def metric_for(question: str, answer: str) -> str:
         return "yes_no"
     if re.fullmatch(r"[A-J]|\([A-J]\)(?:\s.*)?", answer):
         return "choice"
-    if _stated_number(question, answer) and not re.search(r"\bversion\b", question):
+    if _stated_number(question, answer) and not _NUMBERED.search(question):
         return "numeric"
     if date(answer):
         return "date"
@@ -79,14 +83,19 @@ def metric_for(question: str, answer: str) -> str:
         return "time"
     if pair(answer) or bound(answer):
         return "range"
-    listed = re.search(r";|\n|^\[\s*[\"'].*\]$|\sand\s", answer)
+    several = asks_for_several(question) or not answer[:1].isupper()  # no title
+    listed = re.search(r";|\n|^\[\s*[\"'].*\]$", answer) or (several and " and " in answer)
     if (listed or ("," in answer and asks_for_several(question))) and len(_items(answer)) > 1:
         return "list"
     return "text"
 
 
 def _stated_number(question: str, text: str) -> Quantity | None:
-    number = quantity(_read(text), question_words(question))
+    number = quantity(_read(text), counted(question))
+    if number is not None and number.noun:
+        last = number.noun.rpartition(" ")[2]
+        if last in question_words(question) and last not in counted(question):
+            return None  # "How many pencils are in the box?": "12 boxes"
     if number is None and "how many" in question.lower():
         no_noun = _NO_NOUN.fullmatch(bare(text))
         nothing = bare(text).lower() in _NONE or (
@@ -150,6 +159,10 @@ def _unlike_number(question: str, answer: str, said: str, truth: Quantity) -> bo
         if not truth.unit.dimension and _OUT_OF.search(stated) and is_about_labels(question):
             return rating.first.value == truth.value
     plain_number = not truth.unit.dimension
+    if plain_number and _same_code(answer, stated):
+        return True
+    if quantity(_read(said), question_words(question)) is not None:
+        return None  # of something else than was counted
     if plain_number and (_named(question, answer, said) or restates(question, answer, said)):
         return True
     if (same := same_expression(answer, said)) is not None:
@@ -212,6 +225,8 @@ def _time(rules: Thresholds, question: str, answer: str, said: str) -> bool | No
     if (true := hours(answer)) and (given := hours(bare(said))):
         return true == given
     same = same_time(answer.strip(), _read(said).strip(" *\"'"))
+    if same is None and (span := quantity(bare(said))) and span.unit.dimension:
+        return None  # a length of time
     return False if same is None and clearly_other(question, answer, bare(said)) else same
 
 

@@ -91,7 +91,7 @@ def _other_text(question: str, truth: str, said: str, true: str, given: str) -> 
     if _abbreviated(true.split(), given.split()):
         return False
     if is_read_off(question):
-        if f" {true} " in f" {given} " and len(given.split()) > 3:
+        if f" {true} " in f" {given} " and len(given.split()) > 2:
             return False
         return len(given.split()) <= 8 and given.split()[0] not in ("it", "there", "this")
     if len(true) == 1 and len(given) == 1:
@@ -271,7 +271,7 @@ _COMPARED = re.compile(
 )
 _GOES_ON = re.compile(
     r"\s*(?:or\b|to [0-9]|-\s?[0-9]|–|\?|plus\b|minus\b|times\b|over\b|factorial\b|maybe\b|wrong\b|"
-    r"is wrong|is incorrect|not\b|or more|and a |squared|cubed|[+*/^!]|\(or|pairs\b|out of|"
+    r"is wrong|is incorrect|not\b|or more|and a |squared|cubed|[+/^!]|\*(?!\*)|\(or|pairs\b|out of|"
     r"thousand\b|million\b|billion\b|hundred\b|something\b)"
 )
 

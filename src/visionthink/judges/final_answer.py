@@ -23,7 +23,7 @@ LONGEST_TAIL = 2000
 """Characters at the end of a reply that are searched."""
 
 _MARKER = re.compile(
-    r"""(?<![\w-])(?:(?P<which>[A-Za-z'’]+)[ ])?(?:answer|result|solution)s?
+    r"""(?<![\w-])(?:(?P<which>[A-Za-z'’]{1,20})[ ])?(?:(?:answer|result|solution)s?|(?<=correct[ ])(?:choice|option)|(?<=right[ ])(?:choice|option))
         (?:[ ](?:to[ ](?:the|this)[ ](?:question|problem)|here|choice|option))?
         [*_]{0,2}\s*(?:[:=]|\b(?:is|are)\b:?|\b(?:was|would[ ]be|should[ ]be|equals)\b)[*_]{0,2}
         \s*""",
@@ -64,7 +64,7 @@ _VERB = re.compile(
     r"""(?P<verb>\b(?:is|are|was|were|equals|=|says|reads|shows|states|displays|has|have|had|gives|lists|
         contains|indicates|spells|measures|costs|weighs|totals|see|sees|count|counted|counts)\b
         |['’](?:s|re)\b|(?<=\w):(?=\s)|(?<=[\w)])\s*=(?=\s*\S))
-        (?:\s+(?:that|exactly|clearly|labell?ed|called|named|written\s+as|equal\s+to|as|:))*\s*""",
+        (?:\s*:\s*|\s+(?:that|exactly|clearly|labell?ed|called|named|written\s+as|equal\s+to|as|:))*\s*""",
     re.IGNORECASE | re.VERBOSE,
 )
 _TAIL = re.compile(
@@ -96,6 +96,7 @@ _EXPLAINED = re.compile(
     r"|\s*[;:]\s|\s*\()",
     re.IGNORECASE,
 )
+_SPACES = re.compile(r"[ \t]{2,}")
 _BOLD = re.compile(r"(?<!\w)\*\*|\*\*(?!\w)")
 _HEADING = re.compile(
     r"^(?:#{1,6}\s+|>\s+|[-*•]\s+(?=[A-Za-z\"*])|[0-9]{1,2}[.)]\s+(?=[A-Za-z][^\n]*$))"
@@ -125,7 +126,7 @@ class Stated(NamedTuple):
 
 def final_answer(question: str, text: str) -> Iterator[Stated]:
     """What a reply states last, the surest reading first; none where it states nothing plainly."""
-    whole = text = text[-LONGEST_TAIL:].strip()
+    whole = text = _SPACES.sub(" ", text[-LONGEST_TAIL:].strip())
     if text.isalnum():
         return
     if THINK[1] in text:

@@ -98,13 +98,13 @@ _QUOTES = "\"'`“”‘’„«»「『"
 _MARKUP = "*_#>~|([-–—•→,; \t\n"
 """May stand between the end of a sentence and a statement."""
 # Runs are possessive (*+), so that a long one is not tried again at every shorter length.
-_VALUE = re.compile(rf"""[*_ \t{_QUOTES}]*+([01])[*_`"'”’»」』.,;!)\]}}]*+(?!\S)""")
+_VALUE = re.compile(rf"""[*_ \t{_QUOTES}]*+([01])[*_`"'”’»」』.,;!。！)\]}}]*+(?!\S)""")
 _GOES_ON = re.compile(
     r"""[^\S\n]*+(?:[%/]|[(]?out\b|or\b|(?:[.,|&+–—-]|\\|to\b|of\b|and\b)?[^\S\n]*+\d)""",
     re.IGNORECASE,
 )
 """What makes a number out of "0" or "1" something else: "0 or 1", "1 / 10", "1 out of 5"."""
-_END = re.compile(r"""[*_` \t]*+[01][*_`)\]]*+[.!]?[*_`)\]]*+(?:\s++(?:-{3,}|\*{3,}))*\s*""")
+_END = re.compile(r"""[*_` \t]*+[01][*_`)\]]*+[.!。！]?[*_`)\]]*+(?:\s++(?:-{3,}|\*{3,}))*\s*""")
 """The value of the last statement, up to the end of the reply."""
 _ALONE = re.compile(r"score[*_ \t]{0,4}[:：][*_ \t]{0,4}[01][.]?", re.IGNORECASE)
 _FENCE = re.compile(r"^[ \t]*```\w*[ \t]*$", re.MULTILINE)
@@ -127,6 +127,8 @@ def read_verdict(text: str) -> Literal[0, 1] | None:
     ends = [0, *(head.end() + 2 for head in heads)]  # of the statement before
     for head, is_quoted, end in zip(heads, quoted, ends, strict=False):
         if not is_quoted and not _begins_sentence(text, end, head.start()):
+            return None
+        if not is_quoted and not _ends_sentence(text, head.end()):
             return None
     value = values.pop()
     if quoted[-1] or value is None:
@@ -187,10 +189,19 @@ _SUSPECT = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 """Words that may take back, qualify or quote what follows a paragraph without a full stop."""
+_ANNOUNCES = re.compile(
+    r"""\b(?:next|follow\w*|below|examples?|format|template|pretend\w*|hypothetical\w*|ignore
+        |would\ (?:be|have|get|score))\b|^\s*(?:only\ )?(?:if|unless|suppos\w+|assuming|provided)\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+"""A sentence that says of the next one that it is not meant."""
 _REFUSAL = re.compile(
-    r"""\bI(?:['’]m|\ am)\ (?:sorry|afraid|unable|not\ able)\b|\bas\ an\ AI\b
-        |\b(?:I\ (?:can(?:not|\ not|['’]?t)|could(?:\ not|n['’]t)|w(?:ill\ not|on['’]t)|refuse\ to
-          |decline\ to|do(?:\ not|n['’]t))|unable\ to|impossible\ to|can(?:not|['’]t)\ be)
+    r"""\bI(?:['’]m|\ am)\ (?:sorry|afraid|unable|not\ (?:able|going))\b|\bas\ an\ AI\b
+        |\bsorry,|\bI\ (?:refuse|decline|apologi[sz]e)\b
+        |\b(?:not\ enough|insufficient)\ (?:info|context)
+        |\b(?:I\ (?:can(?:not|\ not|['’]?t)|could(?:\ not|n['’]t)|w(?:ill\ not|on['’]t)
+          |do(?:\ not|n['’]t))|unable\ to|impossible\ to|can(?:not|['’]t)\ be)
         \ (?:\w+\ ){0,2}?(?:judged?|evaluated?|assess(?:ed)?|scored?|rated?|graded?|determined?
           |decided?|tell|say|give|given|provide|help|comply|assist|answer|verif(?:y|ied)
           |confirm(?:ed)?|know|assign(?:ed)?|state)\b""",
@@ -204,6 +215,10 @@ def _begins_sentence(text: str, begin: int, at: int) -> bool:
     stops = list(_STOP.finditer(near))
     if not stops and len(near) == LEAD:
         return False
+    if stops:
+        sentence = near[stops[-2].end() if len(stops) > 1 else 0 : stops[-1].end()]
+        if _ANNOUNCES.search(sentence):
+            return False
     before, _, lead = (near[stops[-1].end() :] if stops else near).rpartition("\n")
     if not _is_lead(_NUMBERED.sub("", lead.strip(_MARKUP))):
         return False
@@ -217,6 +232,18 @@ def _begins_sentence(text: str, begin: int, at: int) -> bool:
         return True
     apart = before.rstrip(" \t").endswith("\n") or _ITEM.match(last) is not None
     return apart and last[-1] not in ",;:(–—-"
+
+
+def _ends_sentence(text: str, at: int) -> bool:
+    """Whether a statement, whose value stands at `at`, ends a sentence, or a line, or another one
+    with its lead-in follows it.
+    """
+    value = _VALUE.match(text, at)
+    if value is None or value[0].rstrip("*_`)]").endswith((".", "!", "。", "！")):
+        return value is not None
+    line = text[value.end() : value.end() + LEAD].partition("\n")[0]
+    head = _HEAD.search(line)
+    return _is_lead((line[: head.start()] if head else line).strip(_MARKUP))
 
 
 def _is_lead(text: str) -> bool:

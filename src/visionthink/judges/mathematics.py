@@ -45,7 +45,7 @@ _CURRENCY = re.compile(
     r"\\\$|(?<![\w\\])\$\s?[0-9][0-9.,]*(?![^$]*\$)|[€£¥₹%°]|\\%|\\circ|\\degree"
 )
 _TELLING = re.compile(r"[\\^*=√∞π|{}()<>≤≥±]|[a-z]\s?[-+/]|[-+/]\s?[a-z]")
-_MARKED = re.compile(r"[-+*'!/^]\s*$|[a-zA-Z]\s*'|[-+]\s*[cC]\s*\$?$")  # f', and constants
+_MARKED = re.compile(r"<!|--|[-+*'!/^]\s*$|[a-zA-Z]\s*'|[-+]\s*[cC]\s*\$?$")  # f', and constants
 _FORMULA = re.compile(r"\$[^$]|\\boxed|\\[(\[]")
 _TEXT = re.compile(r"\\(?:text|mathrm|mbox|textbf)\s*\{")
 

@@ -41,7 +41,7 @@ _DIGITS = re.compile(
       | (?P<digits>[0-9][0-9.,'’\u202f\u00a0 ]*[0-9]|[0-9]|\.[0-9]+)
         (?:(?:(?:e|E(?=[+-]))(?=[+-]?[0-9]{1,3}(?![0-9a-zA-Z]))|\s?[×x*·]\s?10\s?(?:\^|\*\*))
            \s?(?P<power>[+-]?[0-9]{1,3})
-         | \s?(?:\^|\*\*)\s?(?P<raised>[0-9]{1,2}))?
+         | \s?(?:\^|\*\*)\s?(?P<raised>-?[0-9]{1,2}))?
     """,
     re.VERBOSE,
 )
@@ -111,7 +111,7 @@ def _written(found: re.Match[str]) -> Number | None:
     step = _step(len(decimals))
     value = Fraction(int(whole)) if not decimals else int(whole + decimals) * step
     if found["raised"]:
-        return Number(value ** int(found["raised"])) if value < 10**6 else None
+        return Number(value ** int(found["raised"])) if 0 < value < 10**6 else None
     if found["power"]:
         scale = Fraction(10) ** int(found["power"])
         return Number(value * scale, step * scale)

@@ -115,7 +115,7 @@ def contradicts(truth: bool, text: str) -> bool:
         return True
     at = max(number for number, word in enumerate(words) if word in WORDS)
     if any(word == "not" or word.endswith("n't") for word in words[:at]):
-        return True
+        return truth  # "It is not true that the answer is yes", but "It isn't closed, no"
     lead = WORDS.get(first[1].lower()) if first else None
     if set(said) == {True, False}:
         return bool(re.search(r"\b(?:or|and)\b|/|no yes", text.lower())) or words[-1] not in WORDS

@@ -275,6 +275,8 @@ def same_quantity(
         return None if _near(true, given, allowed) and not other else False
     if (truth.noun and said.unit.dimension) or (said.noun and truth.unit.dimension):
         return None
+    if truth.code != said.code and (truth.code or said.code):
+        return None
     if truth.unit.dimension and said.unit.dimension:
         if truth.unit.dimension != said.unit.dimension:
             return _other_dimension(truth, said)
@@ -282,8 +284,6 @@ def same_quantity(
         converted = truth.unit.size != said.unit.size
         if converted and (truth.unit.customary or said.unit.customary):
             allowed = max(allowed, CONVERTED)
-    elif truth.code != said.code:
-        return None
     if _near(true, given, allowed):
         return True if calculated or _same_label(truth.number, said.number) else None
     if SHARE in (truth.unit.dimension, said.unit.dimension) and truth.unit != said.unit:

@@ -40,7 +40,7 @@ _ORDERED = re.compile(
 )
 _SEVERAL = re.compile(
     r"\b(?:which|what|name|list|give)\b.*?"
-    r"\b(?:two|three|four|five|items|order|sequence|\w{3,}s are)\b"
+    r"\b(?:two|three|four|five|items|order|sequence|\w{3,}s are|names)\b"
     r"|\bcolou?rs\b|\bcountries\b",
     re.IGNORECASE | re.DOTALL,
 )
@@ -56,6 +56,9 @@ _IN_UNIT = re.compile(
 _ASKED = re.compile(
     r"\b(?:which|what)\s+(?:(?:is|are|was|were)\s+)?(?:of\s+)?(?:(?:the|these|this)\s+)?"
     r"((?:[a-z]+\s?){1,3})"
+)
+_COUNTED = re.compile(
+    r"\bhow many ((?:[a-z-]+\s?){1,5}?)(?=\s?(?:are|is|were|was|do|does|did|can|have|has|in|on|of|$|\?))"
 )
 _NOT_ASKED = words(
     "is are was were do does did has have had can will would of in on at to for by from with and "
@@ -81,6 +84,13 @@ def asked_nouns(question: str) -> frozenset[str]:
                 break
             found.add(stem(word))
     return frozenset(found)
+
+
+@lru_cache(maxsize=1024)
+def counted(question: str) -> frozenset[str]:
+    """Stems of what "How many …" counts: {"red", "ball"}; all words where it counts nothing."""
+    found = _COUNTED.search(question[:MOST_CHARACTERS].lower())
+    return frozenset(map(stem, found[1].split())) if found else question_words(question)
 
 
 @lru_cache(maxsize=1024)

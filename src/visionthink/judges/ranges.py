@@ -68,11 +68,15 @@ def pair(text: str) -> Pair | None:
     return Pair(sign, first, second)
 
 
-def same_pair(truth: Pair, said: Pair) -> bool:
-    """Whether two pairs hold the same numbers in the same order, with signs that mean the same."""
+def same_pair(truth: Pair, said: Pair) -> bool | None:
+    """Whether two pairs hold the same numbers in the same order.
+
+    None where signs between the same numbers may mean different things: 5/2 and 5 to 2.
+    """
     alike = said.sign in _LIKE[truth.sign] or (truth.sign == "/" and said.sign in _LIKE["/"])
     pairs = ((truth.first, said.first), (truth.second, said.second))
-    return alike and all(same_quantity(*both, calculated=True) for both in pairs)
+    same = all(same_quantity(*both, calculated=True) for both in pairs)
+    return False if not same else alike or None
 
 
 @lru_cache(maxsize=4096)

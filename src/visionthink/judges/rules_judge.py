@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from visionthink.judges.judge import Judge, JudgeStats, Verdict, accepted
 from visionthink.judges.rules import Rules
 
+MEASURES = ("exact", "anls")
+"""Metrics that measure likeness: alone they always decide; what is not alike enough is wrong."""
+
 
 class RulesJudge:
     """Right or wrong where the rules are sure. Elsewhere `other` decides; without one nobody can
@@ -39,6 +42,8 @@ class RulesJudge:
             JudgeError: there is no ground truth, or the other judge gave no verdict.
         """
         right = self._rules.decide(question, accepted(answer), prediction)
+        if right is None and self._other is None and self._rules.metric in MEASURES:
+            right = False
         if right is not None:
             self._stats = self._stats.plus(by_rules=1)
             return Verdict(1 if right else 0, "rules")
