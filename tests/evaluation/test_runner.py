@@ -97,7 +97,8 @@ def test_answers_that_rules_cannot_tell_are_wrong_and_counted(tmp_path: Path):
     """The model answers every question with words that no rule can tell; derived policies too."""
     run = tmp_path / "run"
     todo = work(run, write_rows(tmp_path, NAMES[:2]), POLICIES)
-    go(todo, lambda _: direct_reply("seen", "what one drinks with a biscuit"))
+    words = "the word for what one drinks with a biscuit in the morning"
+    go(todo, lambda _: direct_reply("seen", words))
     lines = episodes(run)
     assert {(line["score"], line["by"], line["decided"]) for line in lines} == {
         (0.0, "rules", False)

@@ -106,7 +106,7 @@ def test_what_tells_answers_apart_stays(first, second):
 
 
 @settings(deadline=None, max_examples=200)
-@given(st.text(max_size=30))
+@given(st.text(max_size=30) | st.text("*_`\x27\x22 .a\u200b", max_size=6))
 def test_a_text_that_is_not_blank_has_a_normal_form(text):
     assert bool(normal(text)) == bool(text.strip())
 

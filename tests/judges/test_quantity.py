@@ -32,6 +32,12 @@ READ = [
     ("1 1/2 hours", Fraction(3, 2), "h", ""),
     ("1\N{VULGAR FRACTION ONE HALF}", Fraction(3, 2), "", ""),
     ("10\N{SUPERSCRIPT TWO}", 100, "", ""),
+    (
+        "1.5 \N{MULTIPLICATION SIGN} 10\N{SUPERSCRIPT MINUS}\N{SUPERSCRIPT THREE}",
+        Fraction(3, 2000),
+        "",
+        "",
+    ),
     ("6 ft 2 in", 74, "in", ""),
     ("3 hours and 15 minutes", 195, "min", ""),
     ("3 dozen", 36, "", ""),

@@ -130,13 +130,13 @@ anything = st.text() | st.lists(st.sampled_from(PIECES), max_size=8).map("".join
 metrics = st.sampled_from(sorted(COMPARISONS))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 @given(metrics, anything, anything, anything)
 def test_rules_accept_any_text(metric, question, answer, prediction):
     assert Rules(metric).decide(question, (answer,), prediction) in (True, False, None)
 
 
-@settings(deadline=None, max_examples=300)
+@settings(deadline=None, max_examples=200)
 @given(metrics, anything, anything)
 def test_an_answer_is_right_against_itself(metric, question, answer):
     assume(answer.strip())

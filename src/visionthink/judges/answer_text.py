@@ -83,7 +83,7 @@ def bare(text: str) -> str:
             break
         for wrap in _WRAPS:
             if found := wrap.fullmatch(text):
-                text = found["kept"].strip()
+                text = found["kept"].strip() or text
         if text[:1] in "“«" and text[-1:] in "”»" and len(text) > 2:
             text = text[1:-1].strip()
         text = _without_stop(text)
@@ -118,7 +118,7 @@ def normal(text: str) -> str:
     short = _ORDINAL.sub(_in_digits, short)
     for form, put in _ARTICLES if _PLAIN.fullmatch(short) else _STEPS:
         short = form.sub(_joined if put is None else put, short)
-    return short.strip() or folded
+    return short.strip() or folded or text
 
 
 def _composed(word: str) -> str:

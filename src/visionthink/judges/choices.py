@@ -23,8 +23,10 @@ _MARKS = {
     "small": re.compile(r"^[^\S\n]*([a-j])\.(?=\s)", re.MULTILINE),
     "dash": re.compile(r"^[^\S\n]*([A-J])\s[-–]\s", re.MULTILINE),
 }
-_NAME = r"(?:(?:the\s+)?(?:(?:correct|right|final|best)\s+)?"
-_NAME += r"(?:option|choice|answer|letter)(?:\s*:)?\s+)?"
+_NAME = (
+    r"(?:(?:the\s+)?(?:(?:correct|right|final|best)\s+)?"
+    r"(?:option|choice|answer|letter)(?:\s*:)?\s+)?"
+)
 _ONE = r"(?:[(\[]\s*([A-Ja-j])\s*[)\]]|([A-Ja-j]))"
 _LONE = re.compile(rf"{_NAME}{_ONE}[.:)]?", re.IGNORECASE)
 _SEVERAL = re.compile(

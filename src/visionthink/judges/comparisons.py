@@ -57,10 +57,11 @@ _NO_NOUN = re.compile(r"(?:there (?:are|is|were) )?no ([a-z]+)(?: .{0,60})?", re
 _LETTER_AND_NAME = re.compile(r"\(([A-J])\)\s+(.+)")
 _LETTER_FIRST = re.compile(r"^\(?[A-J][).:]+\s+")
 _NUMBERED = re.compile(
-    r"\b(?:version|clause|section|chapter|article|paragraph|exercise|company|brand|"
-    r"band|model|seat|gate)\b",
-    re.I,
+    r"\b(?:version|clause|section|chapter|article|paragraph|exercise|company|brand|band|model|seat|"
+    r"gate)\b",
+    re.IGNORECASE,
 )
+"""What has a number for a name: 7.10 is not 7.1, and 3M is not 3 million."""
 _TITLE = re.compile(r"(?:mr|mrs|ms|miss|dr|prof|professor|sir)\.?\s+", re.IGNORECASE)
 _OUT_OF = re.compile(r"/\s?(?:5|10)\b|\bout of (?:5|10|five|ten)\b", re.IGNORECASE)
 

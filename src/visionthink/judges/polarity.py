@@ -79,11 +79,8 @@ def said_polarity(question: str, text: str) -> bool | None:
     asked = _asked(question)
     if tokens[0].isalnum() and tokens[0] not in _OPENERS and "'" not in tokens[0]:
         # "No car", but not "No idea" and "No 5"
-        return (
-            lead
-            if not lead and set(tokens) <= asked | _SMALL - _IMAGES | {".", ",", "so", "no"}
-            else None
-        )
+        plain = asked | _SMALL - _IMAGES | {".", ",", "so", "no"}
+        return False if not lead and plain.issuperset(tokens) else None
     if (
         "?" in tokens
         or re.match(r"no\.\s*[0-9]", text, re.IGNORECASE)
