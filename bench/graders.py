@@ -8,21 +8,34 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import fields
 
 from visionthink.judges.rules import Rules
 
 Grader = Callable[[str, str, str], bool | None]
 
 
-def ours(**options: bool) -> Grader:
-    rules = Rules(**options)  # type: ignore[arg-type]
+def ours() -> Grader:
+    """The rules as they are by default; with Math-Verify where it is installed."""
+    rules = Rules()
     return lambda question, answer, prediction: rules.decide(question, (answer,), prediction)
 
 
-def ours_with_maths() -> Grader | None:
-    """With the extra, if this version of the rules has the switch."""
-    return ours(maths=True) if "maths" in {field.name for field in fields(Rules)} else None
+def ours_without_maths() -> Grader | None:
+    """As after an installation without the extra, whatever is installed here."""
+    try:
+        from visionthink.judges import mathematics
+    except ImportError:
+        return None
+    grade = ours()
+
+    def without(question: str, answer: str, prediction: str) -> bool | None:
+        kept, mathematics.find_spec = mathematics.find_spec, lambda name: None
+        try:
+            return grade(question, answer, prediction)
+        finally:
+            mathematics.find_spec = kept
+
+    return without
 
 
 def exact_match(question: str, answer: str, prediction: str) -> bool:
@@ -83,7 +96,7 @@ def math_verify() -> Grader | None:
 
 GRADERS: dict[str, Callable[[], Grader | None]] = {
     "ours": ours,
-    "ours with maths": ours_with_maths,
+    "ours without maths": ours_without_maths,
     "lmms-eval": lambda: lmms_eval,
     "VLMEvalKit": lambda: vlmevalkit,
     "math-verify": math_verify,

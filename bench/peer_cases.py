@@ -24,7 +24,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.graders import GRADERS, Grader
+from graders import GRADERS, Grader
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,10 @@ def inspect_ai(root: Path) -> Iterator[Case]:
 
 
 def _scored(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Case]:
-    """One output, one target, one assertion; and rows of (model_output, target)."""
+    """One output, one target, one assertion; and rows of (model_output, target).
+
+    NOANSWER says that the scorer wants another form, and a patched scorer says nothing of the pair.
+    """
     outputs = [
         literal(keyword.value)
         for call in calls(function, "simple_task_state")
@@ -136,7 +139,7 @@ def _scored(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Case]:
         for node in ast.walk(assertion)
         if isinstance(node, ast.Name) and node.id in ("CORRECT", "INCORRECT", "NOANSWER")
     ]
-    if len(outputs) != 1 or len(marks) != 1:
+    if len(outputs) != 1 or len(marks) != 1 or marks == ["NOANSWER"] or _is_patched(function):
         return
     right = int(marks[0] == "CORRECT")
     if isinstance(outputs[0], str):
@@ -149,6 +152,10 @@ def _scored(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Case]:
             names, rows = literal(call.args[0]), literal(call.args[1])
             if names == "model_output,target":
                 yield from (Case("", target, output, right) for output, target in rows)
+
+
+def _is_patched(function: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    return "monkeypatch" in {argument.arg for argument in function.args.args}
 
 
 def _scored_rows(function: ast.FunctionDef | ast.AsyncFunctionDef) -> Iterator[Case]:

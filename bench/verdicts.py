@@ -20,7 +20,7 @@ from importlib.resources import files
 from random import Random
 from statistics import median
 
-from bench.graders import GRADERS, Grader
+from graders import GRADERS, Grader
 from visionthink.judges.llm_prompt import read_verdict
 
 
@@ -198,18 +198,25 @@ def seconds(grader: Grader, question: str, answer: str, prediction: str, tries: 
     return min(times)
 
 
-def linearity(grader: Grader, size: int) -> str:
-    """For each shape the slowest question: seconds at `size` characters, and time(2n) / time(n)."""
-    lines = [f"| shape | seconds at {2 * size:,} | time(2n) / time(n) |", "|---|---|---|"]
+def linearity(grader: Grader, longest: int) -> str:
+    """Per shape the longest time at any length up to `longest`, and the worst time(2n) / time(n).
+
+    Lengths double from 1,000 on, so that a limit on the length hides nothing below it. Ratios of
+    times under 2 ms are noise.
+    """
+    lines = ["| shape | slowest, ms | at | worst time(2n) / time(n) |", "|---|---|---|---|"]
     for name, pattern in PATTERNS.items():
-        slowest = (0.0, 0.0)
+        slowest, worst = (0.0, 0), 0.0
         for question, answer in LONG_QUESTIONS:
-            short, long = (
-                seconds(grader, question, answer, f"a{pattern * (length // len(pattern))}7")
-                for length in (size, 2 * size)
-            )
-            slowest = max(slowest, (long, long / max(short, 1e-6)))
-        lines.append(f"| {name} | {slowest[0]:.3f} | {slowest[1]:.2f} |")
+            length, before = 1000, 0.0
+            while length <= longest:
+                text = f"a{pattern * (length // len(pattern))}7"
+                spent = seconds(grader, question, answer, text)
+                slowest = max(slowest, (spent, length))
+                if before and spent > 0.002:
+                    worst = max(worst, spent / before)
+                length, before = 2 * length, spent
+        lines.append(f"| {name} | {slowest[0] * 1e3:.1f} | {slowest[1]:,} | {worst:.2f} |")
     return "\n".join(lines)
 
 
@@ -311,9 +318,7 @@ def main() -> None:
     parser.add_argument("--undecided", action="store_true", help="with --show, those it leaves too")
     parser.add_argument("--only", nargs="+", metavar="PREFIX", help="rows whose id begins so")
     parser.add_argument("--speed", action="store_true", help="speed of the first grader")
-    parser.add_argument(
-        "--size", type=int, default=500_000, help="--speed compares it with twice it"
-    )
+    parser.add_argument("--longest", type=int, default=1_024_000, help="characters, for --speed")
     parser.add_argument(
         "--fuzz", type=int, metavar="PAIRS", help="mutated pairs for the first grader"
     )
@@ -331,7 +336,7 @@ def main() -> None:
         sys.exit(1 if broken else 0)
     if arguments.speed:
         print(f"{speed(first, rows):,.0f} verdicts a second on short rows")
-        print(linearity(first, arguments.size))
+        print(linearity(first, arguments.longest))
         return
     results = {name: measured(grader, rows) for name, grader in graders.items()}
     if arguments.show:

@@ -16,7 +16,7 @@ python=${PYTHON:-python3}
 lmms_eval=lmms-eval==0.7.3
 imported=(
     transformers accelerate datasets evaluate loguru openai pillow pyyaml sympy python-dotenv
-    tenacity jsonlines sacrebleu pytablewriter tqdm-multiprocess aiohttp httpx scikit-learn pydantic
+    tenacity jsonlines sacrebleu pytablewriter tqdm-multiprocess aiohttp httpx scikit-learn pydantic anls
 )
 ours=(click jinja2 numpy)
 

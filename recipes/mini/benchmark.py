@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from visionthink.core.engine import Engine
 from visionthink.core.episode import run_episode
+from visionthink.core.intervals import wilson
 from visionthink.core.types import Episode, LookMode, Sampling
 from visionthink.mini.world import FAMILIES, Kind, make_example
 
@@ -40,10 +40,10 @@ class Result:
     format_valid: float
     visual_token_ratio: float
 
-    @property
-    def stderr(self) -> float:
-        """Standard error of the accuracy: sqrt(p (1 - p) / n)."""
-        return math.sqrt(self.accuracy * (1 - self.accuracy) / self.n)
+    def score(self) -> str:
+        """The accuracy, and its 95 % interval."""
+        low, high = wilson(self.accuracy, self.n) or (0.0, 1.0)
+        return f"{self.accuracy:.3f} ({low:.3f} to {high:.3f})"
 
 
 async def measure(engine: Engine, checkpoint: str, family: str, look: str, samples: int) -> Result:
@@ -171,7 +171,7 @@ def table(results: Sequence[Result], checkpoint: str) -> str:
         by_look = {b.look: b for b in results if (b.checkpoint, b.family) == (checkpoint, family)}
         if not by_look:
             continue
-        scores = [f"{by_look[k].accuracy:.3f} ± {by_look[k].stderr:.3f}" for k in looks]
+        scores = [by_look[look].score() for look in looks]
         end = by_look[last]
         shares = (end.request_rate, end.visual_token_ratio, end.format_valid)
         rows.append([family, kind, *scores, *(f"{share:.0%}" for share in shares)])

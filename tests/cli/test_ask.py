@@ -53,6 +53,12 @@ def test_an_image_beyond_the_pixel_limit_is_reported_as_shrunk(tmp_path: Path, r
     assert "shrunk" not in told[1]
 
 
+def test_a_mark_of_an_image_in_the_question_is_noticed(image: Path, script: Path, run: Run) -> None:
+    given = run("ask", image, "<image> How much?", "--engine", "scripted", "--model", script)
+    assert (given.code, given.out) == (0, "4.73\n")
+    assert "question     '<image>' in it is read as text, since images come before the" in given.err
+
+
 def test_json_is_one_object_and_nothing_else(image: Path, script: Path, run: Run) -> None:
     """224x224 px are 8x8 = 64 visual tokens, their half 16: 80 processed, 80/64 = 1.25."""
     given = run("ask", image, "How much?", "--engine", "scripted", "--model", script, "--json")

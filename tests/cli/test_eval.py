@@ -132,6 +132,28 @@ def test_wrong_answers_that_contain_the_truth_are_named(
     )
 
 
+def test_any_accepted_answer_may_be_contained(data: Path, tmp_path: Path, run: Run) -> None:
+    """Also in the episodes of a policy that is made of others."""
+    data.write_text(data.read_text().replace('"answer": "red"', '"answer": ["crimson", "red"]'))
+    with ChatServer(says(direct_reply("", "red or green"))) as server:
+        arguments = (*options(server, tmp_path / "run", *POLICIES), "--metric", "exact", "--json")
+        given = run("eval", data, *arguments)
+    assert [row["contained"] for row in json.loads(given.out)] == [8, 8, 8]
+    assert read(tmp_path / "run")[0]["answers_expected"] == ["crimson", "red"]
+
+
+def test_marks_of_images_in_questions_are_named(data: Path, tmp_path: Path, run: Run) -> None:
+    text = data.read_text().replace("Which colour?", "<image> Which colour?")
+    data.write_text(text)
+    with ChatServer(RED) as server:
+        given = run("eval", data, *options(server, tmp_path / "run", "low"))
+        assert given.err.startswith("rows: 12 rows hold '<image>' in the question (")
+        dropping = ("--set", "drop_image_marks=true")
+        given = run("eval", data, *options(server, tmp_path / "other", "low"), *dropping)
+        assert "<image>" not in given.err
+    assert {record["question"] for record in read(tmp_path / "other")} == {"Which colour?"}
+
+
 def test_a_run_is_not_overwritten_and_resumes_with_the_same_config_only(
     data: Path, tmp_path: Path, run: Run
 ) -> None:

@@ -99,14 +99,14 @@ def test_the_tables_of_an_evaluation(run: Run, tmp_path: Path, monkeypatch: pyte
     assert (given.code, given.err) == (0, "")
     scores, costs = given.out.split("\n\n")
     assert scores.splitlines() == [
-        "                    mini    visual   seconds",
-        "policy                 %  tokens %  a sample   n  failed",
+        "                                  mini    visual   seconds",
+        "policy                               %  tokens %  a sample   n  failed",
         "The original",
-        "Vanilla (high)      75.0     100.0         2  10       0",
-        "  of vanilla       100.0               100.0",
+        "Vanilla (high)     75.0 (44.2 to 91.9)     100.0         2  10       0",
+        "  of vanilla                     100.0               100.0",
         "The small image",
-        "Down-sample (low)   50.0      25.0       0.5  10       0",
-        "  of vanilla        66.7                25.0",
+        "Down-sample (low)  50.0 (23.7 to 76.3)      25.0       0.5  10       0",
+        "  of vanilla                      66.7                25.0",
     ]
     assert costs.splitlines()[-1].split() == ["Down-sample", "(low)", "25.0", "0.5", "10", "0"]
 
@@ -141,7 +141,11 @@ def test_an_evaluation_for_machines(run: Run, tmp_path: Path):
     found = json.loads(given.out)
     assert (found["runs"], found["files"]) == ([], [])
     assert [of["policy"] for of in found["evaluation"]["policies"]] == ["high", "low"]
-    assert found["evaluation"]["rows"][1]["accuracy"] == {"mean": 0.5, "stderr": None, "n": 1}
+    assert found["evaluation"]["rows"][1]["accuracy"] == {
+        **{"mean": 0.5, "stderr": None, "n": 1},
+        "ci_low": pytest.approx(0.2366, abs=1e-4),
+        "ci_high": pytest.approx(0.7634, abs=1e-4),
+    }
 
 
 def test_a_summary_without_its_all_row_is_reported(run: Run, tmp_path: Path):

@@ -7,7 +7,7 @@ import statistics
 
 import pytest
 
-from visionthink.core.intervals import Z, fewest, paired, paired_interval, wilson
+from visionthink.core.intervals import Z, fewest, paired, paired_interval, student, wilson
 
 
 def test_the_quantile_is_that_of_the_normal_distribution():
@@ -111,3 +111,18 @@ def test_fewest():
     assert fewest(lambda n: n >= 17, above=40) == 41
     assert fewest(lambda n: n >= 41, above=40) == 41
     assert fewest(lambda n: False) is None
+
+
+def test_the_mean_of_three_runs_has_students_interval():
+    """1, 2 and 3: standard error 1 / sqrt(3), t of 2 degrees of freedom 4.3027."""
+    assert student([1.0, 2.0, 3.0]) == pytest.approx(4.3027 / 3**0.5)
+    assert student([0.5, 0.5]) == 0
+    assert student([0.5]) is None
+
+
+def test_the_quantile_of_students_t_is_that_of_scipy():
+    stats = pytest.importorskip("scipy.stats")
+    for n in (2, 3, 10, 21, 22, 30, 1000):
+        values = [0.0] * (n - 1) + [1.0]
+        error = statistics.stdev(values) / n**0.5
+        assert student(values) == pytest.approx(stats.t.ppf(0.975, n - 1) * error, rel=2e-4)

@@ -11,6 +11,7 @@ from PIL import Image
 
 from evaluation.lmms_output import FAILED, STAMP, pope_sample, sample, write_output
 from visionthink.core.errors import RunError, UsageError
+from visionthink.core.intervals import wilson
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.core.types import Sampling
 from visionthink.engines.scripted import ScriptedEngine
@@ -55,6 +56,8 @@ def test_a_benchmark_s_own_figure_stands_beside_accuracy(tmp_path: Path):
         **{"metric": "pope_f1_score", "score": 80.0},
     }
     assert {key: row.pop(key) for key in expected} == expected
+    assert (row.pop("ci_low"), row.pop("ci_high")) == wilson(0.75, 4)
+    assert row.pop("contained") == 0
     assert set(row.values()) == {None}
     assert found.notes == [
         "no run folder of episodes (the results name none), so no costs: "
@@ -95,6 +98,7 @@ def test_samples_without_a_score_of_their_own(tmp_path: Path):
     row = only(imported(tmp_path, tmp_path / "out"))
     assert (row["n"], row["errors"], row["score"], row["accuracy"]) == (4, 0, 50.0, 0.5)
     assert row["stderr"] == pytest.approx((0.25 / 3) ** 0.5)
+    assert (row["ci_low"], row["ci_high"], row["contained"]) == (*(wilson(0.5, 4) or ()), None)
 
 
 def test_a_benchmark_without_a_local_score(tmp_path: Path):

@@ -73,10 +73,51 @@ def test_relaxed_and_relaxed_strict(answer: str, said: str, relaxed: float, stri
     assert score("relaxed_strict", answer, said) == strict
 
 
+@pytest.mark.parametrize(
+    ("answer", "said", "expected"),
+    [
+        ("[Rome, Oslo]", "['rome', 'oslo']", 1),
+        ("[Rome, Oslo]", "[Rome]", 1 / 2),
+        ("[Rome]", "[Rome, Oslo, Bern]", 1 / 3),
+        ("[2019, 4.5]", "[2019, 4.6]", 1),
+        ("2019", "2020", 0),  # a year
+        ("2100", "2101", 1),
+        ("47%", "47", 1),
+        ("0", "0.0", 1),
+        ("0", "0.1", 0),
+        ("Receipt", "recipt", 6 / 7),
+        ("ab", "abcd", 0),  # one half is not enough
+    ],
+)
+def test_relaxed_list(answer: str, said: str, expected: float):
+    assert score("relaxed_list", answer, said) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("answer", "said", "expected"),
+    [
+        ("x ^ { 2 }", "$x^{2}$", 1),
+        ("x^2", "X^2", 0),
+        ("1\n2", "12", 1),
+    ],
+)
+def test_contains_formula(answer: str, said: str, expected: float):
+    assert score("contains_formula", answer, said) == expected
+
+
+def test_full_width_digits_are_digits():
+    wide = "".join(chr(ord(digit) + 0xFEE0) for digit in "42")
+    assert score("contains", "42", f"It is {wide}") == 1
+    assert score("contains", wide, "42") == 1
+
+
 def test_anls():
     """Receipt and recipt are 1 edit apart over 7 letters: 6/7. Tea and toe are 2 of 3 apart: 1/3,
-    below one half. The best of several answers counts.
+    below one half. The best of several answers counts. A sharp s is not two s, but counts as long.
     """
+    sharp = chr(0xDF)
+    assert score("anls", f"Stra{sharp}e", "Strasse") == pytest.approx(1 - 2 / 7)
+    assert score("anls", f"Stra{sharp}e", "Strabe") == pytest.approx(1 - 1 / 7)
     assert score("anls", "Receipt", "recipt") == pytest.approx(6 / 7)
     assert score("anls", "tea", "toe") == 0
     assert score("anls", ["coffee", "re  ceipt"], "re ceipt") == 1
@@ -106,11 +147,11 @@ def test_a_judge_decides_and_is_named():
 
 @pytest.mark.parametrize("metric", ["auto", "numeric", "judge"])
 def test_what_cannot_be_told_is_wrong_and_marked(metric: str):
-    """Rules alone: right, clearly wrong, empty, and a paraphrase that no rule can tell."""
+    """Rules alone: right, clearly wrong, empty, and 3 in words that no rule knows."""
     scorer = Scorer(metric)
 
     async def scores() -> list[Score]:
-        asked = [("3", "3"), ("3", "40"), ("3", ""), ("3", "as many as a clover has leaves")]
+        asked = [("3", "3"), ("3", "40"), ("3", ""), ("3", "trois")]
         return [await scorer.score("How many?", (truth,), said) for truth, said in asked]
 
     assert asyncio.run(scores()) == [

@@ -87,7 +87,7 @@ def test_no_question_at_both_looks():
     (row,) = estimates(found, ["s"])
     assert (row["n"], row["errors"], row["verdict"]) == (0, 1, "unclear")
     assert estimate_text([row]) == (
-        "s: 1 questions\n\nNo advice: no question was scored at both looks."
+        "s: 1 question\n\nNo advice: no question was scored at both looks."
     )
 
 

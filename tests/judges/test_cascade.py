@@ -18,7 +18,7 @@ CLEAR = [
 ]
 UNCLEAR = [
     ("Where?", "Paris", "the French capital"),
-    ("How long?", "4.73 m", "4.72 m"),
+    ("How long?", "5 km", "5 blocks"),
     ("How many millions?", "1.5 million", "1.5"),
     ("Is there one?", "no", "I see none"),
     ("Which?\nA. cat\nB. dog", "A", "a kitten"),

@@ -74,8 +74,10 @@ def test_measure_computes_rates_from_episodes():
     assert bar.kind == "strong"
 
 
-def test_stderr_of_a_share():
-    """sqrt(0.9 * 0.1 / 100) = 0.03."""
+def test_scores_have_an_interval():
+    """Wilson's of 90 of 100, and of 100 of 100: 100 / (100 + 1.96²) = 0.963."""
     bar = replace(perfect()[0], accuracy=0.9)
-    assert bar.stderr == pytest.approx(0.03)
-    assert "0.900 ± 0.030" in table([bar, *perfect()[1:]], "mini")
+    assert bar.score() == "0.900 (0.826 to 0.945)"
+    text = table([bar, *perfect()[1:]], "mini")
+    assert "| 0.900 (0.826 to 0.945) |" in text
+    assert "| 1.000 (0.963 to 1.000) |" in text

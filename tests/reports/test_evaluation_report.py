@@ -100,7 +100,7 @@ def test_tables_and_notes_of_the_page(tmp_path: Path):
     check_alone(walk)
     text = walk.rows()
     assert "mini: means over 2 runs: a, b." in text
-    assert "Vanilla (high) 75.0 ± 0.0 100.0 100.0 2 200 0" in text
+    assert "Vanilla (high) 75.0 (65.7 to 82.5) 100.0 100.0 2 200 0" in text
     assert "of vanilla 66.7" in text
     assert "a mini mini 0 16 2026-11-21 0.1.0 A processor" in text
     assert "b mini mini 1 16 - - -" in text
@@ -123,7 +123,7 @@ def test_markdown_has_notes_and_tables(tmp_path: Path):
     text = evaluation_report(runs).markdown()
     assert text.startswith("# Evaluation: \\_s\\_\n\n1 run, 1 suite, 1 policy.\n\n")
     assert "- \\_s\\_: nothing is 100 %, because there is no policy high.\n" in text
-    assert "| Down-sample (low) | 50.0 ± 2.0 |" in text
+    assert "| Down-sample (low) | 50.0 (40.4 to 59.6) |" in text
 
 
 @pytest.mark.usefixtures("no_plots")
@@ -133,7 +133,7 @@ def test_a_report_of_a_summary_without_its_all_row(tmp_path: Path):
     runs = read_evaluations([write_evaluation(tmp_path / "a", held)])
     text = page(runs).rows()
     assert "a: mini has no row of the family all for low." in text
-    assert "Down-sample (low) 50.0 ± 2.0 50.0 ± 2.0" in text
+    assert "Down-sample (low) 50.0 (40.4 to 59.6) 50.0 (40.4 to 59.6)" in text
     assert evaluation_json(compare(runs))["policies"][0]["visual_token_ratio"] is None
 
 
@@ -174,7 +174,11 @@ def test_one_object_for_machines(tmp_path: Path):
     row = found["rows"][1]
     assert (row["suite"], row["family"], row["policy"]) == ("mini", "all", "low")
     assert (row["runs"], row["n"], row["errors"]) == (1, 100, 0)
-    assert row["accuracy"] == {"mean": 0.5, "stderr": 0.02, "n": 1}
+    assert row["accuracy"] == {
+        **{"mean": 0.5, "stderr": 0.02, "n": 1},
+        "ci_low": pytest.approx(0.4038, abs=1e-4),
+        "ci_high": pytest.approx(0.5962, abs=1e-4),
+    }
     assert row["f1"] is None
     assert row["vs_high"] is None
 
@@ -186,14 +190,14 @@ def test_scores_in_a_terminal(tmp_path: Path):
     """low: 0.4 of 0.8 is 50 % of vanilla's score, its 0.5 s are 25 % of vanilla's 2."""
     sheet = score_table(of(write_evaluation(tmp_path / "a", rows({"high": 0.8, "low": 0.4}))))
     assert sheet.text().splitlines() == [
-        "                         mini    visual  FLOPs   seconds",
-        "policy                      %  tokens %      %  a sample    n  failed",
+        "                                  mini    visual  FLOPs   seconds",
+        "policy                               %  tokens %      %  a sample    n  failed",
         "The original",
-        "Vanilla (high)     80.0 ± 2.0     100.0  100.0         2  100       0",
-        "  of vanilla            100.0                      100.0",
+        "Vanilla (high)     80.0 (71.1 to 86.7)     100.0  100.0         2  100       0",
+        "  of vanilla                     100.0                      100.0",
         "The small image",
-        "Down-sample (low)  40.0 ± 2.0      25.0   30.0       0.5  100       0",
-        "  of vanilla             50.0                       25.0",
+        "Down-sample (low)  40.0 (30.9 to 49.8)      25.0   30.0       0.5  100       0",
+        "  of vanilla                      50.0                       25.0",
     ]
 
 
@@ -203,7 +207,12 @@ def test_scores_of_one_suite_by_kind(tmp_path: Path):
     sheet = score_table(of(write_evaluation(tmp_path / "a", families(scores))))
     assert sheet.heads[:4] == ["policy", "weak %", "strong %", "all of mini %"]
     low, share = (line.cells[:4] for line in sheet.lines[-2:])
-    assert low == ["Down-sample (low)", "80.0 ± 2.0", "40.0 ± 2.0", "60.0 ± 2.0"]
+    assert low == [
+        "Down-sample (low)",
+        "80.0 (71.1 to 86.7)",
+        "40.0 (30.9 to 49.8)",
+        "60.0 (53.1 to 66.5)",
+    ]
     assert share == ["  of vanilla", "100.0", "50.0", "75.0"]
 
 
@@ -213,9 +222,18 @@ def test_scores_of_several_suites_have_an_average(tmp_path: Path):
     photos = write_evaluation(tmp_path / "b", rows({"high": 0.9, "low": 0.9}, "photos"))
     lines = {line.cells[0]: line.cells[1:] for line in score_table(of(mini, photos)).lines}
     assert lines["Down-sample (low)"] == [
-        *("40.0 ± 2.0", "90.0 ± 2.0", "", "25.0", "30.0", "0.5", "200", "0")
+        *("40.0 (30.9 to 49.8)", "90.0 (82.6 to 94.5)", "", "25.0", "30.0", "0.5", "200", "0")
     ]
-    assert lines["VisionThink (auto)"] == ["80.0 ± 2.0", "-", "", "-", "-", "-", "100", "0"]
+    assert lines["VisionThink (auto)"] == [
+        "80.0 (71.1 to 86.7)",
+        "-",
+        "",
+        "-",
+        "-",
+        "-",
+        "100",
+        "0",
+    ]
     assert [
         line.cells for line in score_table(of(mini, photos)).lines if line.kind == "shares"
     ] == [
@@ -226,14 +244,16 @@ def test_scores_of_several_suites_have_an_average(tmp_path: Path):
 
 
 def test_seeds_are_counted_and_spread(tmp_path: Path):
-    """25 and 75: 50 ± 25. Two runs of 100 samples, with one failed sample each."""
+    """25 and 75: 50 ± 12.7 · 25, so nothing is known. Two runs of 100 samples, with one failed
+    sample each.
+    """
     paths = [
         write_evaluation(tmp_path / f"r{seed}", rows({"low": score}, errors=1), seed=seed)
         for seed, score in enumerate((0.25, 0.75))
     ]
     sheet = score_table(of(*paths))
     assert sheet.lines[1].cells == [
-        *("Down-sample (low)", "50.0 ± 25.0", "25.0", "30.0", "0.5", "200", "2")
+        *("Down-sample (low)", "50.0 (0.0 to 100.0)", "25.0", "30.0", "0.5", "200", "2")
     ]
     assert len(sheet.lines) == 2, "there is no line of shares where there is no vanilla"
 
@@ -277,8 +297,8 @@ def test_families_show_requests_of_policies_that_decide(tmp_path: Path):
     assert list(sheets) == ["mini"]
     assert sheets["mini"].heads == ["family", "high %", "auto %", "auto requests %"]
     assert [line.cells for line in sheets["mini"].lines] == [
-        ["colour (weak)", "100.0 ± 2.0", "100.0 ± 2.0", "30.0"],
-        ["tag (strong)", "100.0 ± 2.0", "50.0 ± 2.0", "30.0"],
+        ["colour (weak)", "100.0 (96.3 to 100.0)", "100.0 (96.3 to 100.0)", "30.0"],
+        ["tag (strong)", "100.0 (96.3 to 100.0)", "50.0 (40.4 to 59.6)", "30.0"],
     ]
 
 
@@ -306,8 +326,8 @@ def test_policies_without_an_accuracy(tmp_path: Path):
 def test_wide_tables_are_broken_into_parts(tmp_path: Path):
     scores = {"high": (0.8, 0.8)}
     sheet = score_table(of(write_evaluation(tmp_path / "a", families(scores))))
-    parts = sheet.text(45).split("\n\n")
-    assert max(map(len, sheet.text(45).splitlines())) <= 45
+    parts = sheet.text(58).split("\n\n")
+    assert max(map(len, sheet.text(58).splitlines())) <= 58
     assert [part.splitlines()[1].split()[0] for part in parts] == ["policy"] * 3
     assert sheet.text(1).count("policy") == len(sheet.heads) - 1
 
@@ -319,6 +339,6 @@ def test_markdown_quotes_names(tmp_path: Path):
         r"| policy | a\|b\_\<i\> % | visual tokens % | FLOPs % | seconds a sample | n | failed |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
         "| **The original** |  |  |  |  |  |  |",
-        "| Vanilla (high) | 50.0 ± 2.0 | 100.0 | 100.0 | 2 | 100 | 0 |",
+        "| Vanilla (high) | 50.0 (40.4 to 59.6) | 100.0 | 100.0 | 2 | 100 | 0 |",
         "| *of vanilla* | *100.0* |  |  | *100.0* |  |  |",
     ]

@@ -12,6 +12,7 @@ from evaluation_runs import families, line, row, rows, write_evaluation
 from training_runs import ramp, write_run
 
 from visionthink.core.errors import RunError
+from visionthink.core.intervals import wilson
 from visionthink.reports.evaluation_runs import (
     Comparison,
     Entry,
@@ -259,14 +260,16 @@ def test_entries_come_in_the_order_of_the_tables(tmp_path: Path):
 def test_one_run_has_the_errors_of_its_samples(tmp_path: Path):
     found = entry(of(write_evaluation(tmp_path / "a", rows({"low": 0.5}))), "low")
     assert found.title == "Down-sample (low)"
-    assert found.figure("accuracy", "mini") == Estimate(0.5, 0.02, 1)
+    assert found.figure("accuracy", "mini") == Estimate(0.5, 0.02, 1, wilson(0.5, 100))
     assert found.figure("seconds_per_sample", "mini") == Estimate(0.5, None, 1)
     assert found.figure("f1", "mini") is None
     assert found.figure("accuracy", "photos") is None
 
 
 def test_seeds_are_pooled(tmp_path: Path):
-    """0.25 and 0.75: mean 0.5, standard error sqrt(0.125 / 2) = 0.25, whatever each has itself."""
+    """0.25 and 0.75: mean 0.5, standard error sqrt(0.125 / 2) = 0.25, whatever each has itself;
+    t of two runs is 12.7, so the interval is everything.
+    """
     paths = [
         write_evaluation(tmp_path / f"r-{seed}", rows({"low": score}), seed=seed,
                          model=f"out/seed-{seed}/model")
@@ -276,7 +279,7 @@ def test_seeds_are_pooled(tmp_path: Path):
     assert [run.name for run in comparison.systems["r"]] == ["r-0", "r-1"]
     assert comparison.pooled
     found = entry(comparison, "low")
-    assert found.figure("accuracy", "mini") == Estimate(0.5, 0.25, 2)
+    assert found.figure("accuracy", "mini") == Estimate(0.5, 0.25, 2, (0.0, 1.0))
     assert notes(comparison) == [
         "mini: means over 2 runs: r-0, r-1",
         "mini: nothing is 100 %, because there is no policy high",
@@ -298,6 +301,7 @@ def test_families_are_weighted_by_their_samples(tmp_path: Path):
     assert found is not None
     assert found.mean == pytest.approx(0.8)
     assert found.stderr == pytest.approx((2**2 + 18**2) ** 0.5 / 400)
+    assert found.interval == wilson(found.mean, 400)
     assert comparison.suites == {"mini": {"a": "weak", "b": "weak", "c": "weak"}}
 
 

@@ -66,6 +66,17 @@ def test_skipped_rows_are_reported(tmp_path: Path):
     assert len(said) == 1
 
 
+def test_marks_of_images_in_questions_are_reported(tmp_path: Path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "a.png")
+    line = {"image": "a.png", "question": "<|vision_start|> What?", "answer": "this"}
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(line) + "\n", encoding="utf-8")
+    said: list[str] = []
+    read_data(DataOptions(path=str(path)), said.append)
+    assert len(said) == 1
+    assert said[0].startswith("1 row holds '<|vision_start|>' in the question (")
+
+
 def test_only_that_warning_is_silenced():
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")

@@ -87,12 +87,6 @@ def command(
     pictures = [open_picture(_piped() if image == "-" else image) for image in images]
     example = Example(tuple(pictures), question)
     check_question(example, look, profile, max_turns)  # before the wait for a model
-    if mark := image_mark(question):
-        click.echo(
-            f"question     {mark!r} in it is read as text, since images come before the question; "
-            "leave it out",
-            err=True,
-        )
     model = engine_from(**engine)
     episode = asyncio.run(
         run_episode(
@@ -109,6 +103,12 @@ def command(
     else:
         if episode.model in EMBEDDED:
             click.echo(f"model        {episode.model}: {EMBEDDED_HINT}", err=True)
+        if mark := image_mark(question):
+            click.echo(
+                f"question     {mark!r} in it is read as text, since images come before the "
+                "question; leave it out",
+                err=True,
+            )
         for size in dict.fromkeys(picture.size for picture in pictures):
             width, height = seen = model.about.grid.seen_size(size)
             if seen != size:

@@ -18,8 +18,8 @@ from visionthink.core.errors import UsageError
 from visionthink.core.intervals import wilson
 from visionthink.judges import JUDGES, Judge, JudgeOptions, open_judge
 from visionthink.judges.agreement import SCORES, SHOWN, Agreement, agreement, decided_by
+from visionthink.judges.comparisons import COMPARISONS
 from visionthink.judges.predictions import json_line, judge_rows, output_file, read_rows
-from visionthink.judges.rules import COMPARISONS
 
 EXISTING = click.Path(path_type=Path, dir_okay=False, exists=True)
 SHOWN_ROWS = 20

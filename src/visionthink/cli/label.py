@@ -21,7 +21,7 @@ from visionthink.data.label_file import LabelFile, check_place
 from visionthink.data.labelling import LABEL_LOOKS, Labelled, LabelRule, RolloutOptions, label_rows
 from visionthink.data.source import DataOptions, Format, Row, load_rows
 from visionthink.judges import JUDGES, Judge, JudgeOptions, open_judge
-from visionthink.judges.rules import COMPARISONS
+from visionthink.judges.comparisons import COMPARISONS
 from visionthink.settings import YAML, apply_sets, checked, read_yaml
 
 

@@ -76,7 +76,7 @@ _T = (
 
 
 def _t(degrees: int) -> float:
-    """From 21 on by the first terms of Fisher's expansion, exact to 4 digits."""
+    """From 21 on by the first terms of Fisher's expansion, exact to 3 digits."""
     if degrees <= len(_T):
         return _T[degrees - 1]
     return Z + (Z**3 + Z) / (4 * degrees) + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * degrees**2)

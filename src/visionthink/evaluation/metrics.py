@@ -8,22 +8,28 @@ What the rules, or a judge, cannot tell scores 0 and is marked as not decided.
 | yes_no | likewise; the summary adds F1 of "yes", as POPE reports it |
 | relaxed | ChartQA: numbers within 5 %, other answers equal but for case |
 | relaxed_strict | the same with its leniency taken out, see `relaxed_strict` |
+| relaxed_list | ChartQAPro: lists item by item, texts by anls, years exactly |
 | anls | DocVQA: the best similarity to an accepted answer, 0 below 0.5 |
+| vqa | VQAv2, TextVQA: the share of people who gave that answer, see `vqa_score` |
 | contains | OCRBench: the prediction contains an accepted answer |
+| contains_formula | OCRBench's handwritten formulas: the same without any spaces |
 | judge | a judge's verdict (`judges.JudgeOptions`); the only one without a row |
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from visionthink.core.errors import UsageError
+from visionthink.evaluation.vqa import vqa_score
 from visionthink.judges import Judge, JudgeOptions, open_judge
-from visionthink.judges.answer_text import bare, similarity
+from visionthink.judges.answer_text import bare, distance
+from visionthink.judges.comparisons import COMPARISONS, same_text
 from visionthink.judges.quantity import quantity, same_quantity
-from visionthink.judges.rules import COMPARISONS, Rules, same_text
+from visionthink.judges.rules import Rules
 from visionthink.judges.rules_judge import MEASURES
 from visionthink.settings import did_you_mean
 
@@ -32,6 +38,10 @@ JUDGE = "judge"
 YES_NO = "yes_no"
 TOLERANCE = 0.05
 ANLS_THRESHOLD = 0.5
+
+_YEAR = re.compile(r"(?:19|20)[0-9]{2}")
+_PLAIN = {0xFF01 + at: 0x21 + at for at in range(94)} | {0x3000: " "}
+"""Full-width form of a character \u2192 the character."""
 
 Metric = Callable[[str, Sequence[str], str], float | None]
 """(question, accepted answers, prediction) → score from 0 to 1; None: it cannot tell."""
@@ -120,19 +130,65 @@ def relaxed_strict(answer: str, prediction: str) -> float:
     truth, said = quantity(bare(answer)), quantity(bare(prediction))
     if truth is None or said is None:
         return 0.0
-    tolerance = 0.0 if truth.number.denominator == 1 else TOLERANCE
+    tolerance = 0.0 if truth.value.denominator == 1 else TOLERANCE
     return float(bool(same_quantity(truth, said, tolerance)))
 
 
+def relaxed_list(answer: str, prediction: str) -> float:
+    """ChartQAPro's measure: the mean over the items of a list such as "[2019, 4.5]"; where one of
+    the two has more items, these count 0.
+
+    Numbers within 5 %, "%" left out; whole numbers from 1900 to 2099 count as years and must be the
+    same; other items by `anls`, which is 0 at one half, too.
+    """
+    truths, said = _listed(answer), _listed(prediction)
+    score = sum(_item(*pair) for pair in zip(truths, said, strict=False))
+    return score / max(len(truths), len(said))
+
+
+def _listed(text: str) -> list[str]:
+    text = text.strip()
+    if not (text.startswith("[") and text.endswith("]")):
+        return [text]
+    return [item.strip().strip("'\"").strip() for item in text[1:-1].split(",")]
+
+
+def _item(answer: str, prediction: str) -> float:
+    if _YEAR.fullmatch(answer):
+        return float(answer == prediction)
+    truth, said = (_number(text.strip("% ")) for text in (answer, prediction))
+    if truth is None or said is None:
+        alike = anls(answer, prediction)
+        return alike if alike > ANLS_THRESHOLD else 0.0
+    return float(abs(said - truth) <= TOLERANCE * abs(truth))
+
+
 def anls(answer: str, prediction: str) -> float:
-    """1 - edit distance / longer length, without case and repeated spaces; 0 below one half."""
-    alike = similarity(" ".join(answer.split()), " ".join(prediction.split()))
+    """1 - edit distance / longer length, without case and repeated spaces; 0 below one half.
+
+    Lengths are those in upper case, as its authors count them, where a German sharp s has two.
+    """
+    answer, prediction = (" ".join(text.split()) for text in (answer, prediction))
+    longer = max(len(answer.upper()), len(prediction.upper()))
+    alike = 1 - distance(answer.lower(), prediction.lower()) / longer if longer else 1.0
     return alike if alike >= ANLS_THRESHOLD else 0.0
 
 
 def contains(answer: str, prediction: str) -> float:
-    """1 if the answer stands in the prediction, without case; line breaks count as spaces."""
-    truth, said = (text.strip().lower().replace("\n", " ") for text in (answer, prediction))
+    """1 if the answer stands in the prediction, without case; line breaks count as spaces, and
+    full-width letters and digits as plain ones.
+    """
+    truth, said = (
+        text.translate(_PLAIN).lower().strip().replace("\n", " ") for text in (answer, prediction)
+    )
+    return float(truth in said)
+
+
+def contains_formula(answer: str, prediction: str) -> float:
+    """1 if the answer stands in the prediction when both have no spaces; with case, x is not X."""
+    truth, said = (
+        text.strip().replace("\n", " ").replace(" ", "") for text in (answer, prediction)
+    )
     return float(truth in said)
 
 
@@ -174,6 +230,9 @@ METRICS: dict[str, Metric] = {
     **{name: _by_rules(name) for name in COMPARISONS},
     "relaxed": _best(relaxed),
     "relaxed_strict": _best(relaxed_strict),
+    "relaxed_list": _best(relaxed_list),
     "anls": _best(anls),
+    "vqa": lambda question, answers, prediction: vqa_score(answers, prediction),
     "contains": _best(contains),
+    "contains_formula": _best(contains_formula),
 }

@@ -132,7 +132,7 @@ def _suite(rows: Sequence[Mapping[str, Any]]) -> str:
     row = rows[-1]
     n = row["n"]
     if not n:
-        return f"{row['suite']}: {row['errors']} questions\n\n{row['advice']}"
+        return f"{row['suite']}: {_questions(row['errors'])}\n\n{row['advice']}"
 
     def count(key: str) -> str:
         return f"{row[key]} ({percent(row[key] / n)})"
@@ -140,8 +140,8 @@ def _suite(rows: Sequence[Mapping[str, Any]]) -> str:
     def line(name: str, accuracy: str, cost: Mapping[str, float] | None) -> list[str]:
         shares = (cost["visual_token_ratio"], cost["seconds_ratio"]) if cost else (1.0, 1.0)
         asks = percent(cost["request_rate"]) if cost and cost["request_rate"] else "-"
-        low, high = row.get(f"{accuracy}_interval") or (None, None)
-        interval = "" if low is None else f"[{100 * low:.1f}, {100 * high:.1f}]"
+        found = row.get(f"{accuracy}_interval")
+        interval = f"[{100 * found[0]:.1f}, {100 * found[1]:.1f}]" if found else ""
         return [name, asks, percent(row[accuracy]), interval, *map(percent, shares)]
 
     left = f"; {row['errors']} more have errors" if row["errors"] else ""

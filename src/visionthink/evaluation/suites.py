@@ -22,7 +22,7 @@ from visionthink.data.mini_rows import spread_families
 from visionthink.data.source import DataOptions, Rows, load_rows
 from visionthink.evaluation.metrics import JUDGE, YES_NO, Scorer, check_metric, said_yes
 from visionthink.judges import JUDGES, JudgeOptions
-from visionthink.judges.rules import COMPARISONS
+from visionthink.judges.comparisons import COMPARISONS
 from visionthink.mini.world import FAMILIES
 from visionthink.settings import YAML, apply_sets, checked, did_you_mean, read_yaml
 

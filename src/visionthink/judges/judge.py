@@ -23,6 +23,7 @@ class JudgeOptions(BaseModel):
         metric: what rules compare, a name in `COMPARISONS`; auto: by the form of the ground truth.
         tolerance: relative difference up to which two numbers count as equal.
         anls_threshold: smallest similarity that the metric anls accepts.
+        sentences: rules also read the answer that a sentence or a longer reply ends in.
         engine: what runs the judging model. openai: a server. hf: transformers, in this process.
         base_url: OpenAI-compatible server, up to its /v1.
         model: the name the server has for the judging model; with hf its folder or hub id.
@@ -45,6 +46,7 @@ class JudgeOptions(BaseModel):
     metric: str = "auto"
     tolerance: float = Field(default=0.0, ge=0, lt=1)
     anls_threshold: float = Field(default=0.5, gt=0, le=1)
+    sentences: bool = True
     engine: Literal["openai", "hf"] = "openai"
     base_url: str | None = None
     model: str | None = None
@@ -60,10 +62,10 @@ class JudgeOptions(BaseModel):
     @field_validator("kind", "metric")
     @classmethod
     def _is_known(cls, name: str, info: ValidationInfo) -> str:
-        from visionthink.judges import JUDGES, rules  # which are made from these options
+        from visionthink.judges import JUDGES, comparisons  # which are made from these options
 
         is_judge = info.field_name == "kind"
-        what, known = ("judge", JUDGES) if is_judge else ("metric", rules.COMPARISONS)
+        what, known = ("judge", JUDGES) if is_judge else ("metric", comparisons.COMPARISONS)
         if name not in known:
             raise ValueError(f"there is no {what} {name!r}{did_you_mean(name, known)}")
         return name

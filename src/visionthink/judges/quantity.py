@@ -1,7 +1,7 @@
-"""Numbers as people write them: "1,234.5 km", "$3.50", "45 %", "1 1/2 hours", "three", "2.1e-3".
+"""Quantities as people write them: "1,234.5 km", "-$3.50", "45 %", "1 1/2 hours", "three dogs".
 
-Values are exact fractions, so that 4.730 is 4.73 and 0.1 + 0.2 would be 0.3. We parse them
-ourselves: units libraries read expressions, but no separators, spelt-out numbers or codes (2b).
+A text is a quantity only if all of it is understood: a word that is neither a unit nor clearly what
+was counted makes it something else, because "3 dozen", "4 maybe" and "2 squared" are not 3, 4, 2.
 """
 
 # people type these:
@@ -11,222 +11,334 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import lru_cache
+
+from visionthink.judges.numbers import SCALES, Number, leading_number
+from visionthink.judges.units import (
+    ANGLE,
+    CELSIUS,
+    CURRENCIES,
+    FAHRENHEIT,
+    MASS,
+    ONE,
+    POUNDS,
+    SHARE,
+    STERLING,
+    Unit,
+    unit,
+)
+from visionthink.judges.word_classes import exclusive
+from visionthink.judges.word_classes import words as words_of
 
 MOST_CHARACTERS = 100
 """Longer texts are not quantities; bounds the work on arithmetic as well."""
-
 CONVERTED = Fraction(1, 100)
-"""Relative difference allowed where units had to be converted: 5 miles are 8 km."""
+"""Relative difference allowed where customary units were converted: 5 miles are 8 km."""
 
-_UNITS: dict[str, dict[str, str]] = {
-    # dimension: {names: size in the dimension's first unit}
-    "length": {
-        "m meter meters metre metres": "1",
-        "km kilometer kilometers kilometre kilometres": "1000",
-        "dm": "0.1",
-        "cm centimeter centimeters centimetre centimetres": "0.01",
-        "mm millimeter millimeters millimetre millimetres": "0.001",
-        "um micrometer micrometers micron microns": "0.000001",
-        "nm nanometer nanometers": "0.000000001",
-        "in inch inches": "0.0254",
-        "ft foot feet": "0.3048",
-        "yd yard yards": "0.9144",
-        "mi mile miles": "1609.344",
-    },
-    "angle": {
-        "° deg degree degrees": "1",
-        "rad radian radians": "57.29577951308232",
-        "turn turns revolution revolutions": "360",
-    },
-    "mass": {
-        "g gram grams": "1",
-        "kg kilogram kilograms kilo kilos": "1000",
-        "mg milligram milligrams": "0.001",
-        "t ton tons tonne tonnes": "1000000",
-        "lb lbs pound pounds": "453.59237",
-        "oz ounce ounces": "28.349523125",
-    },
-    "time": {
-        "s sec secs second seconds": "1",
-        "ms millisecond milliseconds": "0.001",
-        "min mins minute minutes": "60",
-        "h hr hrs hour hours": "3600",
-        "day days": "86400",
-        "week weeks": "604800",
-    },
-    "volume": {
-        "l L liter liters litre litres": "1",
-        "ml mL milliliter milliliters millilitre millilitres": "0.001",
-        "cl": "0.01",
-        "gal gallon gallons": "3.785411784",
-    },
-    "speed": {
-        "km/h kph kmh": "1",
-        "mph": "1.609344",
-        "m/s": "3.6",
-    },
-    "share": {"% percent pct": "0.01"},
-    "money $": {"$ dollar dollars usd USD": "1", "cent cents ¢": "0.01"},
-    "money €": {"€ euro euros eur EUR": "1"},
-    "money £": {"£ gbp GBP": "1"},
-    "money ¥": {"¥ yen jpy JPY yuan rmb RMB": "1"},
-}
-_UNIT = {
-    name: (dimension, Fraction(size))
-    for dimension, units in _UNITS.items()
-    for names, size in units.items()
-    for name in names.split()
-}
-_SCALE = {
-    **{"hundred": 2, "thousand": 3, "k": 3, "K": 3},
-    **{"million": 6, "millions": 6, "mn": 6, "billion": 9, "billions": 9, "bn": 9},
-    **{"trillion": 12, "M": 6, "B": 9},
-}
-_SPELT = {
-    **{"zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7},
-    **{"eight": 8, "nine": 9, "ten": 10, "eleven": 11, "twelve": 12, "thirteen": 13},
-    **{"fourteen": 14, "fifteen": 15, "sixteen": 16, "seventeen": 17, "eighteen": 18},
-    **{"nineteen": 19, "twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60},
-    **{"seventy": 70, "eighty": 80, "ninety": 90},
-}
-_SIGNS = str.maketrans({"µ": "u", "μ": "u", "⁄": "/", "−": "-", "″": " in", "′": " ft"})
-_NO_NOUNS = {
-    *("or", "and", "to", "than", "not", "per", "am", "pm", "less", "more", "minus", "plus"),
-    *("times", "by", "of", "if", "but"),
-}
-
-_NUMBER = r"""(?:
-    (?P<whole>[0-9]+)\s+(?P<over>[0-9]+/[0-9]+)         # 1 1/2
-  | (?P<ratio>[0-9]+\s?/\s?[0-9]+)
-  | (?P<digits>[0-9][0-9.,' ]*[0-9]|[0-9]+|[.][0-9]+)
-    (?:(?:e|E(?=[+-])|\s?[×x*]\s?10\s?\^)(?P<power>[+-]?[0-9]{1,3}))?
-)"""
-_QUANTITY = re.compile(
-    rf"""(?:(?:about|approximately|approx\.?|around|roughly|~|≈)\s*)?
-    (?P<sign>[+-])?\s?(?P<money>[$€£¥])?
-    (?:{_NUMBER}|(?P<word>[A-Za-z]+(?:-[a-z]+)?))
-    (?P<tail>.*)""",
-    re.VERBOSE | re.DOTALL,
+_SIGNS = str.maketrans(
+    {"−": "-", "–": "-", "﹣": "-", "－": "-", "⁄": "/", "∕": "/", "′": "'", "″": '"', "“": '"'}
+    | {"”": '"', "’": "'", "‘": "'", "\u00a0": " ", "\u202f": " ", "\u2009": " "}
 )
-_TAIL = re.compile(r"([\s-]*)([°%¢$€£¥]|[A-Za-z]+(?:/[a-z]+)?)")
+_HALVES = re.compile(r"(\d)\s?([½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])")
+_SUPERSCRIPT = re.compile(r"(?<=[0-9])([⁻⁺]?[⁰¹²³⁴⁵⁶⁷⁸⁹]+)")
+_SUBSCRIPT = re.compile("[₀-₉]")
+_RAISED = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
+_HEAD = re.compile(
+    rf"""(?i:(?:about|approximately|approx\.?|around|roughly|circa|ca?\.|exactly|precisely|a\stotal\sof|just|~|≈)\s*)?
+    (?P<sign>[+-]|(?i:minus|negative|plus|positive)\s)?\s?
+    (?P<money>[$€£¥₹₩]|(?:{"|".join(map(re.escape, CURRENCIES))})(?=[\s0-9.-]))?
+    (?:(?<=Rs)\.)?\s?
+    (?P<inner>-(?=[0-9.]))?""",
+    re.VERBOSE,
+)
+_MEASURES = words_of("long tall high wide deep old away apart thick ago each")
+_COUNTED = {"piece", "pc", "item", "unit", "person", "point", "star", "time", "vote"}
+"""What anything may be counted in, whatever the question asks."""
+_NEVER_NOUNS = words_of(
+    # operations, multiples, parts, hedges, comparisons, function words, ends of other words
+    "squared cubed squares cubes plus minus times percents dozen dozens score scores gross pair "
+    "pairs couple couples hundreds thousands millions billions trillions tens halves thirds "
+    "quarters fourths fifths sixths sevenths eighths ninths tenths twelfths twentieths hundredths "
+    "thousandths or and to than not no per am pm less more fewer by of if but below above under "
+    "over off out in on at as is was has does this thus its us yes perhaps always sometimes "
+    "unless besides afterwards across wrong false maybe probably possibly guess fake non nor "
+    "double triple twice extra additional other others another half most least almost nearly "
+    "barely without except only ones bits sets packs packets boxes cases bunches groups teams "
+    "dots points mod modulo factorial power root roots log base degrees versus vs ratios "
+    "increments versions points radians decimals digits places"
+)
+_IRREGULAR = {
+    **{"people": "person", "persons": "person", "men": "man", "women": "woman", "feet": "foot"},
+    **{"children": "child", "mice": "mouse", "geese": "goose", "teeth": "tooth", "sheep": "sheep"},
+    **{"fish": "fish", "deer": "deer", "oxen": "ox", "kids": "kid", "policemen": "policeman"},
+    **{"knives": "knife", "leaves": "leaf", "loaves": "loaf", "wolves": "wolf", "shelves": "shelf"},
+}
+_MULTIPLES = {"dozen": Fraction(12), "score": Fraction(20), "gross": Fraction(144)}
+_MULTIPLES |= {"halves": Fraction(1, 2), "quarters": Fraction(1, 4), "thirds": Fraction(1, 3)}
+_MULTIPLES |= {"tenths": Fraction(1, 10), "hundredths": Fraction(1, 100)}
+_MULTIPLE = re.compile(rf"\s+(squared|cubed|{'|'.join(_MULTIPLES)})\b", re.IGNORECASE)
+_PART_OF = re.compile(r"(?:of\s+(?:an?|one|the|them|it)\b\s*|an?\s+)")
+_NOUNS = re.compile(r"[a-z]+(?:-[a-z]+)?(?: [a-z]+(?:-[a-z]+)?){0,2}")
+_SPLIT = re.compile(r"(?<=[a-zA-Z'\"])\s*(?:,?\s*and\s+|,\s*|\s*)(?=[0-9])")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Quantity:
-    """`number` as written, of a unit of `size` in its dimension; no dimension: a bare number.
+    """A number of a unit.
 
-    `noun`: the number is followed by words that are not a known unit.
+    Attributes:
+        noun: stem of what was counted; "" if nothing was named.
+        code: the unit is one letter at the number: 12A may be amperes, or a seat.
     """
 
-    number: Fraction
-    dimension: str = ""
-    size: Fraction = Fraction(1)
-    noun: bool = False
+    number: Number
+    unit: Unit = ONE
+    noun: str = ""
+    code: bool = False
+
+    @property
+    def value(self) -> Fraction:
+        return self.number.value
 
 
-def quantity(text: str) -> Quantity | None:
-    """The quantity that all of `text` states; None if it says anything else."""
-    if len(text) > MOST_CHARACTERS:
-        return None
-    text = re.sub(r"(\d)([½⅓⅔¼¾⅕⅖⅗⅘⅙⅚⅛⅜⅝⅞])", r"\1 \2", text.translate(_SIGNS))
-    text = unicodedata.normalize("NFKC", text).translate(_SIGNS).strip()
-    found = _QUANTITY.fullmatch(text)
-    number = _number(found) if found else None
-    tail = _words(found["tail"]) if found else None
-    if found is None or number is None or tail is None:
-        return None
-    if tail and tail[0] in _SCALE and (tail[0] not in _UNIT or found["money"]):
-        number *= 10 ** _SCALE[tail.pop(0)]
-    unit = found["money"]
-    if tail and tail[0] in _UNIT:
-        unit = unit or tail[0]
-        if _UNIT[unit][0] != _UNIT[tail.pop(0)][0]:
-            return None
-    if len(tail) > 2 or _NO_NOUNS.intersection(tail) or not all(map(str.islower, tail)):
-        return None
-    dimension, size = _UNIT[unit] if unit else ("", Fraction(1))
-    return Quantity(-number if found["sign"] == "-" else number, dimension, size, bool(tail))
+@lru_cache(maxsize=8192)
+def quantity(text: str, words: frozenset[str] = frozenset()) -> Quantity | None:
+    """The quantity that all of `text` states; None if it says anything else.
 
-
-def _words(tail: str) -> list[str] | None:
-    """The units and nouns after a number; None if anything else follows."""
-    words: list[str] = []
-    at = 0
-    while at < len(tail):
-        if (found := _TAIL.match(tail, at)) is None:
-            return None
-        word = found[2] if found[2] in _UNIT or len(found[2]) < 4 else found[2].lower()
-        if not found[1].isspace() and word not in _UNIT and word not in _SCALE:
-            return None  # 2b is a code, not two of something
-        words.append(word)
-        at = found.end()
-    return words
-
-
-def _number(found: re.Match[str]) -> Fraction | None:
-    if found["word"]:
-        tens, _, ones = found["word"].lower().partition("-")
-        if tens not in _SPELT or (ones and (_SPELT[tens] < 20 or not 0 < _SPELT.get(ones, 0) < 10)):
-            return None
-        return Fraction(_SPELT[tens] + (_SPELT[ones] if ones else 0))
-    if found["digits"]:
-        plain = _plain_digits(found["digits"])
-        return None if plain is None else Fraction(plain) * Fraction(10) ** int(found["power"] or 0)
-    over, under = (found["over"] or found["ratio"]).split("/")
-    if int(under) == 0:
-        return None
-    return Fraction(int(found["whole"] or 0)) + Fraction(int(over), int(under))
-
-
-def _plain_digits(digits: str) -> str | None:
-    """Digits with thousands separators or a decimal comma, in the form 1234.5.
-
-    One comma before three digits separates thousands; before any other number of digits, decimals.
+    Args:
+        words: stems of the question's words, which may follow the number as what was counted.
     """
-    if re.fullmatch(r"[0-9]*[.]?[0-9]+", digits):
-        return digits
-    for group, point in ((",", "."), (".", ","), (" ", "."), (" ", ","), ("'", ".")):
-        grouped = rf"[0-9]{{1,3}}(?:{re.escape(group)}[0-9]{{3}})+(?:{re.escape(point)}[0-9]+)?"
-        if re.fullmatch(grouped, digits):
-            return digits.replace(group, "").replace(point, ".")
-    return digits.replace(",", ".") if re.fullmatch(r"[0-9]+,[0-9]+", digits) else None
+    if not text or len(text) > MOST_CHARACTERS:
+        return None
+    if not text.isascii():
+        if _SUBSCRIPT.search(text):
+            return None
+        text = _HALVES.sub(r"\1 \2", text.translate(_SIGNS))
+        text = _SUPERSCRIPT.sub(lambda found: "^" + found[1].translate(_RAISED), text)
+        text = re.sub(r"[²³]", lambda raised: f"^{raised[0].translate(_RAISED)}", text)
+        text = unicodedata.normalize("NFKC", text).translate(_SIGNS)
+    text = text.strip()
+    simple = _simple(text, words)
+    return simple if simple is not None else _sum(text)
 
 
-def same_quantity(truth: Quantity, said: Quantity, tolerance: float) -> bool | None:
+def _simple(text: str, words: frozenset[str]) -> Quantity | None:
+    head = _HEAD.match(text)
+    found = leading_number(text[head.end() :]) if head else None
+    if head is None or found is None or (head["sign"] and head["inner"]):
+        return None
+    number, end = found
+    tail = text[head.end() + end :]
+    if tail == "s" and number.value >= 20 and number.value % 10 == 0:
+        return None  # 1990s, 30s: a decade, or seconds
+    if multiple := _MULTIPLE.match(tail):
+        number, tail = _multiplied(number, multiple[1].lower()), tail[multiple.end() :]
+    money = unit(head["money"]) if head["money"] else None
+    if tail:
+        read = _tail(tail, money, words)
+        if read is None:
+            return None
+        scale, named, noun = read
+        number = _scaled(number, scale)
+    else:
+        named, noun = money or ONE, ""
+    code = len(tail) == 1 and (tail.isupper() or tail == "s")
+    if (head["sign"] or "+")[0].lower() in "+p" and not head["inner"]:
+        return Quantity(number, named, noun, code)
+    return Quantity(replace(number, value=-number.value), named, noun, code)
+
+
+def _tail(tail: str, money: Unit | None, words: frozenset[str]) -> tuple[int, Unit, str] | None:
+    """Power of ten, unit and noun that follow a number; None if anything else does."""
+    spaced = tail[0] in " -"
+    rest = tail.strip(" ").removeprefix("-").strip(" ")
+    if part := _PART_OF.match(rest):
+        rest = rest[part.end() :]
+    if not rest:
+        return (0, money or ONE, "") if spaced else None
+    rest = {"'": "ft", '"': "in", "''": "in"}.get(rest, rest)
+    first, _, after = rest.partition(" ")
+    scale = 0
+    letter = first.upper() if money and first in ("m", "b") else first
+    if letter == "K" and tail[0] == " " and money is None:
+        letter = "kelvin"
+    scales = SCALES.get(letter, SCALES.get(first.lower()) if len(first) > 3 else None)
+    if scales is not None:
+        scale, rest = scales, after.strip()
+        if not rest:
+            return scale, money or ONE, ""
+    if money is not None and (per := re.fullmatch(r"(?:/|per\s|a\s|each\s)\s*(.+)", rest)):
+        one = unit(per[1])
+        return None if one is None else (scale, money.times(one, -1), "")
+    named = unit(rest)
+    if named is None and (cut := rest.rpartition(" "))[2] in _MEASURES:
+        named = unit(cut[0])
+    if named is not None:
+        if money is not None and named.dimension != money.dimension:
+            return None
+        return scale, named, ""
+    if money is not None or not spaced:
+        return None  # 2b is a code, not two of something
+    noun = _noun(rest, words)
+    return None if noun is None else (scale, ONE, noun)
+
+
+def _noun(text: str, words: frozenset[str]) -> str | None:
+    """The stem of what was counted, if `text` is clearly a name for that and nothing else."""
+    if len(text) < 3 or not _NOUNS.fullmatch(text) or len(text) > 40:
+        return None
+    named = text.split(" ")
+    last = named[-1]
+    asked = (stem(last) in words and len(last) > 2) or stem(last) in _COUNTED
+    if not asked and _NEVER_NOUNS.intersection(named):
+        return None
+    if not all(word not in _NEVER_NOUNS or stem(word) in words for word in named):
+        return None
+    plural = last in _IRREGULAR or (last.endswith("s") and not last.endswith(("ss", "us", "is")))
+    if unit(last) is not None or not (asked or (plural and len(last) > 3)):
+        return None
+    if any(exclusive(word, other) for word in named[:-1] for other in words):
+        return None  # "How many red balls?": "6 blue balls"
+    return " ".join([*named[:-1], stem(last)])
+
+
+def _sum(text: str) -> Quantity | None:
+    """Several units of one dimension, from the largest: 6 ft 2 in, 3 hours and 15 minutes."""
+    pieces = _SPLIT.split(text)
+    if not 2 <= len(pieces) <= 4:
+        return None
+    parts = [_simple(piece.strip(), frozenset()) for piece in pieces]
+    total = Fraction(0)
+    smaller: Unit | None = None
+    for part in parts:
+        if part is None or part.noun or not part.unit.dimension or part.value < 0:
+            return None
+        if smaller and (part.unit.dimension != smaller.dimension or part.unit.size >= smaller.size):
+            return None
+        smaller = part.unit
+        total += part.value * part.unit.size
+    return Quantity(Number(total / smaller.size), smaller) if smaller else None
+
+
+def _multiplied(number: Number, word: str) -> Number:
+    value = number.value
+    if word in _MULTIPLES:
+        return Number(value * _MULTIPLES[word])
+    return Number(value**2 if word == "squared" else value**3) if abs(value) < 10**6 else number
+
+
+def _scaled(number: Number, power: int) -> Number:
+    if not power:
+        return number
+    factor = Fraction(10) ** power
+    return Number(number.value * factor, number.step * factor)
+
+
+@lru_cache(maxsize=8192)
+def stem(word: str) -> str:
+    """The singular of a noun, near enough to compare two of them."""
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("ches", "shes", "xes", "sses", "zes")):
+        return word[:-2]
+    if word.endswith("s") and not word.endswith(("ss", "us", "is")) and len(word) > 3:
+        return word[:-1]
+    return word
+
+
+def same_quantity(
+    truth: Quantity,
+    said: Quantity,
+    tolerance: float = 0.0,
+    *,
+    calculated: bool = False,
+    scaled: bool = False,
+) -> bool | None:
     """Whether two quantities agree; None where the numbers do not say.
 
-    A unit that only one of them names is understood: 45 % is 45, and 0.45. `tolerance`
-    is relative to the truth; converted units get at least 1 %.
+    A unit or noun that only one of them names is understood: 45 % is 45, and 0.45.
+
+    Args:
+        tolerance: relative to the truth; converted customary units get at least 1 %.
+        calculated: the question is about numbers, so that 6/8 is 3/4; elsewhere it may be a label.
+        scaled: the question may leave out a scale: "1.5" answers one that asks for millions.
     """
+    true, given = truth.value, said.value
     allowed = Fraction(tolerance)
-    if truth.dimension == said.dimension:
-        if truth.size == said.size:
-            return _near(truth.number, said.number, allowed)
-        converted = truth.number * truth.size, said.number * said.size
-        return _near(*converted, max(allowed, CONVERTED))
-    if truth.dimension and said.dimension:
+    if truth.noun and said.noun and truth.noun != said.noun:
+        pairs = zip(truth.noun.split()[::-1], said.noun.split()[::-1], strict=False)
+        other = any(exclusive(*pair) for pair in pairs)
+        return None if _near(true, given, allowed) and not other else False
+    if (truth.noun and said.unit.dimension) or (said.noun and truth.unit.dimension):
         return None
-    if _near(truth.number, said.number, allowed):
-        return True
-    if "share" in (truth.dimension, said.dimension):
-        return _near(truth.number * truth.size, said.number * said.size, allowed) or None
-    return None
-
-
-def far_apart(truth: Quantity, said: Quantity) -> bool:
-    """Whether neither rounding nor an understood unit could make two quantities equal.
-
-    True if they are of one kind and more than 5 % apart, and not by a factor of 100, a thousand, a
-    million or a billion: "1.5" may answer a question that asks for millions.
-    """
-    if truth.dimension != said.dimension or said.noun:
+    if truth.code != said.code and (truth.code or said.code):
+        return None
+    if truth.unit.dimension and said.unit.dimension:
+        if truth.unit.dimension != said.unit.dimension:
+            return _other_dimension(truth, said)
+        true, given = true * truth.unit.size, given * said.unit.size
+        converted = truth.unit.size != said.unit.size
+        if converted and (truth.unit.customary or said.unit.customary):
+            allowed = max(allowed, CONVERTED)
+    if _near(true, given, allowed):
+        return True if calculated or _same_label(truth.number, said.number) else None
+    if SHARE in (truth.unit.dimension, said.unit.dimension) and truth.unit != said.unit:
+        shares = truth.value * truth.unit.size, said.value * said.unit.size
+        if _near(*shares, allowed):
+            return True if calculated or _same_label(truth.number, said.number) else None
         return False
-    true, given = truth.number * truth.size, said.number * said.size
-    factors = [Fraction(10) ** power for power in (0, 2, 3, 6, 9, -2, -3, -6, -9)]
-    return not any(_near(true, given * factor, Fraction(1, 20)) for factor in factors)
+    if _rounds_to(truth.number, said.number) and truth.unit == said.unit:
+        return True
+    if scaled and any(_near(true, given * factor, allowed) for factor in _FACTORS):
+        return None
+    return False
+
+
+def _other_dimension(truth: Quantity, said: Quantity) -> bool | None:
+    """The same for two units of different dimensions: degrees and pounds mean several things."""
+    dimensions = {truth.unit.dimension, said.unit.dimension}
+    equal = truth.value == said.value
+    if dimensions == {CELSIUS, FAHRENHEIT}:
+        celsius, fahrenheit = truth, said
+        if truth.unit.dimension == FAHRENHEIT:
+            celsius, fahrenheit = said, truth
+        return abs(celsius.value * 9 / 5 + 32 - fahrenheit.value) <= Fraction(1, 2)
+    if ANGLE in dimensions and dimensions & {CELSIUS, FAHRENHEIT}:
+        return equal
+    if POUNDS in dimensions and dimensions & {STERLING, MASS}:
+        other = said if truth.unit.dimension == POUNDS else truth
+        return equal if other.unit in (unit("£"), unit("lb")) else None
+    return False
+
+
+_FACTORS = tuple(Fraction(10) ** power for power in (2, 3, 6, 9, -2, -3, -6, -9))
+
+
+def _same_label(truth: Number, said: Number) -> bool:
+    """Whether "6/8", which may be a label, was written the same way on both sides."""
+    if truth.over and said.over:
+        return truth.over == said.over
+    return (not truth.over and not said.over) or (
+        0 in (truth.step, said.step) and not _whole(truth, said)
+    )
+
+
+def _rounds_to(truth: Number, said: Number) -> bool:
+    """Whether a fraction that no decimals write out, as 1/3, is given to four digits or more."""
+    exact, decimal = (truth, said) if truth.step == 0 else (said, truth)
+    if exact.step != 0 or decimal.step == 0 or abs(decimal.value) < 1000 * decimal.step:
+        return False
+    return abs(exact.value - decimal.value) <= decimal.step / 2
+
+
+def _whole(truth: Number, said: Number) -> bool:
+    """Whether one side was written in digits, not in words or as ½."""
+    return any(number.over is None and number.step != 0 for number in (truth, said))
 
 
 def _near(truth: Fraction, said: Fraction, allowed: Fraction) -> bool:
-    return abs(said - truth) <= allowed * abs(truth)
+    return truth == said or abs(said - truth) <= allowed * abs(truth)

@@ -70,7 +70,7 @@ class Place(NamedTuple):
     entry: Entry
     x: float
     y: float
-    error: float | None = None
+    error: tuple[float, float] | None = None
 
 
 def places(comparison: Comparison, suites: Sequence[str], *, shares: bool) -> list[Place]:
@@ -83,7 +83,7 @@ def places(comparison: Comparison, suites: Sequence[str], *, shares: bool) -> li
         score = None if shares else entry.figure("accuracy", suites[0])
         y = comparison.average(entry, suites=suites) if shares else score and score.mean
         if x is not None and y is not None:
-            found.append(Place(entry, x, y, score and score.stderr))
+            found.append(Place(entry, x, y, score.errors() if score else None))
     return found
 
 
@@ -107,7 +107,7 @@ def _scatters(comparison: Comparison) -> Iterator[Plot]:
     if whole:
         title = "Score over visual tokens" if many else f"Accuracy over visual tokens: {suites[0]}"
         what = "score, % of vanilla, mean over suites" if many else "accuracy"
-        errors = " Error bars are standard errors." if any(p.error for p in whole) else ""
+        errors = " Error bars are 95 % intervals." if any(p.error for p in whole) else ""
         yield _scatter("accuracy_tokens", title, [_panel("", whole)], what, errors)
     of_suites = [(suite, places(comparison, [suite], shares=False)) for suite in suites]
     panels = [_panel(suite, found) for suite, found in of_suites if found]
@@ -177,7 +177,8 @@ def _requests(comparison: Comparison) -> Iterator[Plot]:
             before = sum(bar.styles[0].colour == STYLES[kind].colour for bar in bars)
             hatch = HATCHES[before % len(HATCHES)] if before else STYLES[kind].hatch
             look = STYLES[kind]._replace(hatch=hatch)
-            bars.append(Bars(label, [look], values, [figure and figure.stderr for figure in found]))
+            errors = [figure.errors() if figure else None for figure in found]
+            bars.append(Bars(label, [look], values, errors))
         caption = [
             "requests",
             *(["oracle"] if any(kind_of(e.policy) == "oracle" for e in entries) else []),
@@ -214,7 +215,8 @@ def _seconds(comparison: Comparison) -> Iterator[Plot]:
         entries = [of for of in comparison.entries if of.figure(comparison.clock, suite)]
         looks = [STYLES[kind_of(entry.policy)] for entry in entries]
         seconds = [entry.figure(comparison.clock, suite) for entry in entries]
-        means, errors = ([of and getattr(of, x) for of in seconds] for x in ("mean", "stderr"))
+        means = [of and of.mean for of in seconds]
+        errors = [of.errors() if of else None for of in seconds]
         bars = [Bars("measured", looks, means, errors)]
         limits = [time_limit(comparison, suite, entry) for entry in entries]
         if any(limit is not None for limit in limits):

@@ -145,8 +145,9 @@ def _score(figure: Estimate | None) -> str:
 
 
 def _share(figure: Estimate | None) -> str:
-    """As a score, without a spread that rounds to zero."""
-    return _score(figure) if figure and (figure.stderr or 0) >= 0.0005 else _percent(figure)
+    """As a score where runs differ, so that the interval says by how much."""
+    differ = figure is not None and figure.n > 1 and (figure.stderr or 0) >= 0.0005
+    return _score(figure) if differ else _percent(figure)
 
 
 def _number(form: str, scale: float = 1) -> Callable[[Estimate | float | None], str]:

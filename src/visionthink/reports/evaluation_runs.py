@@ -26,6 +26,7 @@ from visionthink.reports.run_groups import (
     is_number,
     named,
     over_runs,
+    share_over_runs,
     together,
 )
 from visionthink.runs.folder import EPISODES_FILE, METRICS_FILE, SUMMARY, RunFolder, flatten
@@ -37,6 +38,8 @@ FIGURES = (
     *("prompt_tokens", "completion_tokens"),
     *("seconds_per_sample", "seconds_alone", "peak_memory"),
 )
+SHARES = {"accuracy", "request_rate"}
+"""Figures that are means of samples from 0 to 1, and so have an interval."""
 INTERVAL = ("difference", "low", "high")
 _SCOPE = {"suites", "policies", "gallery", "max_failures"}
 """Config keys that say what was asked and what is kept, not how a model was asked."""
@@ -248,19 +251,20 @@ class Entry:
 
     def figure(self, name: str, suite: str, of: Sequence[str] = (ALL,)) -> Estimate | None:
         """The mean of a figure over the runs, and its standard error: over runs if there are
-        several, else over samples, which only accuracies have. Several families of a run are
-        weighted by their samples. None if no run has it.
+        several, else over samples, which only accuracies have; of shares of samples with an
+        interval. Several families of a run are weighted by their samples. None if no run has it.
         """
         parts = [[rows[suite, f] for f in of if (suite, f) in rows] for rows in self.held]
         known = [found for rows in parts if (found := _weighted(name, rows)) is not None]
-        pooled = over_runs([value for value, _ in known])
+        values = [(value, n) for value, _, n in known]
+        pooled = share_over_runs(values) if name in SHARES else over_runs([v for v, _ in values])
         if pooled is None or len(known) > 1:
             return pooled
-        return Estimate(pooled.mean, known[0][1], 1)
+        return replace(pooled, stderr=known[0][1])
 
     def versus(self, suite: str) -> tuple[Estimate, tuple[float, float] | None] | None:
         """The difference in accuracy from `high` of the same run; of a single run with its 95 %
-        interval.
+        interval, which the mean over several runs has not.
         """
         known = [row.versus for row in self.of_suite(suite) if row.versus is not None]
         found = over_runs([difference for difference, *_ in known])
@@ -279,9 +283,9 @@ def labels(entries: Sequence[Entry]) -> list[str]:
     return [entry.label if many else entry.policy for entry in entries]
 
 
-def _weighted(name: str, rows: Sequence[Row]) -> tuple[float, float | None] | None:
+def _weighted(name: str, rows: Sequence[Row]) -> tuple[float, float | None, int] | None:
     """The mean of a figure over rows of one run, weighted by their samples; of accuracies with its
-    standard error, sqrt(sum (n_i s_i)²) / sum n_i.
+    standard error, sqrt(sum (n_i s_i)²) / sum n_i; and the number of samples.
     """
     known = [row for row in rows if name in row.figures and row.n]
     total = sum(row.n for row in known)
@@ -290,8 +294,8 @@ def _weighted(name: str, rows: Sequence[Row]) -> tuple[float, float | None] | No
     value = math.fsum(row.n * row.figures[name] for row in known) / total
     errors = [row.n * row.figures["stderr"] for row in known if "stderr" in row.figures]
     if name != "accuracy" or len(errors) < len(known):
-        return value, None
-    return value, math.hypot(*errors) / total
+        return value, None, total
+    return value, math.hypot(*errors) / total, total
 
 
 def _mean_of_all(values: Sequence[float | None]) -> float | None:

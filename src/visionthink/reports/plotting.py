@@ -76,13 +76,13 @@ class Curve(NamedTuple):
 
 class Bars(NamedTuple):
     """A series of bars: a value for each category, None where there is none. `styles` are used in
-    turn; hollow bars are thin frames without a figure beside them.
+    turn; hollow bars are thin frames without a figure beside them. Errors reach below and above.
     """
 
     label: str
     styles: Sequence[Style]
     values: Sequence[float | None]
-    errors: Sequence[float | None] = ()
+    errors: Sequence[tuple[float, float] | None] = ()
     hollow: bool = False
 
 
@@ -93,7 +93,7 @@ class Point(NamedTuple):
     style: Style
     x: float
     y: float
-    error: float | None = None
+    error: tuple[float, float] | None = None
     label: str = ""
     hollow: bool = False
 
@@ -294,18 +294,19 @@ def _draw_bars(ax: Axes, bars: Bars, shift: float, thick: float, share: bool) ->
     for at, value in enumerate(bars.values):
         if value is None:
             continue
-        error = (bars.errors[at] if bars.errors else None) or 0.0
+        error = bars.errors[at] if bars.errors else None
+        ends = None if error is None else [[end] for end in error]
         look = bars.styles[at % len(bars.styles)]
         fill: dict[str, Any] = {"facecolor": "white", "linewidth": 0.9}
         if not bars.hollow:
             fill = {"facecolor": look.colour, "hatch": look.hatch, "linewidth": 0}
         ax.barh(
-            at + shift, value, height=thick * (0.5 if bars.hollow else 0.9), xerr=error or None,
+            at + shift, value, height=thick * (0.5 if bars.hollow else 0.9), xerr=ends,
             label=f"{_LEAD}{bars.label}", edgecolor=MUTED if bars.hollow else "white", zorder=2,
             error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2}, **fill,
         )  # fmt: skip
         text = "" if bars.hollow else f"{value:.0%}" if share else f"{value:.3g}"
-        end = (value + error, at + shift)
+        end = (value + (error[1] if error else 0), at + shift)
         ax.annotate(text, end, (3, 0), textcoords="offset points", va="center", fontsize=SMALL)
 
 
@@ -358,8 +359,9 @@ def scatter_plot(
 def _draw_point(ax: Axes, point: Point) -> None:
     colour, marker, *_ = point.style
     fill, edge, width = ("white", colour, 1.4) if point.hollow else (colour, "white", 0.7)
+    error = None if point.error is None else [[end] for end in point.error]
     ax.errorbar(
-        point.x, point.y, yerr=point.error, label=f"{_LEAD}{point.label}" if point.label else None,
+        point.x, point.y, yerr=error, label=f"{_LEAD}{point.label}" if point.label else None,
         color=colour, linestyle="none", marker=marker, markersize=11 if marker == "*" else 7.5,
         markerfacecolor=fill, markeredgecolor=edge, markeredgewidth=width, elinewidth=1,
         capsize=2.5, zorder=3 if point.hollow else 4,

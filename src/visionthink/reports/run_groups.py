@@ -10,10 +10,11 @@ import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, TypeGuard, TypeVar
 
+from visionthink.core.intervals import Interval, student, wilson
 from visionthink.core.means import mean, stderr
 
 _APART = {
@@ -41,25 +42,62 @@ R = TypeVar("R", bound=Run)
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over `n` runs and its standard error; of a single run, that of its samples."""
+    """A mean over `n` runs and its standard error; of a single run, that of its samples.
+
+    `interval` is the 95 % interval of a share of samples; other figures have none.
+    """
 
     mean: float
     stderr: float | None
     n: int
+    interval: Interval | None = None
 
     def text(self, scale: float = 100, digits: int = 1) -> str:
-        """`50.0 ± 2.0`, by default in percent."""
+        """`50.0 (40.4 to 59.6)` of a share, else `50.0 ± 2.0`; by default in percent."""
         spread = "" if self.stderr is None else f" ± {self.stderr * scale:.{digits}f}"
+        if self.interval is not None:
+            low, high = (f"{end * scale:.{digits}f}" for end in self.interval)
+            spread = f" ({low} to {high})"
         return f"{self.mean * scale:.{digits}f}{spread}"
 
+    def errors(self) -> tuple[float, float] | None:
+        """How far the error bar reaches below the mean, and above."""
+        if self.interval is not None:
+            low, high = self.interval
+            return self.mean - low, high - self.mean
+        return None if self.stderr is None else (self.stderr, self.stderr)
+
     def to_json(self) -> dict[str, Any]:
-        return {"mean": self.mean, "stderr": self.stderr, "n": self.n}
+        held = {"mean": self.mean, "stderr": self.stderr, "n": self.n}
+        if self.interval is not None:
+            held |= {"ci_low": self.interval[0], "ci_high": self.interval[1]}
+        return held
 
 
 def over_runs(values: Sequence[float]) -> Estimate | None:
     """The mean of values, one a run, and its standard error; None of no values."""
     average = mean(values)
     return None if average is None else Estimate(average, stderr(values), len(values))
+
+
+def share_over_runs(shares: Sequence[tuple[float, int]]) -> Estimate | None:
+    """The mean of shares of n samples, one a run, and its interval; None of no shares.
+
+    Runs ask the same samples, so the interval of a single run does not shrink with their number:
+    its mean over runs is widened by that of the spread over runs (root of the sum of squares).
+    """
+    values = [share for share, _ in shares]
+    found = over_runs(values)
+    ends = [interval for share, n in shares if (interval := wilson(share, n)) is not None]
+    if found is None or len(ends) < len(shares):
+        return found
+    between = student(values) or 0.0
+    below, above = (
+        math.hypot(found.mean - math.fsum(side) / len(ends), between)
+        for side in zip(*ends, strict=True)
+    )
+    interval = max(0.0, found.mean - below), min(1.0, found.mean + above)
+    return replace(found, interval=interval)
 
 
 def is_number(value: object) -> TypeGuard[float]:

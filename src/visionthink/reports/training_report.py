@@ -215,12 +215,12 @@ def sweep_plot(settings: Sequence[Group], key: str) -> Plot | None:
         for kind in of_metric:
             means = [estimate(of.runs, f"{stem}/{what}/kind/{kind}") for of in settings]
             label, look = KINDS.get(kind, kind), style(every.index(kind))
-            y, errors = [it and it.mean for it in means], [it and it.stderr for it in means]
             if numeric:
-                held = [at for at, it in enumerate(means) if it is not None]
-                x, y, errors = ([of[at] or 0 for at in held] for of in (values, y, errors))
-                items.append(Curve(label, look, x, y, errors=errors))
+                held = [(x, it) for x, it in zip(values, means, strict=True) if it is not None]
+                x, y = [x or 0 for x, _ in held], [it.mean for _, it in held]
+                items.append(Curve(label, look, x, y, errors=[it.stderr or 0 for _, it in held]))
             else:
+                y, errors = [it and it.mean for it in means], [it and it.errors() for it in means]
                 items.append(Bars(label, [look], y, errors))
         panels += [Panel(what.replace("_", " "), items, names)] if items else []
     if not panels:

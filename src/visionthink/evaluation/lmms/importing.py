@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from visionthink.core.errors import RunError, UsageError
+from visionthink.core.intervals import wilson
 from visionthink.core.types import Example
 from visionthink.evaluation.lmms.preset import Preset, preset_of, presets
 from visionthink.evaluation.lmms.results import Results, find_results, is_failed, texts
@@ -217,6 +218,10 @@ def _sample(record: Record, concurrency: int) -> Sample:
     return Sample(**named, truth=str(record["answer_expected"]), answer=record["answer"])
 
 
+def _interval(share: float | None, n: int) -> tuple[float | None, float | None]:
+    return (None if share is None else wilson(share, n)) or (None, None)
+
+
 def _finish(
     row: Record, preset: Preset, figure: float | None, records: Sequence[Record]
 ) -> list[str]:
@@ -238,7 +243,8 @@ def _finish(
         row["accuracy"] = share = None if figure is None else figure / preset.full
         spread = None if share is None or row["n"] < 2 else share * (1 - share) / (row["n"] - 1)
         row["stderr"] = None if spread is None or spread < 0 else math.sqrt(spread)
-        row["vs_high"] = None
+        row["ci_low"], row["ci_high"] = _interval(share, row["n"])
+        row["vs_high"] = row["contained"] = None
         row.pop("f1", None)
         if share is None and not preset.metrics:
             notes.append(f"{name}: {preset.traps}")
