@@ -96,9 +96,9 @@ def test_one_line_for_each_policy_and_sample(tmp_path: Path):
 def test_answers_that_rules_cannot_tell_are_wrong_and_counted(tmp_path: Path):
     """The model answers every question with words that no rule can tell; derived policies too."""
     run = tmp_path / "run"
-    todo = work(run, write_rows(tmp_path, NAMES[:2]), POLICIES)
-    words = "the word for what one drinks with a biscuit in the morning"
-    go(todo, lambda _: direct_reply("seen", words))
+    rows = write_rows(tmp_path, NAMES[:2], question="Which drink is meant?")
+    todo = work(run, rows, POLICIES)
+    go(todo, lambda _: direct_reply("seen", "what one has with a biscuit"))
     lines = episodes(run)
     assert {(line["score"], line["by"], line["decided"]) for line in lines} == {
         (0.0, "rules", False)
@@ -106,14 +106,14 @@ def test_answers_that_rules_cannot_tell_are_wrong_and_counted(tmp_path: Path):
     # Lines of runs before there was `decided` count as decided.
     samples = [Sample.of(line) for line in lines]
     samples += [Sample.of({**lines[0], "decided": True}), Sample.of(without(lines[0], "decided"))]
-    rows = summarise(samples, {"rows": "auto"}, parse_policies(POLICIES))
-    whole = {row["policy"]: row for row in rows if row["family"] == "all"}
+    found = summarise(samples, {"rows": "auto"}, parse_policies(POLICIES))
+    whole = {row["policy"]: row for row in found if row["family"] == "all"}
     assert {policy: (row["n"], row["undecided"]) for policy, row in whole.items()} == {
         **{"high": (4, 2), "low": (2, 2), "auto": (2, 2), "oracle": (2, 2), "random:0.5": (2, 2)}
     }
-    assert {row["accuracy"] for row in rows} == {0.0}
-    assert "undecided" in summary_text(rows)
-    decided = [{**row, "undecided": 0} for row in rows]
+    assert {row["accuracy"] for row in found} == {0.0}
+    assert "undecided" in summary_text(found)
+    decided = [{**row, "undecided": 0} for row in found]
     assert "undecided" not in summary_text(decided)
 
 
