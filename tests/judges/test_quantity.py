@@ -64,7 +64,7 @@ def test_a_text_that_is_a_quantity(text, value, named, noun):
 
 NOT_READ = [
     *("", "dogs", "4 maybe", "4 wrong", "3 or 4", "3 pm", "3b", "Score: 3", "1990s", "5!", "--5"),
-    *("3 or so", "5 below zero", "007", "No. 5", "1/0", "3 dog", "3 ones", "5 times 3", "H2O"),
+    *("3 or so", "5 below zero", "007", "1/0", "3 dog", "3 ones", "5 times 3", "H2O"),
     *("3 plus 4", "-5 below", "2 dogs and 3 cats", "x", "3 to 4", "10/10 stars or so"),
     "9" * 101,
 ]

@@ -33,7 +33,7 @@ _REFUSAL = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _SHORT_REFUSALS = words(
-    "unknown unanswerable n/a unclear many several some number answer nothing none all everything"
+    "unknown unanswerable n/a unclear many several some number answer all everything"
 ) | {"no idea", "none of the above", "all of the above", "no answer", "no comment", "a few"}
 _SPELLINGS = {frozenset(pair) for pair in ("sz", "ae", "ou", "iy", "ck")}
 """Letters that spellings of one word may differ by: organise, gray, disc."""
