@@ -20,7 +20,7 @@ from visionthink.core.errors import ImageError
 from visionthink.core.image_headers import MAX_PIECES, MAX_SCANS
 from visionthink.core.images import Limits, check_image, decode_image, open_picture
 
-SIZE = 50_000
+SIZE = 40_000
 SEVERAL = ("JPEG progressive", "PNG I;16", "TIFF F raw")
 
 

@@ -23,6 +23,8 @@ MAX_PIECES: Final = 20_000
 """Segments, chunks or blocks of a file; an encoder that flushes every KB makes as many."""
 MAX_SCANS: Final = 100
 """Of a JPEG: each passes all its pixels, however short it is. Encoders make about ten."""
+MAX_SCANNED: Final = 10**9
+"""Pixels of all scans of a JPEG with unusually many."""
 MAX_TAG_BYTES: Final = 2**20
 """Of one TIFF tag; 100,000 strips need 800 KB for their places."""
 MAX_RUNS_BYTES: Final = 2 * 2**20
@@ -141,7 +143,7 @@ def _jpeg(data: bytes) -> Header:
     end = data.find(b"\xff\xd9", at)
     end = len(data) if end < 0 else end + 2
     scans = data.count(b"\xff\xda", at, end) + 1
-    if scans > MAX_SCANS:
+    if scans > MAX_SCANS or scans > 10 and scans * math.prod(size) > MAX_SCANNED:
         raise HeaderError(f"it has {scans:,} scans")
     number = len(components) // 3
     working = float(_JPEG_BYTES.get(number, 4))
