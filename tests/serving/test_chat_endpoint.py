@@ -222,7 +222,8 @@ def test_trace_by_field_and_the_default_look_by_option():
 def test_models():
     with served(script()) as server:
         client = server.client()
-        assert [each.id for each in client.models.list()] == ["m", "m:low", "m:high", "m:trace"]
+        names = ["m", "m:low", "m:high", "m:trace", "m:vanilla"]
+        assert [each.id for each in client.models.list()] == names
         assert client.models.retrieve("m:low").owned_by == "visionthink"
         with pytest.raises(openai.NotFoundError, match="no model 'gpt'"):
             client.models.retrieve("gpt")
@@ -320,10 +321,11 @@ def test_an_image_that_comes_twice_is_opened_once():
     assert first.images[0] is last.images[0]
 
 
-def test_a_question_without_an_image_is_asked_directly():
-    engine = script(direct_reply("", "because"))
+def test_a_question_without_an_image_is_asked_as_it_is():
+    engine = script("because")
     with served(engine) as server:
         reply = ask(server, {"role": "user", "content": "Why?"})
+    assert [(each.role, each.text.strip()) for each in engine.calls[0][0]] == [("user", "Why?")]
     assert reply.choices[0].message.content == "because"
     assert extra(reply) == {
         "requested": False,

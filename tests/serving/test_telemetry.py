@@ -59,6 +59,7 @@ def test_metrics():
         "visionthink_requests_waiting": 0,
         "visionthink_requests_total answered": 3,
         "visionthink_requests_total refused": 1,
+        "visionthink_passed_total text 200": 0,
         "visionthink_episodes_total auto false": 1,
         "visionthink_episodes_total auto true": 1,
         "visionthink_episodes_total low false": 1,
@@ -114,7 +115,12 @@ def test_a_log_has_figures_and_no_content(tmp_path: Path):
         "looks": reply.json["visionthink"]["looks"],
         "usage": reply.json["usage"],
     }
-    assert refused == {"status": 400, "outcome": "refused"}
+    assert refused == {
+        "status": 400,
+        "outcome": "refused",
+        "code": "unknown_parameter",
+        "param": "foo",
+    }
     assert "secret" not in path.read_text()
 
 
@@ -163,12 +169,12 @@ def test_a_log_line_that_was_cut_short_does_not_spoil_the_next(tmp_path: Path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (14, hard))
-        log.write({"id": 1}, None)
-        log.write({"id": 2}, None)
-        log.write({"id": 3}, None)
+        log.write({"id": 1})
+        log.write({"id": 2})
+        log.write({"id": 3})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    log.write({"id": 4}, None)
+    log.write({"id": 4})
     log.close()
     assert path.read_text() == '{"id": 1}\n{"id\n{"id": 4}\n'
 

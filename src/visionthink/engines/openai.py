@@ -22,7 +22,13 @@ from visionthink.core.errors import EngineError, MissingExtraError, ServerError,
 from visionthink.core.families import QWEN2_5_VL, family_named
 from visionthink.core.images import Grid
 from visionthink.core.types import Completion, Message, Part, Sampling
-from visionthink.engines.openai_http import MAX_BODY, bounded_http_client, checked_key, checked_url
+from visionthink.engines.openai_http import (
+    MAX_BODY,
+    NO_KEY,
+    bounded_http_client,
+    checked_key,
+    checked_url,
+)
 from visionthink.engines.openai_replies import (
     Server,
     broke,
@@ -107,6 +113,7 @@ class OpenAIEngine(Engine):
             )
         key, key_from = checked_key(api_key, api_key_env)
         self._server = Server(checked_url(base_url), key, key_from, api_key_env)
+        self._has_key = key != NO_KEY
         self._model = printable(model) if model else None
         self._grid = grid
         self._profile = profile
@@ -125,6 +132,15 @@ class OpenAIEngine(Engine):
         model = self._model or self._wait(self._find_model())
         grid = self._grid or self._wait(self._find_grid())
         return EngineInfo(model, grid, profile=self._profile, takes_tools=True)
+
+    @property
+    def base_url(self) -> str:
+        return self._server.url
+
+    @property
+    def api_key(self) -> str | None:
+        """The key for the server; None if it needs none."""
+        return self._server.key if self._has_key else None
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """Reply to `messages`; `seconds` includes the wait for a slot and all tries.

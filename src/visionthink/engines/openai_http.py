@@ -13,6 +13,8 @@ MAX_BODY = 16 * 2**20
 """Bytes of a reply, decompressed: a thousand times a long reply."""
 MAX_ERROR_BODY = 64 * 2**10
 """Bytes that are read of an error's body; an error message quotes 160 characters."""
+NO_KEY = "none"
+"""What is sent in place of a key: the official client needs one."""
 
 
 def checked_url(url: str) -> str:
@@ -42,7 +44,7 @@ def checked_key(given: str | None, variable: str) -> tuple[str, str]:
     key = given.strip()
     if not all("!" <= char <= "~" for char in key):
         raise UsageError(f"{origin}, but it has characters that no key has; paste it again")
-    return (key, origin) if key else ("none", "no key was given")
+    return (key, origin) if key else (NO_KEY, "no key was given")
 
 
 def bounded_http_client() -> Any:

@@ -24,6 +24,7 @@ from visionthink.serving.api_error import ApiError
 from visionthink.serving.chat_endpoint import ChatEndpoint
 from visionthink.serving.gateway import Gateway
 from visionthink.serving.guards import Guards
+from visionthink.serving.other_endpoints import METHODS, OtherEndpoints
 
 PAGE = Path(__file__).parent / "page"
 
@@ -61,6 +62,8 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
         watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
+        if gateway.passthrough is not None:
+            await gateway.passthrough.close()
         await gateway.pool.close()
         if gateway.log is not None:
             gateway.log.close()
@@ -70,6 +73,7 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
     started = int(time.time())
     chat = Route("/v1/chat/completions", ChatEndpoint(gateway), methods=["POST"])
     app.router.routes.append(chat)
+    passes = gateway.passthrough
     if gateway.options.playground:
         app.router.routes.extend(page_routes(embedded=gateway.embedded))
 
@@ -78,10 +82,16 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        return {"object": "list", "data": [model(name) for name in gateway.models]}
+        theirs = await passes.models() if passes else []
+        others = [each for each in theirs if each["id"] not in gateway.models]
+        return {"object": "list", "data": [*map(model, gateway.models), *others]}
 
     @app.get("/v1/models/{name:path}")
     async def one_model(name: str) -> Any:
+        theirs = await passes.models() if passes and name not in gateway.models else []
+        for each in theirs:
+            if each["id"] == name:
+                return each
         if name not in gateway.models:
             message = f"there is no model {name[:100]!r}"
             return ApiError(404, message, code="model_not_found").response
@@ -101,6 +111,9 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
     @app.get("/metrics")
     async def metrics() -> Response:
         return Response(gateway.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    if passes:
+        app.router.routes.append(Route("/v1/{path:path}", OtherEndpoints(gateway), methods=METHODS))
 
     @app.exception_handler(HTTPException)
     async def no_such_route(request: Request, error: HTTPException) -> JSONResponse:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 from starlette.responses import JSONResponse
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from visionthink.core.types import Episode, Look
-from visionthink.serving.api_error import ApiError, api_error, send_error
+from visionthink.serving.api_error import ApiError
+from visionthink.serving.chat_request import ChatRequest
 from visionthink.serving.chat_response import (
     answer_of,
     chunk,
@@ -24,17 +23,9 @@ from visionthink.serving.chat_response import (
     so_far,
     usage_chunk,
 )
-from visionthink.serving.gateway import Gateway, ParsedRequest
-from visionthink.serving.telemetry import console, origin, summary
-
-T = TypeVar("T")
-
-BUFFERED = 2**16
-"""Bytes that a connection accepts without waiting for the client to read them."""
-
-
-class _ClientGone(Exception):
-    """The client left."""
+from visionthink.serving.exchange import Exchange, Outcome
+from visionthink.serving.gateway import Gateway, ParsedRequest, Untouched
+from visionthink.serving.telemetry import summary
 
 
 class ChatEndpoint:
@@ -45,154 +36,57 @@ class ChatEndpoint:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with suppress(asyncio.CancelledError):  # else uvicorn prints a traceback
-            await _Exchange(self._gateway, scope, receive, send).run()
+            await _Chat(self._gateway, scope, receive, send).run()
 
 
-class _Exchange:
-    """A request and its response."""
+class _Chat(Exchange):
+    """A chat request and its response."""
 
-    def __init__(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
-        self._gateway = gateway
-        self._limits = gateway.options.limits
-        self._scope = scope
-        self._receive = receive
-        self._send_now = send
-        self._end: Message | None = None
-        self._request: ParsedRequest | None = None
-        self._read = False
-        self._streaming = False
-
-    async def run(self) -> None:
-        began = time.perf_counter()
-        outcome, status, words = "gone", 499, "the client left"
-        episode = None
-        try:
-            episode = await self._answer()
-            outcome, status, words = episode.stop_reason.value, 200, summary(episode)
-        except _ClientGone:
-            pass
-        except (Exception, asyncio.CancelledError) as error:  # cancelled: draining took too long
-            refused = api_error(error)
-            status, words = refused.status, refused.code or "invalid"
-            if refused.code == "internal_error":
-                words = origin(error)
-            outcome = "failed" if status >= 500 else "busy" if status == 429 else "refused"
-            await self._refuse(refused)
-        finally:
-            seconds = time.perf_counter() - began
-            self._gateway.metrics.request_ended(outcome, seconds)
-            console.info("%d %s, %.2f s", status, words, seconds)
-            self._log(outcome, status, seconds, episode)
-            if self._end is not None:
-                await self._send_now(self._end)
-
-    async def _send(self, message: Message) -> None:
-        """Send, but hold the end back until the request is counted and its place is free.
-
-        A client that has the end may ask again at once, and must not be turned away because of its
-        own place. A large end is sent at once: one that the client never reads must keep its place,
-        or such requests would pile up.
-        """
-        last = message["type"] == "http.response.body" and not message.get("more_body", False)
-        if last and len(message.get("body", b"")) <= BUFFERED:
-            self._end = message
-        else:
-            await self._send_now(message)
-
-    def _log(self, outcome: str, status: int, seconds: float, episode: Episode | None) -> None:
-        if self._gateway.log is None:
-            return
-        facts: dict[str, Any] = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "status": status,
-            "outcome": outcome,
-            "seconds": round(seconds, 4),
-        }
-        if (request := self._request) is not None:
-            facts |= {"id": request.head["id"], "model": request.head["model"]}
-            facts |= {"look": request.look, "stream": request.stream}
-        self._gateway.log.write(facts, episode)
-
-    async def _answer(self) -> Episode:
+    async def answer(self) -> Outcome:
         self._check_headers()
-        async with (
-            self._gateway.admission.place(),
-            asyncio.timeout(self._limits.request_seconds),
-        ):
-            body = await self._body()
-            async with self._gateway.pixel_budget.share(self._limits.pixels) as shrink:
-                request = self._request = await self._gateway.parse(body)
-                shrink(request.pixels)
-                del body  # the decoded images are enough
-                work = self._stream(request) if request.stream else self._whole(request)
-                return await self._unless_gone(work)
+        async with self.gateway.admission.place():
+            body = await self.body()
+            asked = await self.gateway.read(body)
+            if isinstance(asked, Untouched):
+                request = self.forwarded("chat/completions", asked.body, asked.key)
+                return await self.pass_on(request, asked.reason)
+            del body
+            async with asyncio.timeout(self.limits.request_seconds):
+                return await self._ask(asked)
+
+    async def _ask(self, asked: ChatRequest) -> Outcome:
+        async with self.gateway.pixel_budget.share(self.limits.pixels) as shrink:
+            request = await self.gateway.parse(asked)
+            self.facts |= {"id": request.head["id"], "model": request.head["model"]}
+            self.facts |= {"look": request.look, "stream": request.stream}
+            shrink(request.pixels)
+            work = self._stream(request) if request.stream else self._whole(request)
+            episode = await self.unless_gone(work)
+        return Outcome(episode.stop_reason.value, 200, summary(episode), [episode])
 
     def _check_headers(self) -> None:
-        headers = {name.lower(): value for name, value in self._scope["headers"]}
-        kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower()
+        kind = self.header(b"content-type").split(b";")[0].strip().lower()
         if kind != b"application/json":
             # Browsers ask for permission before they send this type to another site, so no web
             # page can use the server.
             message = "the body must be JSON, sent with the header Content-Type: application/json"
             raise ApiError(415, message)
-        length = headers.get(b"content-length", b"0")
-        if not length.isdigit() or int(length) > self._limits.body:
-            raise self._too_large()
-
-    def _too_large(self) -> ApiError:
-        message = (
-            f"the body has more than {self._limits.body:,} bytes; send fewer or smaller images"
-        )
-        return ApiError(413, message, code="body_too_large")
-
-    async def _body(self) -> bytes:
-        body = bytearray()
-        try:
-            async with asyncio.timeout(self._limits.upload_seconds):
-                while not self._read:
-                    body += await self._next_part()
-                    if len(body) > self._limits.body:
-                        raise self._too_large()
-        except TimeoutError:
-            message = f"the body took longer than {self._limits.upload_seconds:g} s"
-            raise ApiError(408, message) from None
-        return bytes(body)
-
-    async def _next_part(self) -> bytes:
-        message = await self._receive()
-        if message["type"] == "http.disconnect":
-            raise _ClientGone
-        self._read = not message.get("more_body", False)
-        return message.get("body", b"")
-
-    async def _unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, which is cancelled when the client leaves."""
-        task = asyncio.ensure_future(work)
-        gone = asyncio.ensure_future(self._receive())  # the next message is the disconnect
-        try:
-            await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
-            if not task.done():
-                raise _ClientGone
-            return await task
-        finally:
-            task.cancel()
-            gone.cancel()
-            await asyncio.gather(task, gone, return_exceptions=True)
+        self.check_length()
 
     async def _whole(self, request: ParsedRequest) -> Episode:
-        gateway = self._gateway
+        gateway = self.gateway
         episode = await gateway.answer(request)
         gateway.metrics.episode_finished(episode)
-        profile = gateway.profile(request.look)
+        profile = gateway.profile(request.look, request.profile)
         reply = completion(request.head, episode, profile, request.stop, request.trace)
         if request.views:
             reply["visionthink"]["looks"] = await _pictured(request, episode.looks)
-        await JSONResponse(reply)(self._scope, self._receive, self._send)
+        await JSONResponse(reply)(self.scope, self.receive, self.send)
         return episode
 
     async def _stream(self, request: ParsedRequest) -> Episode:
         """Send thoughts as they come, then the answer, which no later turn can change."""
-        gateway, profile = self._gateway, self._gateway.profile(request.look)
+        gateway, profile = self.gateway, self.gateway.profile(request.look, request.profile)
         turns: list[str] = []
         looks: list[Sequence[Look]] = []
         news = asyncio.Event()
@@ -235,9 +129,9 @@ class _Exchange:
         return episode
 
     async def _begin_events(self, request: ParsedRequest) -> None:
-        if not self._streaming:
-            self._streaming = True
-            await self._send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
+        if not self.streaming:
+            self.streaming = True
+            await self.send({"type": "http.response.start", "status": 200, "headers": _EVENTS})
             role = {"role": "assistant", "content": "", "refusal": None}
             await self._send_chunk(request, role)
 
@@ -250,18 +144,17 @@ class _Exchange:
 
     async def _send_event(self, value: dict[str, Any]) -> None:
         body = f"data: {json.dumps(value, separators=(',', ':'))}\n\n".encode()
-        await self._send({"type": "http.response.body", "body": body, "more_body": True})
+        await self.send({"type": "http.response.body", "body": body, "more_body": True})
 
     async def _end_events(self) -> None:
-        await self._send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
+        await self.send({"type": "http.response.body", "body": b"data: [DONE]\n\n"})
 
-    async def _refuse(self, error: ApiError) -> None:
-        if self._streaming:  # the status is out already
+    async def refuse(self, error: ApiError) -> None:
+        if self.streaming:  # the status is out already
             await self._send_event(error.body)
             await self._end_events()
-            return
-        unread = not self._read and error.code != "shutting_down"  # then there is no time for it
-        await send_error(error, self._scope, self._receive, self._send, unread=unread)
+        else:
+            await super().refuse(error)
 
 
 async def _pictured(request: ParsedRequest, looks: Sequence[Look]) -> list[dict[str, Any]]:

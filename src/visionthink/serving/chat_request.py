@@ -133,11 +133,11 @@ class ChatRequest(_Strict):
     visionthink: Wishes = Wishes()
 
 
-def read_request(body: bytes) -> ChatRequest:
-    """The request in `body`.
+def read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object in `body`.
 
     Raises:
-        ApiError: 400; it is not JSON, not a request, or asks for something unsupported.
+        ApiError: 400; it is not one.
     """
     try:
         given = from_json(body)
@@ -145,6 +145,15 @@ def read_request(body: bytes) -> ChatRequest:
         raise ApiError(400, f"the body is not valid JSON: {error}") from None
     if not isinstance(given, dict):
         raise ApiError(400, f"the body must be a JSON object; got {_kind(given)}")
+    return given
+
+
+def read_request(given: Mapping[str, Any]) -> ChatRequest:
+    """The chat request in a JSON object.
+
+    Raises:
+        ApiError: 400; it is no chat request, or asks for something unsupported.
+    """
     fields = {name: value for name, value in given.items() if value is not None}
     _check_support(fields)
     if isinstance(fields.get("stop"), str):

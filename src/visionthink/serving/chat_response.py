@@ -35,7 +35,7 @@ def completion(
         **head,
         "object": "chat.completion",
         "choices": [choice],
-        "usage": usage(episode),
+        "usage": usage([episode]),
         "visionthink": details(episode, trace),
     }
 
@@ -50,7 +50,7 @@ def chunk(
 
 def usage_chunk(head: Mapping[str, Any], episode: Episode) -> dict[str, Any]:
     """The last chunk where the client asked for the usage; it has no choice."""
-    return {**head, "object": "chat.completion.chunk", "choices": [], "usage": usage(episode)}
+    return {**head, "object": "chat.completion.chunk", "choices": [], "usage": usage([episode])}
 
 
 def answer_of(episode: Episode, stop: Sequence[str]) -> tuple[str, str]:
@@ -92,24 +92,25 @@ def reasoning(turns: Sequence[str], profile: Profile) -> str:
     return "\n\n".join(thought for thought in thoughts if thought)
 
 
-def usage(episode: Episode) -> dict[str, Any]:
-    """Sums over all turns: each later prompt contains the earlier ones again."""
-    ledger = episode.ledger
-    prompt, generated = ledger.prompt_tokens, ledger.completion_tokens
+def usage(episodes: Sequence[Episode]) -> dict[str, Any]:
+    """Sums over all choices and turns: each later prompt contains the earlier ones again."""
+    ledgers = [episode.ledger for episode in episodes]
+
+    def total(name: str) -> int:
+        return sum(getattr(ledger, name) for ledger in ledgers)
+
+    prompt, generated = total("prompt_tokens"), total("completion_tokens")
+    visual = {name: total(name) for name in ("first", "requested", "processed", "vanilla")}
+    ratio = visual["processed"] / visual["vanilla"] if visual["vanilla"] else 1.0
     return {
         "prompt_tokens": prompt,
         "completion_tokens": generated,
         "total_tokens": prompt + generated,
-        "prompt_tokens_details": {"cached_tokens": ledger.cached_tokens},
+        "prompt_tokens_details": {"cached_tokens": total("cached_tokens")},
         "visionthink": {
-            "requested": episode.requested,
-            "visual_tokens": {
-                "first": ledger.first,
-                "requested": ledger.requested,
-                "processed": ledger.processed,
-                "vanilla": ledger.vanilla,
-            },
-            "saved_ratio": round(1 - ledger.ratio, 4),
+            "requested": any(episode.requested for episode in episodes),
+            "visual_tokens": visual,
+            "saved_ratio": round(1 - ratio, 4),
         },
     }
 

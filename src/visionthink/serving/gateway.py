@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,17 +25,20 @@ from visionthink.serving.chat_request import (
     images_in,
     is_remote,
     open_images,
+    read_object,
     read_request,
     to_example,
 )
 from visionthink.serving.chat_response import response_head
 from visionthink.serving.limits import Admission, PixelBudget
+from visionthink.serving.passthrough import Passthrough
 from visionthink.serving.pool import Pool
 from visionthink.serving.remote_images import Fetcher
 from visionthink.serving.serve_options import ServeOptions
 from visionthink.serving.telemetry import Metrics, RequestLog
+from visionthink.serving.untouched import conversation_key, has_image, untouched
 
-SUFFIXES = ("low", "high", "trace")
+SUFFIXES = ("low", "high", "trace", "vanilla")
 """What may follow the model's name after a colon."""
 
 
@@ -46,7 +49,7 @@ class ParsedRequest:
     Attributes:
         head: the beginning of its response.
         example: images and question.
-        look, sampling: how to answer it.
+        look, profile, sampling: how to answer it.
         key: stands for its image when an upstream is chosen.
         pixels: of its images, decoded.
         stop: sequences that end the answer.
@@ -58,6 +61,7 @@ class ParsedRequest:
     head: dict[str, Any]
     example: Example
     look: LookMode
+    profile: str | None
     sampling: Sampling
     key: bytes
     pixels: int
@@ -66,6 +70,15 @@ class ParsedRequest:
     views: bool
     stream: bool
     usage: bool
+
+
+@dataclass(frozen=True)
+class Untouched:
+    """A chat request that goes to an upstream as it came, and why."""
+
+    reason: str
+    body: bytes
+    key: bytes
 
 
 class Gateway:
@@ -96,6 +109,13 @@ class Gateway:
             raise UsageError(
                 "profile 'native' uses the tool format of a server; name one by --upstream"
             )
+        self.passthrough: Passthrough | None = None
+        if options.passthrough and pool.local is None:
+            self.passthrough = Passthrough(
+                pool,
+                own_keys=options.api_key_env is not None,
+                silence=options.upstream.timeout,
+            )
         self.log = RequestLog(Path(options.log), options.log_content) if options.log else None
 
     @property
@@ -107,29 +127,59 @@ class Gateway:
         """Whether the model is a shipped one, in this process."""
         return self.pool.local is not None and self.pool.local.model in EMBEDDED
 
-    async def parse(self, body: bytes) -> ParsedRequest:
-        """The request in `body`, with its images opened.
+    async def read(self, body: bytes) -> ChatRequest | Untouched:
+        """What `body` asks for.
 
         Raises:
             ApiError: 4xx.
         """
-        read = await asyncio.to_thread(self._read, body)
-        if isinstance(read, ParsedRequest):
-            return read  # from one thread: waking another costs more than reading the JSON
-        request, sources = read
+        return await asyncio.to_thread(self._read, body)
+
+    def _read(self, body: bytes) -> ChatRequest | Untouched:
+        given = read_object(body)
+        reason = self._reason_to_pass(given)
+        if reason is None:
+            request = read_request(given)
+            self._check_model(request.model)
+            return request
+        if not self.options.passthrough:
+            raise ApiError(
+                400,
+                "this server answers questions about images only; add an image to the question",
+                param="messages",
+                code="passthrough_off",
+            )
+        return Untouched(reason, self.untouched(body, given), conversation_key(given))
+
+    def _reason_to_pass(self, given: Mapping[str, Any]) -> str | None:
+        """Why a request goes to an upstream untouched; None: this server answers it."""
+        if self.passthrough is None and self.options.passthrough:
+            return None  # the model in this process answers whatever is asked
+        model = given.get("model")
+        if model == f"{self.name}:vanilla":
+            return "vanilla"
+        if not has_image(given):
+            return "text"
+        known = model is None or not isinstance(model, str) or model in self.models
+        return None if known or self.passthrough is None else "model"
+
+    def untouched(self, body: bytes, given: Mapping[str, Any]) -> bytes:
+        """The request with the model's name at the upstreams, where it is one of ours. Blocks."""
+        ours = given.get("model") in self.models
+        return untouched(body, given, self.pool.about.model if ours else None)
+
+    async def parse(self, request: ChatRequest) -> ParsedRequest:
+        """The request with its images opened.
+
+        Raises:
+            ApiError: 4xx.
+        """
+        sources = images_in(request.messages, self.options.limits)
         began = time.perf_counter()
         fetched = await self._fetch(sources)
-        self.metrics.images_prepared("fetch", time.perf_counter() - began)
+        if fetched:
+            self.metrics.images_prepared("fetch", time.perf_counter() - began)
         return await asyncio.to_thread(self._open, request, sources, fetched)
-
-    def _read(self, body: bytes) -> ParsedRequest | tuple[ChatRequest, list[ImageSource]]:
-        """The parsed request if `body` holds its images; else they must be fetched. Blocks."""
-        request = read_request(body)
-        self._check_model(request.model)  # before anything is fetched
-        sources = images_in(request.messages, self.options.limits)
-        if any(is_remote(source.url) for source in sources):
-            return request, sources
-        return self._open(request, sources, {})
 
     def _open(
         self, request: ChatRequest, sources: Sequence[ImageSource], fetched: dict[str, bytes]
@@ -139,9 +189,10 @@ class Gateway:
         look, trace = self._wishes(request)
         pictures = open_images(sources, fetched, self.options.limits)
         example = to_example(request.messages, pictures)
-        if not example.images:
-            look = "high"  # there is nothing to look at twice
-        check_question(example, look, self.options.profile, None)
+        profile = self.options.profile
+        if not example.images or request.model == f"{self.name}:vanilla":
+            look, profile = "high", "plain"  # as it was asked, without words of ours
+        check_question(example, look, profile, None)
         if example.images:
             self.metrics.images_prepared("open", time.perf_counter() - began)
         if look != "high" and self.pool.ready:
@@ -150,6 +201,7 @@ class Gateway:
             head=response_head(request.model),
             example=example,
             look=look,
+            profile=profile,
             sampling=sampling_of(request, self.options),
             # Which upstream saw this image before only matters where there are several.
             key=cache_key(example) if len(self.pool.backends) > 1 else b"",
@@ -197,16 +249,16 @@ class Gateway:
                 request.example,
                 engine,
                 look=request.look,
-                profile=self.options.profile,
+                profile=request.profile,
                 sampling=request.sampling,
                 watch=watch,
                 shown=shown,
             )
 
-    def profile(self, look: LookMode) -> Profile:
-        """The profile of episodes with this look."""
+    def profile(self, look: LookMode, name: str | None = None) -> Profile:
+        """The profile of episodes with this look, of those asked with profile `name`."""
         local = self.pool.local
-        known = self.options.profile or (local and local.profile) or DEFAULT_PROFILE
+        known = name or self.options.profile or (local and local.profile) or DEFAULT_PROFILE
         return protocol.profile_for(look, known)
 
     def _check_model(self, model: str) -> None:

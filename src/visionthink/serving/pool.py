@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import ceil
+from typing import NoReturn
 
 from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import EngineError, ServerError, UsageError
@@ -110,15 +111,31 @@ class Pool:
         finally:
             lease.release()
 
+    def backend_for(
+        self, key: bytes, *, but: Collection[Backend] = (), spread: bool = True
+    ) -> Backend:
+        """A living backend for a request that no engine sees: without `spread` always the first.
+
+        Raises:
+            ApiError: 503; no backend can be reached.
+        """
+        if spread and key and not but:
+            return self._choose(key)
+        if spread:
+            return self.least_busy(but) or self._none_left()
+        alive = [backend for backend in self.backends if backend.alive and backend not in but]
+        return alive[0] if alive else self._none_left()
+
+    def _none_left(self) -> NoReturn:
+        raise ApiError(
+            503,
+            "the model's server cannot be reached; try again later",
+            code="upstream_unreachable",
+            retry_after=ceil(self._check_seconds),
+        )
+
     def _choose(self, key: bytes) -> Backend:
-        least = self.least_busy(())
-        if least is None:
-            raise ApiError(
-                503,
-                "the model's server cannot be reached; try again later",
-                code="upstream_unreachable",
-                retry_after=ceil(self._check_seconds),
-            )
+        least = self.least_busy(()) or self._none_left()
         home = self._homes.get(key)
         if home is None or not home.alive or home.running > least.running + SLACK:
             home = least

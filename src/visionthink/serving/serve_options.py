@@ -108,6 +108,8 @@ class ServeOptions(_Options):
         profile: prompts; default: what the checkpoint names, else agent.
         grid: how the model cuts images; default: by the checkpoint, or the upstream's name.
         model, device, dtype, max_pixels: of a model in this process; as for `ask`.
+        passthrough: send what is not a question about an image to an upstream as it came: chats
+            without an image, and all other endpoints below /v1/; else refuse it.
         api_key_env: environment variable with the keys of clients, comma-separated; default: no
             key is required.
         playground: serve a page at / to try the model in a browser.
@@ -129,6 +131,7 @@ class ServeOptions(_Options):
     dtype: str | None = None
     max_pixels: Count | None = None
     upstream: UpstreamOptions = UpstreamOptions()
+    passthrough: bool = True
     api_key_env: str | None = None
     remote_images: RemoteImageOptions = RemoteImageOptions()
     limits: ServeLimits = ServeLimits()

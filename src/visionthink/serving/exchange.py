@@ -1,0 +1,195 @@
+"""One HTTP request from its first byte to its last, whatever it asks for.
+
+`Exchange` reads the body within limits, notices when the client leaves, turns errors into OpenAI's
+form, and writes the line in the log. What is asked for is up to its subclasses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
+from typing import Any, NamedTuple, TypeVar
+
+from starlette.types import Message, Receive, Scope, Send
+
+from visionthink.core.types import Episode
+from visionthink.serving.api_error import ApiError, api_error, send_error
+from visionthink.serving.gateway import Gateway
+from visionthink.serving.passthrough import BrokenReply, Request
+from visionthink.serving.telemetry import console, origin
+
+T = TypeVar("T")
+
+BUFFERED = 2**16
+"""Bytes that a connection accepts without waiting for the client to read them."""
+
+
+class ClientGone(Exception):
+    """The client left."""
+
+
+class Outcome(NamedTuple):
+    """How a request ended: in a word, by status, in words for the console; its episodes."""
+
+    kind: str
+    status: int
+    words: str
+    episodes: Sequence[Episode] = ()
+
+
+class Exchange:
+    """A request and its response.
+
+    Attributes:
+        streaming: a stream of events has begun, so that an error must be one of them.
+        facts: what the log says about the request.
+        passed: why it went to an upstream untouched; "" if it did not.
+    """
+
+    def __init__(self, gateway: Gateway, scope: Scope, receive: Receive, send: Send) -> None:
+        self.gateway = gateway
+        self.limits = gateway.options.limits
+        self.scope = scope
+        self.receive = receive
+        self.streaming = False
+        self.facts: dict[str, Any] = {}
+        self.passed = ""
+        self._send_now = send
+        self._end: Message | None = None
+        self._read = False
+
+    async def answer(self) -> Outcome:
+        """Send the response."""
+        raise NotImplementedError
+
+    async def run(self) -> None:
+        began = time.perf_counter()
+        ended = Outcome("gone", 499, "the client left")
+        try:
+            ended = await self.answer()
+        except ClientGone:
+            pass
+        except BrokenReply as error:  # the response has begun: all that is left is to cut it
+            ended = Outcome("failed", 502, str(error))
+        except (Exception, asyncio.CancelledError) as error:  # cancelled: draining took too long
+            refused = api_error(error)
+            self.facts |= {"code": refused.code, "param": refused.param}
+            said = refused.code or "invalid"
+            words = origin(error) if refused.code == "internal_error" else said
+            ended = Outcome(_kind(refused.status), refused.status, words)
+            await self.refuse(refused)
+        finally:
+            seconds = time.perf_counter() - began
+            if self.passed:
+                self.gateway.metrics.request_passed(self.passed, ended.status)
+            else:
+                self.gateway.metrics.request_ended(ended.kind, seconds)
+            console.info("%d %s, %.2f s", ended.status, ended.words, seconds)
+            self._log(ended, seconds)
+            if self._end is not None:
+                await self._send_now(self._end)
+
+    async def send(self, message: Message) -> None:
+        """Send, but hold the end back until the request is counted and its place is free.
+
+        A client that has the end may ask again at once, and must not be turned away because of its
+        own place. A large end is sent at once: one that the client never reads must keep its place,
+        or such requests would pile up.
+        """
+        last = message["type"] == "http.response.body" and not message.get("more_body", False)
+        if last and len(message.get("body", b"")) <= BUFFERED:
+            self._end = message
+        else:
+            await self._send_now(message)
+
+    def _log(self, ended: Outcome, seconds: float) -> None:
+        if self.gateway.log is None:
+            return
+        facts: dict[str, Any] = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "status": ended.status,
+            "outcome": ended.kind,
+            "seconds": round(seconds, 4),
+        }
+        said = {name: value for name, value in self.facts.items() if value is not None}
+        if self.passed:
+            said["passed"] = self.passed
+        self.gateway.log.write(facts | said, ended.episodes)
+
+    async def pass_on(self, request: Request, reason: str) -> Outcome:
+        """Send the request to an upstream as it came, and its reply back."""
+        self.passed = reason
+        passthrough = self.gateway.passthrough
+        assert passthrough is not None  # noqa: S101 - else nothing is passed on
+        done = await self.unless_gone(passthrough.forward(request, self.send))
+        self.facts["upstream"] = done.upstream
+        kind = "answered" if done.status < 400 else _kind(done.status)
+        return Outcome(kind, done.status, f"passed on ({reason}) to {done.upstream}")
+
+    def forwarded(self, path: str, body: bytes, key: bytes = b"") -> Request:
+        """The client's request, with another body, for `path` below an upstream's base URL."""
+        query = self.scope["query_string"].decode("latin-1")
+        headers = [
+            (name.decode("latin-1"), value.decode("latin-1"))
+            for name, value in self.scope["headers"]
+        ]
+        return Request(
+            self.scope["method"], f"{path}?{query}" if query else path, headers, body, key
+        )
+
+    def header(self, name: bytes) -> bytes:
+        """The first header of this (lower-case) name; empty if there is none."""
+        return next((value for key, value in self.scope["headers"] if key.lower() == name), b"")
+
+    def check_length(self) -> None:
+        length = self.header(b"content-length") or b"0"
+        if not length.isdigit() or int(length) > self.limits.body:
+            raise self.too_large()
+
+    def too_large(self) -> ApiError:
+        message = f"the body has more than {self.limits.body:,} bytes; send fewer or smaller images"
+        return ApiError(413, message, code="body_too_large")
+
+    async def body(self) -> bytes:
+        body = bytearray()
+        try:
+            async with asyncio.timeout(self.limits.upload_seconds):
+                while not self._read:
+                    body += await self.next_part()
+                    if len(body) > self.limits.body:
+                        raise self.too_large()
+        except TimeoutError:
+            message = f"the body took longer than {self.limits.upload_seconds:g} s"
+            raise ApiError(408, message) from None
+        return bytes(body)
+
+    async def next_part(self) -> bytes:
+        message = await self.receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        self._read = not message.get("more_body", False)
+        return message.get("body", b"")
+
+    async def unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, which is cancelled when the client leaves."""
+        task = asyncio.ensure_future(work)
+        gone = asyncio.ensure_future(self.receive())  # the next message is the disconnect
+        try:
+            await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
+            if not task.done():
+                raise ClientGone
+            return await task
+        finally:
+            task.cancel()
+            gone.cancel()
+            await asyncio.gather(task, gone, return_exceptions=True)
+
+    async def refuse(self, error: ApiError) -> None:
+        unread = not self._read and error.code != "shutting_down"  # then there is no time for it
+        await send_error(error, self.scope, self.receive, self.send, unread=unread)
+
+
+def _kind(status: int) -> str:
+    return "failed" if status >= 500 else "busy" if status == 429 else "refused"
