@@ -18,6 +18,8 @@ from PIL import Image
 from visionthink.core.image_headers import Header
 
 _PLAIN_MODES = {"JPEG": ("RGB", "L"), "PNG": ("RGB", "L"), "WEBP": ("RGB",)}
+SENT_COPIES = 5
+"""How much memory an encoded image takes as it is sent: as bytes, base64 and JSON."""
 _BAND = 2**16  # pixels that are converted at once
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -66,7 +68,7 @@ class ImageFile:
         """
         pixels = self.header.pixels
         encoded = len(self.source) if self.is_plain else 3.1 * pixels
-        return int(5 * pixels + 5 * (0.8 * pixels + encoded))
+        return int(5 * pixels + SENT_COPIES * (0.8 * pixels + encoded))
 
     @property
     def is_plain(self) -> bool:

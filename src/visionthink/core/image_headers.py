@@ -143,7 +143,7 @@ def _jpeg(data: bytes) -> Header:
     end = data.find(b"\xff\xd9", at)
     end = len(data) if end < 0 else end + 2
     scans = data.count(b"\xff\xda", at, end) + 1
-    if scans > MAX_SCANS or scans > 10 and scans * math.prod(size) > MAX_SCANNED:
+    if scans > MAX_SCANS or (scans > 10 and scans * math.prod(size) > MAX_SCANNED):
         raise HeaderError(f"it has {scans:,} scans")
     number = len(components) // 3
     working = float(_JPEG_BYTES.get(number, 4))
@@ -352,7 +352,7 @@ def _tiff_header(data: bytes, values: Mapping[int, tuple[int, ...]], frames: boo
 
     samples = max(one(277, 1), len(values.get(258, ())))
     bits = max(values.get(258, (1,)), default=1)
-    if samples > 16 or bits > 64:
+    if samples * bits > 64:
         raise HeaderError(f"it has {samples} samples of {bits} bits")
     one_byte = samples == 1 and bits <= 8
     two_bytes = samples == 1 and bits <= 16 and one(339, 1) == 1

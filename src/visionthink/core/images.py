@@ -19,6 +19,7 @@ from PIL import Image
 
 from visionthink.core.errors import ImageError
 from visionthink.core.image_files import (
+    SENT_COPIES,
     TURNS,
     Decode,
     ImageFile,
@@ -116,6 +117,16 @@ class Picture:
     @property
     def size(self) -> Size:
         return self.image.size
+
+    @property
+    def memory(self) -> int:
+        """Bytes that it takes with its views, as pixels and as it is sent; a PNG that is not made
+        yet has at most about 3.1 bytes a pixel.
+        """
+        pixels = math.prod(self.size)
+        encoded = len(self._wire[0][0]) if self._wire else len(self.source or b"") or 3.1 * pixels
+        views = sum(view.memory for view in self._views.values())
+        return int(4 * pixels + SENT_COPIES * encoded) + views
 
     def encoded(self) -> tuple[bytes, str]:
         """The bytes to send and their MIME type: `source` as it is, else a PNG.
@@ -227,7 +238,7 @@ def _explain(error: Exception, limits: Limits) -> tuple[str, str]:
     if isinstance(error, MemoryError):
         return "decoding it needs more memory than there is", "shrink it"
     if isinstance(error, HeaderError):
-        return f"it is damaged or no usual file ({error})", "get a complete copy of it"
+        return f"it is damaged or cut short ({error})", "get a complete copy of it"
     if isinstance(error, Image.DecompressionBombError):
         most = min(limits.max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or limits.max_pixels))
         return f"it has more than {most:,} pixels", "shrink it"

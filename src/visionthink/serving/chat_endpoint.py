@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -24,7 +24,7 @@ from visionthink.serving.chat_response import (
     usage_chunk,
 )
 from visionthink.serving.exchange import Exchange, Outcome
-from visionthink.serving.gateway import Gateway, ParsedRequest, Untouched
+from visionthink.serving.gateway import Gateway, ParsedRequest, Untouched, memory_of
 from visionthink.serving.telemetry import summary
 
 
@@ -44,24 +44,30 @@ class _Chat(Exchange):
 
     async def answer(self) -> Outcome:
         self._check_headers()
-        async with self.gateway.admission.place():
-            body = await self.body()
-            asked = await self.gateway.read(body)
-            if isinstance(asked, Untouched):
-                request = self.forwarded("chat/completions", asked.body, asked.key)
-                return await self.pass_on(request, asked.reason)
-            del body
-            async with asyncio.timeout(self.limits.request_seconds):
-                return await self._ask(asked)
+        with self.gateway.admission.presence():
+            async with self.room_for_body() as keep:
+                body = await self.body()
+                asked = await self.gateway.read(body)
+                if isinstance(asked, Untouched):
+                    request = self.forwarded("chat/completions", asked.body, asked.key)
+                    return await self.pass_on(request, asked.reason)
+                del body
+                return await self.unless_gone(self._ask(asked, keep))
 
-    async def _ask(self, asked: ChatRequest) -> Outcome:
-        async with self.gateway.pixel_budget.share(self.limits.pixels) as shrink:
-            request = await self.gateway.parse(asked)
+    async def _ask(self, asked: ChatRequest, keep: Callable[[int], None]) -> Outcome:
+        files = await self.gateway.image_files(asked)
+        async with self.gateway.image_memory.share(memory_of(files.values())) as shrink:
+            request = await self.gateway.parse(asked, files)
+            del asked, files
+            keep(0)  # the pictures are enough
+            shrink(request.memory)
             self.facts |= {"id": request.head["id"], "model": request.head["model"]}
             self.facts |= {"look": request.look, "stream": request.stream}
-            shrink(request.pixels)
-            work = self._stream(request) if request.stream else self._whole(request)
-            episode = await self.unless_gone(work)
+            async with (
+                self.gateway.admission.place(),
+                asyncio.timeout(self.limits.request_seconds),
+            ):
+                episode = await (self._stream if request.stream else self._whole)(request)
         return Outcome(episode.stop_reason.value, 200, summary(episode), [episode])
 
     def _check_headers(self) -> None:

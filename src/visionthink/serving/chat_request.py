@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
@@ -16,9 +16,11 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from pydantic_core import from_json
 
 from visionthink.core.errors import ImageError
-from visionthink.core.images import MAX_ASPECT, Limits, Picture, open_picture
+from visionthink.core.image_files import ImageFile
+from visionthink.core.images import MAX_ASPECT, Limits, Picture, check_image
 from visionthink.core.types import Example, LookMode, Message, Part, Role, conversation_example
 from visionthink.serving.api_error import ApiError
+from visionthink.serving.json_bounds import json_problem
 from visionthink.serving.serve_options import ServeLimits
 
 IGNORED = frozenset(
@@ -83,7 +85,7 @@ class TextPart(_Wire):
 ContentPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
 
 Content = Annotated[
-    Annotated[str, Tag("text")] | Annotated[list[ContentPart], Tag("parts")],
+    Annotated[str, Tag("text")] | Annotated[list[ContentPart], Field(fail_fast=True), Tag("parts")],
     Discriminator(lambda content: "parts" if isinstance(content, list) else "text"),
 ]
 
@@ -121,7 +123,7 @@ class ChatRequest(_Strict):
     """The fields that are used."""
 
     model: str
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000, fail_fast=True)]
     max_tokens: TokenCount | None = None
     max_completion_tokens: TokenCount | None = None
     temperature: Temperature | None = None
@@ -133,12 +135,14 @@ class ChatRequest(_Strict):
     visionthink: Wishes = Wishes()
 
 
-def read_object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes, limits: ServeLimits) -> dict[str, Any]:
     """The JSON object in `body`.
 
     Raises:
         ApiError: 400; it is not one.
     """
+    if problem := json_problem(body, limits.characters):
+        raise ApiError(400, f"the request is too large: {problem}", code="request_too_large")
     try:
         given = from_json(body)
     except ValueError as error:
@@ -263,27 +267,47 @@ def is_remote(url: str) -> bool:
     return url[:8].lower().startswith(("http://", "https://"))
 
 
-def open_images(
+def check_images(
     sources: Sequence[ImageSource], fetched: Mapping[str, bytes], limits: ServeLimits
-) -> dict[str, Picture]:
-    """URL → image, each decoded once however often the request repeats it. Blocks.
+) -> dict[str, ImageFile]:
+    """URL → image, of which only the header is read, however often the request repeats it. Blocks.
 
     Raises:
         ApiError: 400; an image is not one or too large, or all of them together are.
     """
-    pictures: dict[str, Picture] = {}
+    files: dict[str, ImageFile] = {}
     pixels = limits.pixels
     for source in sources:
-        if source.url in pictures:
+        if source.url in files:
             continue
         data = fetched[source.url] if source.url in fetched else _data(source)
         try:
             allowed = Limits(limits.image_bytes, max(pixels, 1), MAX_ASPECT)
-            picture = open_picture(data, allowed)
+            file = check_image(data, allowed)
         except ImageError as error:
             raise source.error(str(error), "invalid_image") from error
-        pixels -= picture.size[0] * picture.size[1]
-        pictures[source.url] = picture
+        pixels -= file.header.pixels
+        files[source.url] = file
+    return files
+
+
+def open_images(
+    sources: Sequence[ImageSource],
+    files: Mapping[str, ImageFile],
+    decode: Callable[[ImageFile], Picture],
+) -> dict[str, Picture]:
+    """URL → image, each decoded once. Blocks.
+
+    Raises:
+        ApiError: 400; an image is damaged.
+    """
+    pictures: dict[str, Picture] = {}
+    for source in sources:
+        if source.url not in pictures:
+            try:
+                pictures[source.url] = decode(files[source.url])
+            except ImageError as error:
+                raise source.error(str(error), "invalid_image") from error
     return pictures
 
 

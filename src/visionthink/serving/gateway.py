@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from visionthink.core import protocol
 from visionthink.core.episode import DEFAULT_PROFILE, Shown, Watch, check_question, run_episode
 from visionthink.core.errors import UsageError
+from visionthink.core.image_files import ImageFile
 from visionthink.core.images import Picture, half_view
 from visionthink.core.profiles import Profile
 from visionthink.core.types import Episode, Example, LookMode, Sampling
@@ -22,6 +25,7 @@ from visionthink.serving.chat_request import (
     ChatRequest,
     ImageSource,
     cache_key,
+    check_images,
     images_in,
     is_remote,
     open_images,
@@ -30,7 +34,8 @@ from visionthink.serving.chat_request import (
     to_example,
 )
 from visionthink.serving.chat_response import response_head
-from visionthink.serving.limits import Admission, PixelBudget
+from visionthink.serving.decoders import Decoders
+from visionthink.serving.limits import Admission, Memory
 from visionthink.serving.passthrough import Passthrough
 from visionthink.serving.pool import Pool
 from visionthink.serving.remote_images import Fetcher
@@ -40,6 +45,12 @@ from visionthink.serving.untouched import conversation_key, has_image, untouched
 
 SUFFIXES = ("low", "high", "trace", "vanilla")
 """What may follow the model's name after a colon."""
+SMALL_BODY = 2**20
+SMALL_IMAGES = 64 * 2**20
+"""Bytes of memory; requests that need no more do not wait for larger ones."""
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,7 +62,7 @@ class ParsedRequest:
         example: images and question.
         look, profile, sampling: how to answer it.
         key: stands for its image when an upstream is chosen.
-        pixels: of its images, decoded.
+        memory: bytes of its images, as they are held and sent.
         stop: sequences that end the answer.
         trace: send all turns.
         views: send the pictures of the looks.
@@ -64,7 +75,7 @@ class ParsedRequest:
     profile: str | None
     sampling: Sampling
     key: bytes
-    pixels: int
+    memory: int
     stop: tuple[str, ...]
     trace: bool
     views: bool
@@ -102,7 +113,12 @@ class Gateway:
         self.options = options
         self.fetcher = fetcher or Fetcher(options.remote_images)
         self.admission = Admission(options.limits.running, options.limits.waiting)
-        self.pixel_budget = PixelBudget(options.limits.all_pixels)
+        memory = options.limits.memory
+        self.body_memory = Memory(memory // 4, SMALL_BODY)
+        self.image_memory = Memory(memory - memory // 4, SMALL_IMAGES)
+        # Few at once: what reads JSON and base64 lets no other thread run meanwhile.
+        self._readers = ThreadPoolExecutor(2, "read")
+        self._decoders = Decoders(os.cpu_count() or 2)
         self.metrics = Metrics(pool, self.admission)
         tools = self.profile(options.look).tools
         if tools and pool.local is not None and not pool.local.takes_tools:
@@ -133,10 +149,30 @@ class Gateway:
         Raises:
             ApiError: 4xx.
         """
-        return await asyncio.to_thread(self._read, body)
+        return await self.in_reader(self._read, body)
+
+    async def in_reader(self, work: Callable[[A], T], of: A) -> T:
+        """`work` in one of the few threads that read requests."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work, of)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether requests wait for a place or for memory."""
+        waiting = self.body_memory.waiting or self.image_memory.waiting
+        return waiting or self.admission.crowded
+
+    async def close(self) -> None:
+        """Free what the gateway holds."""
+        if self.passthrough is not None:
+            await self.passthrough.close()
+        await self.pool.close()
+        self._readers.shutdown(wait=False)
+        await asyncio.to_thread(self._decoders.close)
+        if self.log is not None:
+            self.log.close()
 
     def _read(self, body: bytes) -> ChatRequest | Untouched:
-        given = read_object(body)
+        given = read_object(body, self.options.limits)
         reason = self._reason_to_pass(given)
         if reason is None:
             request = read_request(given)
@@ -168,8 +204,8 @@ class Gateway:
         ours = given.get("model") in self.models
         return untouched(body, given, self.pool.about.model if ours else None)
 
-    async def parse(self, request: ChatRequest) -> ParsedRequest:
-        """The request with its images opened.
+    async def image_files(self, request: ChatRequest) -> dict[str, ImageFile]:
+        """URL → file of all images, of which no more than the headers were read.
 
         Raises:
             ApiError: 4xx.
@@ -179,15 +215,23 @@ class Gateway:
         fetched = await self._fetch(sources)
         if fetched:
             self.metrics.images_prepared("fetch", time.perf_counter() - began)
-        return await asyncio.to_thread(self._open, request, sources, fetched)
+        limits = self.options.limits
+        return await self.in_reader(lambda urls: check_images(urls, fetched, limits), sources)
 
-    def _open(
-        self, request: ChatRequest, sources: Sequence[ImageSource], fetched: dict[str, bytes]
-    ) -> ParsedRequest:
-        """The parsed request; images decoded, and halved as the model will see them. Blocks."""
+    async def parse(self, request: ChatRequest, files: Mapping[str, ImageFile]) -> ParsedRequest:
+        """The request with its images decoded, and halved as the model will see them.
+
+        Raises:
+            ApiError: 4xx.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._decoders.threads, self._open, request, files)
+
+    def _open(self, request: ChatRequest, files: Mapping[str, ImageFile]) -> ParsedRequest:
         began = time.perf_counter()
         look, trace = self._wishes(request)
-        pictures = open_images(sources, fetched, self.options.limits)
+        sources = images_in(request.messages, self.options.limits)
+        pictures = open_images(sources, files, self._decoders.decode)
         example = to_example(request.messages, pictures)
         profile = self.options.profile
         if not example.images or request.model == f"{self.name}:vanilla":
@@ -205,7 +249,7 @@ class Gateway:
             sampling=sampling_of(request, self.options),
             # Which upstream saw this image before only matters where there are several.
             key=cache_key(example) if len(self.pool.backends) > 1 else b"",
-            pixels=sum(width * height for width, height in (p.size for p in pictures.values())),
+            memory=sum(picture.memory for picture in pictures.values()),
             stop=tuple(request.stop),
             trace=trace,
             views=request.visionthink.views,
@@ -277,6 +321,12 @@ class Gateway:
         look = request.visionthink.look or named or self.options.look
         trace = request.visionthink.trace
         return look, suffix == "trace" if trace is None else trace
+
+
+def memory_of(files: Collection[ImageFile]) -> int:
+    """Bytes that the images of a request take, decoded one after the other."""
+    beyond = max((file.decoding_bytes - file.open_bytes for file in files), default=0)
+    return sum(file.open_bytes for file in files) + max(beyond, 0)
 
 
 def sampling_of(request: ChatRequest, options: ServeOptions) -> Sampling:

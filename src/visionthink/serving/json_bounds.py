@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 
 MAX_VALUES = 100_000
-"""Lists, objects, texts and numbers of a request. A conversation of 1,000 messages with an image and
-a text each has 15,000; a large schema some thousands."""
+"""Lists, objects, texts and numbers of a request. A conversation of 1,000 messages with an image
+and a text each has 15,000; a large schema some thousands."""
 MAX_OUTSIDE = 4 * 2**20
 """Bytes outside of texts, spaces included."""
 MAX_DEPTH = 100

@@ -14,6 +14,9 @@ from visionthink.settings import GridName
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+PIXEL_BYTES = 33
+"""Memory that a pixel takes at most: of an image that must be sent as a PNG of noise."""
+
 
 class _Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -25,8 +28,7 @@ class ServeLimits(_Options):
     Attributes:
         body: bytes of a request.
         images, image_bytes, pixels: images of a request; encoded bytes of one; pixels of all.
-        all_pixels: decoded pixels of all requests together, 4 bytes each; a request waits until
-            `pixels` of them are free.
+        memory: bytes that all requests together take; a request waits until what it needs is free.
         characters: text of a request.
         tokens: upper bound of what an episode may generate, whatever the client asks for.
         default_tokens: where the client names no number.
@@ -41,7 +43,7 @@ class ServeLimits(_Options):
     images: Count = 32
     image_bytes: Count = 20 * 2**20
     pixels: Count = 64_000_000
-    all_pixels: Count = 1_000_000_000
+    memory: Count = 4 * 2**30
     characters: Count = 200_000
     tokens: Count = 8192
     default_tokens: Count = 2048
@@ -52,10 +54,13 @@ class ServeLimits(_Options):
     upload_seconds: Seconds = 60.0
 
     @model_validator(mode="after")
-    def _check_pixels(self) -> ServeLimits:
-        if self.all_pixels < self.pixels:
+    def _check_memory(self) -> ServeLimits:
+        """Of the memory, 9/16 are for large images, and 3/16 for large bodies."""
+        least = max(PIXEL_BYTES * self.pixels * 16 // 9, 4 * self.body * 16 // 3)
+        if self.memory < least:
             raise ValueError(
-                f"all_pixels must be at least pixels; got {self.all_pixels} and {self.pixels}"
+                f"memory must be at least {least:,} bytes for pixels={self.pixels:,} and "
+                f"body={self.body:,}; got {self.memory:,}"
             )
         return self
 
