@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from visionthink.core.types import Episode
 from visionthink.serving.api_error import ApiError, api_error, send_error
-from visionthink.serving.connection import peer_left
+from visionthink.serving.connection import ClientGone, peer_left
 from visionthink.serving.gateway import Gateway
 from visionthink.serving.passthrough import BrokenReply, Forwarded, Request
 from visionthink.serving.telemetry import console, origin
@@ -32,10 +32,6 @@ PATIENCE = 2.0
 """Seconds that it has to become faster."""
 BUFFERED = 2**16
 """Bytes that a connection accepts without waiting for the client to read them."""
-
-
-class ClientGone(Exception):
-    """The client left."""
 
 
 class Outcome(NamedTuple):

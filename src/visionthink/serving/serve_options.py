@@ -37,6 +37,10 @@ class ServeLimits(_Options):
         waiting: requests that may wait; further ones get 429.
         request_seconds: from the start of processing to the last byte; then 504.
         upload_seconds: for the body of a request; then 408.
+        send_seconds: in which a client must read what it is sent, each MiB of it; then its
+            connection is cut.
+        connections: of clients at once; a further one takes the place of the longest idle one.
+        header_bytes, header_seconds: of a request's headers; then 431 and 408.
     """
 
     body: Count = 32 * 2**20
@@ -52,6 +56,10 @@ class ServeLimits(_Options):
     waiting: Annotated[int, Field(ge=0)] = 256
     request_seconds: Seconds = 300.0
     upload_seconds: Seconds = 60.0
+    send_seconds: Seconds = 30.0
+    connections: Annotated[int, Field(ge=8)] = 1000
+    header_bytes: Annotated[int, Field(ge=1024)] = 64 * 2**10
+    header_seconds: Seconds = 15.0
 
     @model_validator(mode="after")
     def _check_memory(self) -> ServeLimits:
