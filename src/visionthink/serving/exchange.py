@@ -181,7 +181,7 @@ class Exchange:
         began = time.monotonic()
         while not self._read:
             try:
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(min(PATIENCE, self.limits.upload_seconds)):
                     body += await self.next_part()
             except TimeoutError:  # nothing came, which is too slow only if others wait
                 pass
