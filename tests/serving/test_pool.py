@@ -235,7 +235,7 @@ def test_7_one_cut_stream_does_not_turn_others_away():
 
 
 def test_7_a_check_that_fails_once_does_not_turn_others_away():
-    """The last living upstream must miss two checks; of two, one that misses is left out at once."""
+    """The last living upstream must miss two; of several, one that misses is left out at once."""
     missing = {"a"}
 
     def check(name: str) -> Callable[[], Coroutine[Any, Any, None]]:

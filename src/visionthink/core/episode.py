@@ -47,6 +47,7 @@ async def run_episode(
     engine: Engine,
     *,
     look: LookMode = "auto",
+    details: Sequence[LookMode] = (),
     profile: str | None = None,
     max_turns: int | None = None,
     sampling: Sampling | None = None,
@@ -60,6 +61,8 @@ async def run_episode(
         engine: what replies.
         look: "auto" shows the half-size view and delivers what is requested; "low" shows only the
             half-size view, "high" only the original, both without offering a request.
+        details: a look for each image, where they differ; a request is offered if `look` is "auto",
+            and shows more of the images with "auto" only.
         profile: name of the prompt profile; default: the one that the checkpoint names, else agent.
         max_turns: how many replies the model may give; default: as many as the profile says. A
             request in the last one cannot be served.
@@ -82,9 +85,11 @@ async def run_episode(
         )
     originals, grid = example.images, about.grid
     limit = max_turns or rules.max_turns
-    first = originals
-    if look != "high":
-        first = tuple(half_view(picture, grid) for picture in originals)
+    details = details or [look] * len(originals)
+    first = tuple(
+        picture if detail == "high" else half_view(picture, grid)
+        for picture, detail in zip(originals, details, strict=True)
+    )
 
     messages = _opening(rules, example, first)
     looks = _looks(0, None, [View(image, picture) for image, picture in enumerate(first)], about)
@@ -104,7 +109,7 @@ async def run_episode(
 
         views: tuple[View, ...] | Problem | None = None
         if isinstance(reply, Request) and not last_turn:
-            views = reply.action.views(originals, looks, grid)
+            views = _allowed(reply.action.views(originals, looks, grid), details)
         stop = _stop_reason(reply, completion, last_turn, isinstance(views, Problem), rules)
         if stop is None and _tokens_left(sampling, turns) == 0:
             # No token is left for another turn: what the reply holds must do.
@@ -154,17 +159,27 @@ def check_question(
     protocol.profile_for(look, profile or DEFAULT_PROFILE)
     if not example.images and not (example.conversation and look == "high"):
         raise UsageError("an example needs at least one image; got none")
-    if not example.question.strip():
+    if not example.question.strip() and not example.conversation:
         raise UsageError("the question is empty; ask something about the image")
     if any("\ud800" <= char <= "\udfff" for char in example.question):
         raise UsageError("the question holds bytes that are no text; write it in UTF-8")
-    if len(example.question) > MAX_QUESTION_CHARACTERS:
+    if len(example.question) > MAX_QUESTION_CHARACTERS and not example.conversation:
         raise UsageError(
             f"the question has {len(example.question):,} characters; "
             f"at most {MAX_QUESTION_CHARACTERS:,} are allowed, shorten it"
         )
     if max_turns is not None and max_turns < 1:
         raise UsageError(f"max_turns must be at least 1; got {max_turns}")
+
+
+def _allowed(
+    views: tuple[View, ...] | Problem, details: Sequence[LookMode]
+) -> tuple[View, ...] | Problem:
+    """Those of images that the caller leaves to the model."""
+    if isinstance(views, Problem):
+        return views
+    left = tuple(view for view in views if details[view.image] == "auto")
+    return left or Problem("there is no other look at this image")
 
 
 def _opening(profile: Profile, example: Example, first: Sequence[Picture]) -> list[Message]:
@@ -259,6 +274,7 @@ def _turn(completion: Completion, reply: Reply) -> Turn:
         usage=completion.usage,
         note=reply.reason if isinstance(reply, Malformed) else "",
         token_ids=completion.token_ids,
+        logprobs=completion.logprobs,
     )
 
 

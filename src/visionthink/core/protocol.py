@@ -27,7 +27,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from visionthink.core.actions import ACTIONS, Action, Original, Problem
@@ -148,6 +148,7 @@ def conversation(profile: Profile, messages: Sequence[Message]) -> tuple[Message
     - Images stand where the profile has them, if the message has them all before or all after its
       text; images between texts stay there.
     - Assistant messages become answers in the profile's form, without a thought.
+    - Messages about calls, and of tools, stay as they are: the server's own format has them.
     """
     systems = [message.parts for message in messages if message.role == "system"]
     below = [part for parts in systems for part in ("\n\n", *parts)][1:]
@@ -155,7 +156,10 @@ def conversation(profile: Profile, messages: Sequence[Message]) -> tuple[Message
     for message in messages:
         if message.role == "user":
             pictures, asked = _framed(_plain(message.parts))
-            said.append(Message("user", _fill(profile.user, image=pictures, question=asked)))
+            parts = _fill(profile.user, image=pictures, question=asked)
+            said.append(replace(message, parts=parts))
+        elif message.role == "tool" or (message.role == "assistant" and message.extra):
+            said.append(replace(message, parts=_plain(message.parts)))
         elif message.role == "assistant":
             opened, closed = ("", "") if isinstance(profile, Plain) else ANSWER
             parts = (opened, *_plain(message.parts), closed)

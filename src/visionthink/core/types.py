@@ -50,6 +50,7 @@ class Message:
         tools: of a system message: a JSON list of functions that the server's own format offers.
         calls: of an assistant message: its calls in that format; not in `parts`.
         call_id: of a tool message: the call that it responds to.
+        extra: more fields that a server gets with the message, such as `name`; they replace ours.
     """
 
     role: Role
@@ -58,6 +59,7 @@ class Message:
     tools: str = ""
     calls: tuple[Call, ...] = ()
     call_id: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def text(self) -> str:
@@ -100,6 +102,8 @@ class Sampling:
     """How a reply is drawn: greedy by default.
 
     `max_tokens` bounds one reply; `max_episode_tokens` bounds all replies of an episode together.
+    `extra` are further fields that a server gets with each request; they replace ours, and None
+    leaves a field out. With `max_completion_tokens` among them the bound has that name.
     """
 
     temperature: float = 0.0
@@ -107,6 +111,7 @@ class Sampling:
     max_tokens: int = 1024
     max_episode_tokens: int | None = None
     seed: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < math.inf:
@@ -132,6 +137,7 @@ class Completion:
     """One reply of an engine. `finish` is "length" when `max_tokens` cut it off.
 
     `calls` are those that a server parsed out of the reply; `text` ends with them, as text.
+    `logprobs` are what a server says of the tokens, in OpenAI's form.
     """
 
     text: str
@@ -139,6 +145,7 @@ class Completion:
     usage: Usage
     token_ids: tuple[int, ...] | None = None
     calls: tuple[Call, ...] = ()
+    logprobs: Mapping[str, Any] | None = None
 
 
 class StopReason(StrEnum):
@@ -191,6 +198,7 @@ class Turn:
     usage: Usage
     note: str = ""
     token_ids: tuple[int, ...] | None = None
+    logprobs: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)

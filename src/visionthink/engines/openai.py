@@ -199,7 +199,10 @@ class OpenAIEngine(Engine):
         }
         async with connection.slots:
             # In a thread: encoding a large image takes long enough to stall other requests.
-            body = await asyncio.to_thread(_body, messages, fields | self._extra_body)
+            fields |= self._extra_body | dict(sampling.extra)
+            if "max_completion_tokens" in sampling.extra:
+                fields["max_completion_tokens"] = fields.pop("max_tokens")
+            body = await asyncio.to_thread(_body, messages, fields)
             reply = await self._send(lambda: ask(connection.client, body), model)
         return read_reply(self._server, reply, time.perf_counter() - begin)
 
@@ -369,7 +372,7 @@ def _payload(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """
     payload: list[dict[str, Any]] = []
     for message in messages:
-        if message.role == "tool":
+        if message.role == "tool" and not message.extra:
             text = printable(message.text)
             payload.append({"role": "tool", "tool_call_id": message.call_id, "content": text})
             if message.images:
@@ -378,7 +381,7 @@ def _payload(messages: Sequence[Message]) -> list[dict[str, Any]]:
             continue
         parts = [_payload_part(part) for part in message.parts]
         content = parts if message.images else printable(message.text)
-        payload.append({"role": message.role, "content": content})
+        payload.append({"role": message.role, "content": content, **message.extra})
         if message.calls:
             payload[-1]["tool_calls"] = [
                 {

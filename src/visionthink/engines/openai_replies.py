@@ -171,7 +171,14 @@ def read_reply(server: Server, body: bytes, seconds: float) -> Completion:
         raise server.no_reply("a message with neither text nor a tool call", body)
     finish = "length" if choice.get("finish_reason") == "length" else "stop"
     usage = _usage(reply.get("usage"), seconds)
-    return Completion(printable("".join(known)), finish, usage, calls=calls)
+    logprobs = choice.get("logprobs")
+    return Completion(
+        printable("".join(known)),
+        finish,
+        usage,
+        calls=calls,
+        logprobs=logprobs if isinstance(logprobs, dict) else None,
+    )
 
 
 def _thought(message: dict[str, Any]) -> str | None:

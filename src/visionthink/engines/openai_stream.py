@@ -43,6 +43,7 @@ class Pieces:
         self._calls: dict[int, dict[str, str]] = {}
         self._finish: str | None = None
         self._usage: object = None
+        self._logprobs: list[Any] = []
 
     def feed(self, data: bytes) -> None:
         """Add what arrived.
@@ -78,7 +79,8 @@ class Pieces:
         # An unstreamed body distinguishes an empty reply from one without text or calls.
         content = self._content if self._content or not (calls or self._thought) else None
         message = {"content": content, "reasoning": self._thought, "tool_calls": calls}
-        choice = {"message": message, "finish_reason": self._finish}
+        choice: dict[str, Any] = {"message": message, "finish_reason": self._finish}
+        choice["logprobs"] = {"content": self._logprobs} if self._logprobs else None
         return json.dumps({"choices": [choice], "usage": self._usage}).encode()
 
     def _take(self, data: bytes) -> None:
@@ -95,6 +97,9 @@ class Pieces:
             return
         if isinstance(finish := choice.get("finish_reason"), str):
             self._finish, self._ended = finish, True
+        logprobs = choice.get("logprobs")
+        tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
+        self._logprobs += tokens if isinstance(tokens, list) else []
         delta = choice.get("delta")
         if not isinstance(delta, dict):
             return

@@ -20,9 +20,23 @@ def response_head(model: str) -> dict[str, Any]:
 
 
 def completion(
-    head: Mapping[str, Any], episode: Episode, profile: Profile, stop: Sequence[str], trace: bool
+    head: Mapping[str, Any],
+    episodes: Sequence[Episode],
+    profile: Profile,
+    stop: Sequence[str],
+    trace: bool,
 ) -> dict[str, Any]:
-    """The response to a request that does not stream."""
+    """The response to a request that does not stream; each episode is a choice."""
+    return {
+        **head,
+        "object": "chat.completion",
+        "choices": [_choice(n, episode, profile, stop) for n, episode in enumerate(episodes)],
+        "usage": usage(episodes),
+        "visionthink": all_details(episodes, trace),
+    }
+
+
+def _choice(number: int, episode: Episode, profile: Profile, stop: Sequence[str]) -> dict[str, Any]:
     answer, finish = answer_of(episode, stop)
     message = {
         "role": "assistant",
@@ -30,27 +44,45 @@ def completion(
         "refusal": None,
         "reasoning_content": reasoning([turn.text for turn in episode.turns], profile),
     }
-    choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": finish}
-    return {
-        **head,
-        "object": "chat.completion",
-        "choices": [choice],
-        "usage": usage([episode]),
-        "visionthink": details(episode, trace),
-    }
+    logprobs = answer_logprobs(episode)
+    return {"index": number, "message": message, "logprobs": logprobs, "finish_reason": finish}
 
 
 def chunk(
-    head: Mapping[str, Any], delta: dict[str, Any], finish: str | None = None, **more: Any
+    head: Mapping[str, Any],
+    delta: dict[str, Any],
+    finish: str | None = None,
+    *,
+    index: int = 0,
+    logprobs: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> dict[str, Any]:
     """A piece of a streamed response."""
-    choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
+    choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
     return {**head, "object": "chat.completion.chunk", "choices": [choice], **more}
 
 
-def usage_chunk(head: Mapping[str, Any], episode: Episode) -> dict[str, Any]:
+def usage_chunk(head: Mapping[str, Any], episodes: Sequence[Episode]) -> dict[str, Any]:
     """The last chunk where the client asked for the usage; it has no choice."""
-    return {**head, "object": "chat.completion.chunk", "choices": [], "usage": usage([episode])}
+    return {**head, "object": "chat.completion.chunk", "choices": [], "usage": usage(episodes)}
+
+
+def answer_logprobs(episode: Episode) -> Mapping[str, Any] | None:
+    """What the upstream says of the tokens of the answer, where it was asked to."""
+    said = episode.turns[-1].logprobs if episode.turns else None
+    tokens = said.get("content") if said else None
+    if said is None or not isinstance(tokens, list):
+        return said
+    texts = [str(token.get("token", "")) if isinstance(token, dict) else "" for token in tokens]
+    begin = "".join(texts).rfind(episode.answer)
+    if begin < 0:
+        return said
+    end, at, kept = begin + len(episode.answer), 0, []
+    for token, text in zip(tokens, texts, strict=True):
+        if at < end and at + len(text) > begin:
+            kept.append(token)
+        at += len(text)
+    return {**said, "content": kept}
 
 
 def answer_of(episode: Episode, stop: Sequence[str]) -> tuple[str, str]:
@@ -113,6 +145,13 @@ def usage(episodes: Sequence[Episode]) -> dict[str, Any]:
             "saved_ratio": round(1 - ratio, 4),
         },
     }
+
+
+def all_details(episodes: Sequence[Episode], trace: bool) -> dict[str, Any]:
+    """The field `visionthink` of a response: the first choice's; `choices` where there are more."""
+    first = details(episodes[0], trace)
+    more = [details(episode, trace) for episode in episodes]
+    return first | ({"choices": more} if len(more) > 1 else {})
 
 
 def details(episode: Episode, trace: bool) -> dict[str, Any]:

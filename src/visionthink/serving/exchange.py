@@ -47,7 +47,6 @@ class Exchange:
     """A request and its response.
 
     Attributes:
-        streaming: a stream of events has begun, so that an error must be one of them.
         facts: what the log says about the request.
         passed: why it went to an upstream untouched; "" if it did not.
     """
@@ -57,7 +56,6 @@ class Exchange:
         self.limits = gateway.options.limits
         self.scope = scope
         self.receive = receive
-        self.streaming = False
         self.facts: dict[str, Any] = {}
         self.passed = ""
         self._send_now = send

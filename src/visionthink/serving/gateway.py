@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from visionthink.serving.api_error import ApiError
 from visionthink.serving.chat_request import (
     ChatRequest,
     ImageSource,
+    by_detail,
     cache_key,
     check_images,
     images_in,
@@ -39,6 +39,7 @@ from visionthink.serving.limits import Admission, Memory
 from visionthink.serving.passthrough import Passthrough
 from visionthink.serving.pool import Pool
 from visionthink.serving.remote_images import Fetcher
+from visionthink.serving.sampling import local_sampling, of_choice, upstream_sampling
 from visionthink.serving.serve_options import ServeOptions
 from visionthink.serving.telemetry import Metrics, RequestLog
 from visionthink.serving.untouched import conversation_key, has_image, untouched
@@ -60,7 +61,8 @@ class ParsedRequest:
     Attributes:
         head: the beginning of its response.
         example: images and question.
-        look, profile, sampling: how to answer it.
+        look, details, profile: how to answer it; see `run_episode`.
+        choices: how the replies of each choice are drawn.
         key: stands for its image when an upstream is chosen.
         memory: bytes of its images, as they are held and sent.
         stop: sequences that end the answer.
@@ -72,8 +74,9 @@ class ParsedRequest:
     head: dict[str, Any]
     example: Example
     look: LookMode
-    profile: str | None
-    sampling: Sampling
+    details: tuple[LookMode, ...]
+    profile: Profile
+    choices: tuple[Sampling, ...]
     key: bytes
     memory: int
     stop: tuple[str, ...]
@@ -175,7 +178,7 @@ class Gateway:
         given = read_object(body, self.options.limits)
         reason = self._reason_to_pass(given)
         if reason is None:
-            request = read_request(given)
+            request = read_request(given, local=self.pool.local is not None)
             self._check_model(request.model)
             return request
         if not self.options.passthrough:
@@ -229,29 +232,36 @@ class Gateway:
 
     def _open(self, request: ChatRequest, files: Mapping[str, ImageFile]) -> ParsedRequest:
         began = time.perf_counter()
-        look, trace = self._wishes(request)
         sources = images_in(request.messages, self.options.limits)
-        pictures = open_images(sources, files, self._decoders.decode)
-        example = to_example(request.messages, pictures)
-        profile = self.options.profile
+        opened = open_images(sources, files, self._decoders.decode)
+        local = self.pool.local
+        shown = by_detail(sources, opened)
+        example = to_example(request.messages, shown, local=local is not None)
+        look, details = self._looks(request, [source.look for source in sources])
+        name = self.options.profile
         if not example.images or request.model == f"{self.name}:vanilla":
-            look, profile = "high", "plain"  # as it was asked, without words of ours
-        check_question(example, look, profile, None)
+            look, details, name = "high", (), "plain"  # as it was asked, without words of ours
+        profile = self.profile(look, name)
+        check_question(example, look, name, None)
         if example.images:
             self.metrics.images_prepared("open", time.perf_counter() - began)
         if look != "high" and self.pool.ready:
-            self._make_views(example.images)
+            self._make_views([p for p, d in _shown(example, look, details) if d != "high"])
+        trace = request.visionthink.trace
+        sampling_of = upstream_sampling if local is None else local_sampling
+        sampling = sampling_of(request, self.options, profile)
         return ParsedRequest(
             head=response_head(request.model),
             example=example,
             look=look,
+            details=details,
             profile=profile,
-            sampling=sampling_of(request, self.options),
+            choices=tuple(of_choice(sampling, number) for number in range(request.n)),
             # Which upstream saw this image before only matters where there are several.
             key=cache_key(example) if len(self.pool.backends) > 1 else b"",
-            memory=sum(picture.memory for picture in pictures.values()),
+            memory=sum(picture.memory for picture in opened.values()),
             stop=tuple(request.stop),
-            trace=trace,
+            trace=request.model.endswith(":trace") if trace is None else trace,
             views=request.visionthink.views,
             stream=request.stream,
             usage=request.stream_options.include_usage,
@@ -281,23 +291,30 @@ class Gateway:
         return fetched
 
     async def answer(
-        self, request: ParsedRequest, watch: Watch | None = None, shown: Shown | None = None
+        self,
+        request: ParsedRequest,
+        choice: int = 0,
+        watch: Watch | None = None,
+        shown: Shown | None = None,
     ) -> Episode:
-        """Run the episode on a leased engine; `watch` and `shown` follow it.
+        """Run the episode of a choice on a leased engine; `watch` and `shown` follow it.
 
         Raises:
             ApiError, EngineError, UsageError, ImageError: see `api_error`.
         """
         with self.pool.lease(request.key) as engine:
-            return await run_episode(
+            episode = await run_episode(
                 request.example,
                 engine,
                 look=request.look,
-                profile=request.profile,
-                sampling=request.sampling,
+                details=request.details,
+                profile=request.profile.name,
+                sampling=request.choices[choice],
                 watch=watch,
                 shown=shown,
             )
+        self.metrics.episode_finished(episode)
+        return episode
 
     def profile(self, look: LookMode, name: str | None = None) -> Profile:
         """The profile of episodes with this look, of those asked with profile `name`."""
@@ -314,13 +331,22 @@ class Gateway:
                 code="model_not_found",
             )
 
-    def _wishes(self, request: ChatRequest) -> tuple[LookMode, bool]:
-        """Look and trace: by the field `visionthink`, else by the model's name, else by option."""
+    def _looks(
+        self, request: ChatRequest, asked: Sequence[LookMode | None]
+    ) -> tuple[LookMode, tuple[LookMode, ...]]:
+        """The look of a request, and those of its images where they differ.
+
+        The field `visionthink` decides, else the model's name, else the `detail` of each image,
+        else the option.
+        """
         suffix = request.model.removeprefix(self.name).removeprefix(":")
         named: LookMode | None = suffix if suffix in ("low", "high") else None
-        look = request.visionthink.look or named or self.options.look
-        trace = request.visionthink.trace
-        return look, suffix == "trace" if trace is None else trace
+        if look := request.visionthink.look or named:
+            return look, ()
+        details: tuple[LookMode, ...] = tuple(look or self.options.look for look in asked)
+        if len(set(details)) <= 1:
+            return (*details, self.options.look)[0], ()
+        return "auto" if "auto" in details else "low", details
 
 
 def memory_of(files: Collection[ImageFile]) -> int:
@@ -329,23 +355,7 @@ def memory_of(files: Collection[ImageFile]) -> int:
     return sum(file.open_bytes for file in files) + max(beyond, 0)
 
 
-def sampling_of(request: ChatRequest, options: ServeOptions) -> Sampling:
-    """How replies are sampled.
-
-    `max_completion_tokens` bounds all that is generated, as in OpenAI's API. `max_tokens` is what
-    clients of models that do not think send, for the answer: thoughts get a share on top.
-    """
-    limits = options.limits
-    tokens = limits.default_tokens
-    if request.max_completion_tokens is not None:
-        tokens = request.max_completion_tokens
-    elif request.max_tokens is not None:
-        tokens = request.max_tokens + limits.reasoning_tokens
-    tokens = min(tokens, limits.tokens)
-    return Sampling(
-        temperature=options.temperature if request.temperature is None else request.temperature,
-        top_p=request.top_p,
-        max_tokens=tokens,
-        max_episode_tokens=tokens,
-        seed=secrets.randbits(31) if request.seed is None else request.seed % 2**62,
-    )
+def _shown(
+    example: Example, look: LookMode, details: Sequence[LookMode]
+) -> Iterator[tuple[Picture, LookMode]]:
+    return zip(example.images, details or [look] * len(example.images), strict=True)

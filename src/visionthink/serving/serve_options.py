@@ -117,7 +117,8 @@ class ServeOptions(_Options):
     Attributes:
         host, port: the address to listen on.
         name: the model's name in this API; default: its own name.
-        look, temperature: of requests that name none.
+        look, temperature: of requests that name none; without a temperature the upstream's own
+            default holds, and a model in this process is greedy.
         profile: prompts; default: what the checkpoint names, else agent.
         grid: how the model cuts images; default: by the checkpoint, or the upstream's name.
         model, device, dtype, max_pixels: of a model in this process; as for `ask`.
@@ -136,7 +137,7 @@ class ServeOptions(_Options):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     name: str | None = None
     look: LookMode = "auto"
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     profile: str | None = None
     grid: GridName | None = None
     model: str | None = None

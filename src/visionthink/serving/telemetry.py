@@ -113,8 +113,8 @@ class Metrics:
         self._passed = Counter(
             "visionthink_passed",
             "Requests that an upstream got as they came, by status and reason: text (a chat "
-            "without an image), vanilla (asked for by name), model (not one of ours), endpoint (no chat), "
-            "unsupported (what the profile cannot do).",
+            "without an image), vanilla (asked for by name), model (not one of ours), endpoint "
+            "(no chat), unsupported (what the profile cannot do).",
             ["reason", "status"],
             registry=registry,
         )

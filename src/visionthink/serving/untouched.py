@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic_core import to_json
 
-IMAGE_TYPES = frozenset(("image_url", "input_image"))
+OTHER_APIS = ("input_text", "input_image", "output_text")
+KINDS = ("image_url", *OTHER_APIS)
 OURS = "visionthink"
 """The field of a request that is for this server only."""
 
@@ -24,10 +25,10 @@ def parts_in(given: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def has_image(given: Mapping[str, Any]) -> bool:
+    """Whether a message has an image, or a part of another API, which gets an error."""
     return any(
-        part.get("type") in IMAGE_TYPES or isinstance(part.get("image_url"), dict)
+        isinstance(part.get("image_url"), dict) or str(part.get("type", "")).startswith(KINDS)
         for part in parts_in(given)
-        if isinstance(part.get("type", ""), str)
     )
 
 
