@@ -112,7 +112,7 @@ class Passthrough:
             return []
         try:
             async with await self._open(backend, Request("GET", "models", (), b"")) as response:
-                listed = from_json(await response.read())["data"]
+                listed = from_json(await response.read(), allow_inf_nan=False)["data"]
                 return [each for each in listed if isinstance(each["id"], str)]
         except (aiohttp.ClientError, TimeoutError, ValueError, TypeError, KeyError):
             return []
