@@ -28,7 +28,7 @@ from visionthink.serving.gateway import Gateway
 from visionthink.serving.pool import Backend, Pool
 from visionthink.serving.remote_images import Fetcher
 from visionthink.serving.serve_options import ServeOptions
-from visionthink.serving.server import listen
+from visionthink.serving.server import listen, server_config
 
 KEY = "sk-0123456789abcdef"
 
@@ -113,9 +113,7 @@ def served(
     pool = Pool(backends, retries=retries, check_seconds=check_seconds)
     gateway = Gateway(pool, name, ServeOptions.model_validate(options), fetcher=fetcher)
     listener = listen("127.0.0.1", 0)
-    config = uvicorn.Config(
-        create_app(gateway, keys), log_level="warning", access_log=False, lifespan="on"
-    )
+    config = server_config(create_app(gateway, keys), gateway.options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -288,9 +288,9 @@ def test_a_client_that_leaves_frees_the_upstream():
         wait_for(lambda: server.metric('visionthink_passed_total{reason="text",status="499"}') == 1)
 
 
-def test_text_does_not_wait_for_the_pixels_of_images():
-    """All pixels are taken, so a question about an image would wait for ever."""
+def test_text_does_not_wait_for_the_memory_of_images():
+    """All of it is taken, so a question about a large image would wait for ever."""
     with ChatServer(says(direct_reply("", "Paris"))) as vllm, served(upstream(vllm.url)) as server:
-        server.gateway.pixel_budget.free = 0
+        for budget in (server.gateway.image_memory.small, server.gateway.image_memory.large):
+            budget.free = 0
         assert server.post(request(TEXT)).status == 200
-        server.gateway.pixel_budget.free = 10**9

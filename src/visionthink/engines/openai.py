@@ -360,7 +360,7 @@ def _tools(messages: Sequence[Message]) -> dict[str, Any]:
     """
     if not messages or not messages[0].tools:
         return {}
-    called = any(message.role == "tool" for message in messages)
+    called = any(message.role == "tool" and message.call_id for message in messages)
     return {"tools": json.loads(messages[0].tools), "tool_choice": "none" if called else "auto"}
 
 

@@ -62,11 +62,7 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
         watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
-        if gateway.passthrough is not None:
-            await gateway.passthrough.close()
-        await gateway.pool.close()
-        if gateway.log is not None:
-            gateway.log.close()
+        await gateway.close()
 
     # No pages of documentation: they would load scripts from elsewhere.
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
@@ -16,9 +16,25 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 from pydantic_core import from_json
 
 from visionthink.core.errors import ImageError
-from visionthink.core.images import MAX_ASPECT, Limits, Picture, open_picture
-from visionthink.core.types import Example, LookMode, Message, Part, conversation_example
+from visionthink.core.image_files import ImageFile
+from visionthink.core.images import MAX_ASPECT, Limits, Picture, check_image
+from visionthink.core.types import (
+    Delivered,
+    Example,
+    LookMode,
+    Message,
+    Part,
+    conversation_example,
+)
 from visionthink.serving.api_error import ApiError
+from visionthink.serving.delivered import (
+    DeliveredLooks,
+    Hash,
+    add_message,
+    called,
+    conversation_hash,
+)
+from visionthink.serving.json_bounds import json_problem
 from visionthink.serving.known_fields import IGNORED_HERE, KNOWN, MEANT
 from visionthink.serving.serve_options import ServeLimits
 from visionthink.serving.untouched import OTHER_APIS
@@ -92,7 +108,7 @@ class RefusalPart(_Wire):
 ContentPart = Annotated[TextPart | RefusalPart | ImagePart, Field(discriminator="type")]
 
 Content = Annotated[
-    Annotated[str, Tag("text")] | Annotated[list[ContentPart], Tag("parts")],
+    Annotated[str, Tag("text")] | Annotated[list[ContentPart], Field(fail_fast=True), Tag("parts")],
     Discriminator(lambda content: "parts" if isinstance(content, list) else "text"),
 ]
 
@@ -147,7 +163,7 @@ class ChatRequest(_Strict):
     """
 
     model: str
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000, fail_fast=True)]
     max_tokens: TokenCount | None = None
     max_completion_tokens: TokenCount | None = None
     n: Annotated[int, Field(ge=1, le=128)] = 1
@@ -171,12 +187,14 @@ class LocalSampling(_Strict):
     seed: Seed | None = None
 
 
-def read_object(body: bytes) -> dict[str, Any]:
+def read_object(body: bytes, limits: ServeLimits) -> dict[str, Any]:
     """The JSON object in `body`.
 
     Raises:
         ApiError: 400; it is not one.
     """
+    if problem := json_problem(body, limits.characters):
+        raise ApiError(400, f"the request is too large: {problem}", code="request_too_large")
     try:
         given = from_json(body)
     except ValueError as error:
@@ -319,27 +337,47 @@ def is_remote(url: str) -> bool:
     return url[:8].lower().startswith(("http://", "https://"))
 
 
-def open_images(
+def check_images(
     sources: Sequence[ImageSource], fetched: Mapping[str, bytes], limits: ServeLimits
-) -> dict[str, Picture]:
-    """URL → image, each decoded once however often the request repeats it. Blocks.
+) -> dict[str, ImageFile]:
+    """URL → image, of which only the header is read, however often the request repeats it. Blocks.
 
     Raises:
         ApiError: 400; an image is not one or too large, or all of them together are.
     """
-    pictures: dict[str, Picture] = {}
+    files: dict[str, ImageFile] = {}
     pixels = limits.pixels
     for source in sources:
-        if source.url in pictures:
+        if source.url in files:
             continue
         data = fetched[source.url] if source.url in fetched else _data(source)
         try:
             allowed = Limits(limits.image_bytes, max(pixels, 1), MAX_ASPECT)
-            picture = open_picture(data, allowed)
+            file = check_image(data, allowed)
         except ImageError as error:
             raise source.error(str(error), "invalid_image") from error
-        pixels -= picture.size[0] * picture.size[1]
-        pictures[source.url] = picture
+        pixels -= file.header.pixels
+        files[source.url] = file
+    return files
+
+
+def open_images(
+    sources: Sequence[ImageSource],
+    files: Mapping[str, ImageFile],
+    decode: Callable[[ImageFile], Picture],
+) -> dict[str, Picture]:
+    """URL → image, each decoded once. Blocks.
+
+    Raises:
+        ApiError: 400; an image is damaged.
+    """
+    pictures: dict[str, Picture] = {}
+    for source in sources:
+        if source.url not in pictures:
+            try:
+                pictures[source.url] = decode(files[source.url])
+            except ImageError as error:
+                raise source.error(str(error), "invalid_image") from error
     return pictures
 
 
@@ -387,16 +425,24 @@ def by_detail(sources: Sequence[ImageSource], opened: Mapping[str, Picture]) -> 
 
 
 def to_example(
-    messages: Sequence[ChatMessage], pictures: Pictures, *, local: bool = False
+    messages: Sequence[ChatMessage],
+    pictures: Pictures,
+    *,
+    local: bool = False,
+    key: Hash | None = None,
+    earlier: DeliveredLooks | None = None,
 ) -> Example:
     """The example that asks the last message; neighbours with the same role become one message.
 
-    A model in this process takes no tools, and knows no names.
+    A model in this process takes no tools, and knows no names. `key` becomes that of the
+    conversation; what `earlier` requests of it were shown stands in its place.
 
     Raises:
         ApiError: 400; a message is empty that must not be, or nothing is asked.
     """
+    key = key or conversation_hash()
     turns: list[Message] = []
+    delivered: list[Delivered] = []
     for number, message in enumerate(messages):
         if message.content is None and message.role in ("system", "developer", "user"):
             param = f"messages[{number}].content"
@@ -404,9 +450,17 @@ def to_example(
         turn = _turn(message, pictures)
         if local:
             turn = _without_tools(turn, number)
+        _add_to(key, message, turn)
+        if turn.role == "assistant" and earlier is not None:
+            images = [picture for each in turns if not each.verbatim for picture in each.images]
+            said, looks = earlier.find(key.digest(), images)
+            delivered += looks
+            if said:
+                turns += said
+                continue
         before = turns[-1] if turns else None
         plain = turn.role != "tool" and not turn.extra and before and not before.extra
-        if plain and before and before.role == turn.role:
+        if plain and before and before.role == turn.role and not before.verbatim:
             turns[-1] = Message(turn.role, _joined(before.parts, turn.parts))
         else:
             turns.append(turn)
@@ -417,8 +471,30 @@ def to_example(
     if not any(turn.text.strip() for turn in turns):
         message = "no message has text; ask something about the image"
         raise ApiError(400, message, param=f"{last}.content")
-    asked = [turn.text for turn in turns if turn.role == "user"]
-    return replace(conversation_example(turns), question=asked[-1] if asked else "")
+    asked = [turn.text for turn in turns if turn.role == "user" and not turn.verbatim]
+    example = conversation_example(turns, delivered)
+    return replace(example, question=asked[-1] if asked else "")
+
+
+def _add_to(key: Hash, message: ChatMessage, turn: Message) -> None:
+    """Make the key that of the conversation up to this message.
+
+    System messages are left out, as many clients put the time into them. An image is what its URL
+    says, and its size.
+    """
+    if turn.role == "system" and not turn.images:
+        return
+    if turn.role == "assistant" and not turn.images:
+        calls = turn.extra.get("tool_calls")
+        add_message(key, "assistant", turn.text, *called(calls if isinstance(calls, list) else []))
+        return
+    for part, shown in zip(message.parts, turn.parts, strict=False):
+        if isinstance(part, ImagePart) and isinstance(shown, Picture):
+            add_message(
+                key, turn.role, part.image_url.url, repr(shown.size), part.image_url.detail or ""
+            )
+        elif isinstance(shown, str):
+            add_message(key, turn.role, shown)
 
 
 def _turn(message: ChatMessage, pictures: Pictures) -> Message:

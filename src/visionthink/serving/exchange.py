@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, TypeVar
 
@@ -16,18 +17,21 @@ from starlette.types import Message, Receive, Scope, Send
 
 from visionthink.core.types import Episode
 from visionthink.serving.api_error import ApiError, api_error, send_error
+from visionthink.serving.connection import ClientGone, peer_left
 from visionthink.serving.gateway import Gateway
-from visionthink.serving.passthrough import BrokenReply, Request
+from visionthink.serving.passthrough import BrokenReply, Forwarded, Request
 from visionthink.serving.telemetry import console, origin
 
 T = TypeVar("T")
 
+BODY_COPIES = 4
+"""How much memory a body takes at most, over its length: as bytes, as JSON, as decoded images."""
+SLOW = 64 * 2**10
+"""Bytes a second; while others wait, a slower upload is cut."""
+PATIENCE = 2.0
+"""Seconds that it has to become faster."""
 BUFFERED = 2**16
 """Bytes that a connection accepts without waiting for the client to read them."""
-
-
-class ClientGone(Exception):
-    """The client left."""
 
 
 class Outcome(NamedTuple):
@@ -121,7 +125,12 @@ class Exchange:
         self.passed = reason
         passthrough = self.gateway.passthrough
         assert passthrough is not None  # noqa: S101 - else nothing is passed on
-        done = await self.unless_gone(passthrough.forward(request, self.send))
+
+        async def forward() -> Forwarded:
+            async with self.gateway.admission.place():
+                return await passthrough.forward(request, self.send)
+
+        done = await self.unless_gone(forward())
         self.facts["upstream"] = done.upstream
         kind = "answered" if done.status < 400 else _kind(done.status)
         return Outcome(kind, done.status, f"passed on ({reason}) to {done.upstream}")
@@ -150,17 +159,41 @@ class Exchange:
         message = f"the body has more than {self.limits.body:,} bytes; send fewer or smaller images"
         return ApiError(413, message, code="body_too_large")
 
+    @asynccontextmanager
+    async def room_for_body(self) -> AsyncGenerator[Callable[[int], None]]:
+        """Wait for the memory that the body needs, and hold it; see `Budget.share`.
+
+        Nothing of the body beyond what the connection buffers is read before.
+        """
+        length = self.header(b"content-length")
+        count = BODY_COPIES * (int(length) if length else self.limits.body)
+        share = self.gateway.body_memory.share(count)
+        keep = await self.unless_gone(share.__aenter__(), peer_left(self.scope))
+        try:
+            yield keep
+        finally:
+            await share.__aexit__(None, None, None)
+
     async def body(self) -> bytes:
         body = bytearray()
-        try:
-            async with asyncio.timeout(self.limits.upload_seconds):
-                while not self._read:
+        began = time.monotonic()
+        while not self._read:
+            try:
+                async with asyncio.timeout(PATIENCE):
                     body += await self.next_part()
-                    if len(body) > self.limits.body:
-                        raise self.too_large()
-        except TimeoutError:
-            message = f"the body took longer than {self.limits.upload_seconds:g} s"
-            raise ApiError(408, message) from None
+            except TimeoutError:  # nothing came, which is too slow only if others wait
+                pass
+            if len(body) > self.limits.body:
+                raise self.too_large()
+            seconds = time.monotonic() - began
+            if seconds > self.limits.upload_seconds:
+                message = f"the body took longer than {self.limits.upload_seconds:g} s"
+                raise ApiError(408, message)
+            slow = seconds > PATIENCE and len(body) < SLOW * seconds
+            if slow and not self._read and self.gateway.crowded:
+                raise ApiError(
+                    408, "the body came too slowly while others waited", code="slow_body"
+                )
         return bytes(body)
 
     async def next_part(self) -> bytes:
@@ -170,10 +203,15 @@ class Exchange:
         self._read = not message.get("more_body", False)
         return message.get("body", b"")
 
-    async def unless_gone(self, work: Coroutine[Any, Any, T]) -> T:
-        """The result of `work`, which is cancelled when the client leaves."""
+    async def unless_gone(
+        self, work: Coroutine[Any, Any, T], leaving: Awaitable[object] | None = None
+    ) -> T:
+        """The result of `work`, which is cancelled when the client leaves: at the end of `leaving`.
+
+        Default: the next message, which is the disconnect once the body is read.
+        """
         task = asyncio.ensure_future(work)
-        gone = asyncio.ensure_future(self.receive())  # the next message is the disconnect
+        gone = asyncio.ensure_future(self.receive() if leaving is None else leaving)
         try:
             await asyncio.wait((task, gone), return_when=asyncio.FIRST_COMPLETED)
             if not task.done():

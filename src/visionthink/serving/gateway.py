@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from visionthink.core import protocol
 from visionthink.core.episode import DEFAULT_PROFILE, Shown, Watch, check_question, run_episode
 from visionthink.core.errors import UsageError
+from visionthink.core.form import Form
+from visionthink.core.image_files import ImageFile
 from visionthink.core.images import Picture, half_view
 from visionthink.core.profiles import Profile
 from visionthink.core.types import Episode, Example, LookMode, Sampling
@@ -22,6 +26,7 @@ from visionthink.serving.chat_request import (
     ImageSource,
     by_detail,
     cache_key,
+    check_images,
     images_in,
     is_remote,
     open_images,
@@ -29,18 +34,34 @@ from visionthink.serving.chat_request import (
     read_request,
     to_example,
 )
-from visionthink.serving.chat_response import response_head
-from visionthink.serving.limits import Admission, PixelBudget
+from visionthink.serving.chat_response import answer_of, response_head
+from visionthink.serving.client_tools import client_functions, why_not
+from visionthink.serving.decoders import Decoders
+from visionthink.serving.delivered import (
+    DeliveredLooks,
+    Hash,
+    add_message,
+    called,
+    conversation_hash,
+)
+from visionthink.serving.limits import Admission, Memory
 from visionthink.serving.passthrough import Passthrough
 from visionthink.serving.pool import Pool
 from visionthink.serving.remote_images import Fetcher
 from visionthink.serving.sampling import local_sampling, of_choice, upstream_sampling
 from visionthink.serving.serve_options import ServeOptions
+from visionthink.serving.structured import form_of
 from visionthink.serving.telemetry import Metrics, RequestLog
 from visionthink.serving.untouched import conversation_key, has_image, untouched
 
 SUFFIXES = ("low", "high", "trace", "vanilla")
 """What may follow the model's name after a colon."""
+SMALL_BODY = 2**20
+SMALL_IMAGES = 64 * 2**20
+"""Bytes of memory; requests that need no more do not wait for larger ones."""
+
+A = TypeVar("A")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -52,8 +73,11 @@ class ParsedRequest:
         example: images and question.
         look, details, profile: how to answer it; see `run_episode`.
         choices: how the replies of each choice are drawn.
+        functions: of the client's, offered to the model.
+        form: that the answer must have.
+        conversation: the start of the key of what is delivered; see `DeliveredLooks`.
         key: stands for its image when an upstream is chosen.
-        pixels: of its images, decoded.
+        memory: bytes of its images, as they are held and sent.
         stop: sequences that end the answer.
         trace: send all turns.
         views: send the pictures of the looks.
@@ -66,8 +90,11 @@ class ParsedRequest:
     details: tuple[LookMode, ...]
     profile: Profile
     choices: tuple[Sampling, ...]
+    functions: tuple[Mapping[str, Any], ...]
+    form: Form | None
+    conversation: Hash
     key: bytes
-    pixels: int
+    memory: int
     stop: tuple[str, ...]
     trace: bool
     views: bool
@@ -77,11 +104,13 @@ class ParsedRequest:
 
 @dataclass(frozen=True)
 class Untouched:
-    """A chat request that goes to an upstream as it came, and why."""
+    """A chat request that goes to an upstream as it came, and why; the usage gets the note."""
 
     reason: str
     body: bytes
     key: bytes
+    note: str = ""
+    stream: bool = False
 
 
 class Gateway:
@@ -105,13 +134,19 @@ class Gateway:
         self.options = options
         self.fetcher = fetcher or Fetcher(options.remote_images)
         self.admission = Admission(options.limits.running, options.limits.waiting)
-        self.pixel_budget = PixelBudget(options.limits.all_pixels)
+        memory = options.limits.memory
+        self.body_memory = Memory(memory // 4, SMALL_BODY)
+        self.image_memory = Memory(memory - memory // 4, SMALL_IMAGES)
+        # Few at once: what reads JSON and base64 lets no other thread run meanwhile.
+        self._readers = ThreadPoolExecutor(2, "read")
+        self._decoders = Decoders(os.cpu_count() or 2)
         self.metrics = Metrics(pool, self.admission)
         tools = self.profile(options.look).tools
         if tools and pool.local is not None and not pool.local.takes_tools:
             raise UsageError(
                 "profile 'native' uses the tool format of a server; name one by --upstream"
             )
+        self.delivered = DeliveredLooks()
         self.passthrough: Passthrough | None = None
         if options.passthrough and pool.local is None:
             self.passthrough = Passthrough(
@@ -136,12 +171,35 @@ class Gateway:
         Raises:
             ApiError: 4xx.
         """
-        return await asyncio.to_thread(self._read, body)
+        return await self.in_reader(self._read, body)
+
+    async def in_reader(self, work: Callable[[A], T], of: A) -> T:
+        """`work` in one of the few threads that read requests."""
+        return await asyncio.get_running_loop().run_in_executor(self._readers, work, of)
+
+    @property
+    def crowded(self) -> bool:
+        """Whether requests wait for a place or for memory."""
+        waiting = self.body_memory.waiting or self.image_memory.waiting
+        return waiting or self.admission.crowded
+
+    async def close(self) -> None:
+        """Free what the gateway holds."""
+        if self.passthrough is not None:
+            await self.passthrough.close()
+        await self.pool.close()
+        self._readers.shutdown(wait=False)
+        await asyncio.to_thread(self._decoders.close)
+        if self.log is not None:
+            self.log.close()
 
     def _read(self, body: bytes) -> ChatRequest | Untouched:
-        given = read_object(body)
+        given = read_object(body, self.options.limits)
         reason = self._reason_to_pass(given)
         if reason is None:
+            note = self._why_unsupported(given)
+            if note is not None:
+                return self.anyway(body, note)
             request = read_request(given, local=self.pool.local is not None)
             self._check_model(request.model)
             return request
@@ -166,13 +224,37 @@ class Gateway:
         known = model is None or not isinstance(model, str) or model in self.models
         return None if known or self.passthrough is None else "model"
 
+    def _why_unsupported(self, given: Mapping[str, Any]) -> str | None:
+        """Why an upstream must answer a question about an image alone; None: it need not.
+
+        Raises:
+            ApiError: 400; it must, and may not.
+        """
+        if self.pool.local is not None:
+            return None
+        why = why_not(given, self.profile(self.options.look))
+        if why is not None and self.passthrough is None:
+            raise ApiError(400, why, param="tools", code="unsupported_parameter")
+        return why
+
+    def anyway(self, body: bytes, note: str) -> Untouched:
+        """A question about an image that this server cannot handle, for an upstream. Blocks."""
+        given = read_object(body, self.options.limits)
+        return Untouched(
+            "unsupported",
+            self.untouched(body, given),
+            conversation_key(given),
+            note,
+            given.get("stream") is True,
+        )
+
     def untouched(self, body: bytes, given: Mapping[str, Any]) -> bytes:
         """The request with the model's name at the upstreams, where it is one of ours. Blocks."""
         ours = given.get("model") in self.models
         return untouched(body, given, self.pool.about.model if ours else None)
 
-    async def parse(self, request: ChatRequest) -> ParsedRequest:
-        """The request with its images opened.
+    async def image_files(self, request: ChatRequest) -> dict[str, ImageFile]:
+        """URL → file of all images, of which no more than the headers were read.
 
         Raises:
             ApiError: 4xx.
@@ -182,22 +264,44 @@ class Gateway:
         fetched = await self._fetch(sources)
         if fetched:
             self.metrics.images_prepared("fetch", time.perf_counter() - began)
-        return await asyncio.to_thread(self._open, request, sources, fetched)
+        limits = self.options.limits
+        return await self.in_reader(lambda urls: check_images(urls, fetched, limits), sources)
+
+    async def parse(
+        self, request: ChatRequest, files: Mapping[str, ImageFile], tenant: str = ""
+    ) -> ParsedRequest:
+        """The request with its images decoded, and halved as the model will see them.
+
+        What was delivered in a conversation of the same `tenant` stands in its place again.
+
+        Raises:
+            ApiError: 4xx.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(
+            self._decoders.threads, self._open, request, files, tenant
+        )
 
     def _open(
-        self, request: ChatRequest, sources: Sequence[ImageSource], fetched: dict[str, bytes]
+        self, request: ChatRequest, files: Mapping[str, ImageFile], tenant: str
     ) -> ParsedRequest:
-        """The parsed request; images decoded, and halved as the model will see them. Blocks."""
         began = time.perf_counter()
-        opened = open_images(sources, fetched, self.options.limits)
+        sources = images_in(request.messages, self.options.limits)
+        opened = open_images(sources, files, self._decoders.decode)
         local = self.pool.local
-        shown = by_detail(sources, opened)
-        example = to_example(request.messages, shown, local=local is not None)
         look, details = self._looks(request, [source.look for source in sources])
         name = self.options.profile
-        if not example.images or request.model == f"{self.name}:vanilla":
+        if not sources or request.model == f"{self.name}:vanilla":
             look, details, name = "high", (), "plain"  # as it was asked, without words of ours
         profile = self.profile(look, name)
+        conversation = conversation_hash(tenant, self.name, profile.name, look)
+        example = to_example(
+            request.messages,
+            by_detail(sources, opened),
+            local=local is not None,
+            key=conversation,
+            earlier=self.delivered if look == "auto" else None,
+        )
         check_question(example, look, name, None)
         if example.images:
             self.metrics.images_prepared("open", time.perf_counter() - began)
@@ -212,10 +316,13 @@ class Gateway:
             look=look,
             details=details,
             profile=profile,
+            functions=client_functions(request.forwarded),
+            form=form_of(request.forwarded),
+            conversation=conversation,
             choices=tuple(of_choice(sampling, number) for number in range(request.n)),
             # Which upstream saw this image before only matters where there are several.
             key=cache_key(example) if len(self.pool.backends) > 1 else b"",
-            pixels=sum(width * height for width, height in (p.size for p in opened.values())),
+            memory=sum(picture.memory for picture in opened.values()),
             stop=tuple(request.stop),
             trace=request.model.endswith(":trace") if trace is None else trace,
             views=request.visionthink.views,
@@ -266,10 +373,17 @@ class Gateway:
                 details=request.details,
                 profile=request.profile.name,
                 sampling=request.choices[choice],
+                functions=request.functions,
+                form=request.form,
+                streamed=request.stream and request.form is None,
                 watch=watch,
                 shown=shown,
             )
         self.metrics.episode_finished(episode)
+        key = request.conversation.copy()
+        answer, _ = answer_of(episode, request.stop)
+        add_message(key, "assistant", answer, *called(episode.calls))
+        self.delivered.keep(key.digest(), episode)
         return episode
 
     def profile(self, look: LookMode, name: str | None = None) -> Profile:
@@ -309,3 +423,9 @@ def _shown(
     example: Example, look: LookMode, details: Sequence[LookMode]
 ) -> Iterator[tuple[Picture, LookMode]]:
     return zip(example.images, details or [look] * len(example.images), strict=True)
+
+
+def memory_of(files: Collection[ImageFile]) -> int:
+    """Bytes that the images of a request take, decoded one after the other."""
+    beyond = max((file.decoding_bytes - file.open_bytes for file in files), default=0)
+    return sum(file.open_bytes for file in files) + max(beyond, 0)

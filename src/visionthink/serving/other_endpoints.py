@@ -44,11 +44,15 @@ class _Other(Exchange):
         self.passed = "endpoint"
         self._check_origin()
         self.check_length()
-        async with self.gateway.admission.place():
-            body = await self.body()
-            if self.header(b"content-type").startswith(b"application/json"):
-                body = await asyncio.to_thread(self._renamed, body)
-            return await self.pass_on(self.forwarded(path, body), "endpoint")
+        with self.gateway.admission.presence():
+            async with self.room_for_body():
+                return await self._forward(path)
+
+    async def _forward(self, path: str) -> Outcome:
+        body = await self.body()
+        if self.header(b"content-type").startswith(b"application/json"):
+            body = await self.gateway.in_reader(self._renamed, body)
+        return await self.pass_on(self.forwarded(path, body), "endpoint")
 
     def _renamed(self, body: bytes) -> bytes:
         with suppress(ValueError):

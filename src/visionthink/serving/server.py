@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import signal
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from visionthink.api import open_engine
 from visionthink.core.errors import MissingExtraError, UsageError
 from visionthink.core.families import GRIDS
 from visionthink.serving.guards import keys_in
 from visionthink.serving.pool import Backend, Pool
-from visionthink.serving.serve_options import ServeOptions
+from visionthink.serving.serve_options import ServeLimits, ServeOptions
 
 if TYPE_CHECKING:
+    import uvicorn
+
     from visionthink.serving.gateway import Gateway
+
+
+OWN_FILES = 96
+"""File descriptors of the server itself, beside a connection to an upstream and one to fetch an
+image for each running request."""
+
+console = logging.getLogger(__package__)
 
 
 def open_gateway(options: ServeOptions) -> Gateway:
@@ -86,18 +96,60 @@ def serve(options: ServeOptions, announce: Callable[[Gateway, str], None]) -> No
                 if self.started:
                     announce(gateway, f"http://{_address(listener)}/v1")
 
-        config = uvicorn.Config(
-            create_app(gateway, keys),
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_keep_alive=65,  # longer than the pools of clients and proxies keep theirs
-            timeout_graceful_shutdown=math.ceil(options.drain_seconds),
-        )
+        config = server_config(create_app(gateway, keys), options)
         for number in (signal.SIGINT, signal.SIGTERM):
             # uvicorn raises the signal again after draining; that must not look like a crash.
             signal.signal(number, lambda *_: None)
         Server(config).run(sockets=[listener])
+
+
+def server_config(app: Any, options: ServeOptions) -> uvicorn.Config:
+    """How uvicorn runs the application, within the limits of connections."""
+    import uvicorn
+
+    from visionthink.serving.connection import Connections, protocol
+
+    connections = Connections(options.limits, most_connections(options.limits))
+    return uvicorn.Config(
+        app,
+        http=protocol(connections),
+        ws="none",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=65,  # longer than the pools of clients and proxies keep theirs
+        timeout_graceful_shutdown=math.ceil(options.drain_seconds),
+    )
+
+
+def most_connections(limits: ServeLimits) -> int:
+    """How many connections of clients there may be, so that descriptors are left for the upstreams,
+    for files, and for who asks about health.
+
+    Raises:
+        UsageError: too few descriptors are allowed.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows
+        return limits.connections
+    _, allowed = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if allowed != resource.RLIM_INFINITY:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, allowed))
+        most = allowed - OWN_FILES - 2 * limits.running
+        if most < 8:
+            needed = OWN_FILES + 2 * limits.running + 8
+            raise UsageError(
+                f"expected at least {needed} file descriptors, got {allowed}; raise the limit "
+                "(ulimit -n) or lower limits.running"
+            )
+        if most < limits.connections:
+            console.warning(
+                "%d file descriptors allow %d connections; limits.connections is %d",
+                *(allowed, most, limits.connections),
+            )
+            return most
+    return limits.connections
 
 
 def listen(host: str, port: int) -> socket.socket:
