@@ -322,7 +322,7 @@ def head(length: int, *more: str) -> bytes:
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def connect(port: int, seconds: float = 120.0) -> socket.socket:
+def connect(port: int, seconds: float = 30.0) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=seconds)
 
 

@@ -24,6 +24,7 @@ from visionthink.core.images import Grid
 from visionthink.core.types import Completion, Message, Part, Sampling
 from visionthink.engines.openai_http import (
     MAX_BODY,
+    MORE_HEADERS,
     NO_KEY,
     bounded_http_client,
     checked_key,
@@ -337,11 +338,16 @@ async def _post(client: AsyncOpenAI, body: bytes, *, stream: bool = False) -> An
     """
     import httpx2
 
+    more = dict(MORE_HEADERS.get())
+    if client.api_key != NO_KEY:
+        more.pop(
+            "Authorization", None
+        )  # the key of whoever asked is for servers without one of ours
     return await client.post(
         "/chat/completions",
         content=body,
         cast_to=httpx2.Response,
-        options={"headers": {"Content-Type": "application/json"}},
+        options={"headers": {"Content-Type": "application/json", **more}},
         stream=stream,
     )
 

@@ -84,7 +84,10 @@ class _Chat(Exchange):
                 self.gateway.admission.place(),
                 asyncio.timeout(self.limits.request_seconds),
             ):
-                episodes = await (self._stream if request.stream else self._whole)(request)
+                try:
+                    episodes = await (self._stream if request.stream else self._whole)(request)
+                finally:
+                    self.facts["upstream"] = next(iter(request.upstreams), None)
         return Outcome(episodes[0].stop_reason.value, 200, summary(episodes[0]), episodes)
 
     def _tenant(self) -> str:

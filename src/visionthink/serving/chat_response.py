@@ -176,7 +176,10 @@ def usage(episodes: Sequence[Episode]) -> dict[str, Any]:
         "prompt_tokens": prompt,
         "completion_tokens": generated,
         "total_tokens": prompt + generated,
-        "prompt_tokens_details": {"cached_tokens": total("cached_tokens")},
+        "prompt_tokens_details": {
+            "cached_tokens": total("cached_tokens"),
+            "image_tokens": sum(sum(image_tokens(episode)) for episode in episodes),
+        },
         "visionthink": {
             "requested": any(episode.requested for episode in episodes),
             **({"guided": True} if any(_guided(episode) for episode in episodes) else {}),
@@ -184,6 +187,23 @@ def usage(episodes: Sequence[Episode]) -> dict[str, Any]:
             "saved_ratio": round(1 - ratio, 4),
         },
     }
+
+
+def image_tokens(episode: Episode) -> list[int]:
+    """Visual tokens in the prompt of each turn: those of earlier turns stand in it again."""
+    numbers = range(len(episode.turns))
+    return [sum(look.visual_tokens for look in episode.looks if look.turn <= n) for n in numbers]
+
+
+def miscounted(episode: Episode) -> tuple[int, int] | None:
+    """What an upstream counted and what we did, in the first turn where they differ; None: nowhere,
+    or it does not count.
+    """
+    for turn, ours in zip(episode.turns, image_tokens(episode), strict=True):
+        theirs = turn.usage.image_tokens
+        if theirs is not None and theirs != ours:
+            return theirs, ours
+    return None
 
 
 def _guided(episode: Episode) -> bool:

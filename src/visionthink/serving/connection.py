@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from visionthink.serving.api_error import ApiError
 from visionthink.serving.serve_options import ServeLimits
@@ -84,6 +84,7 @@ class Connection(HttpToolsProtocol):
         self._refused = False
         self._clock: asyncio.TimerHandle | None = None
         self._unread = 0  # bytes since the last progress of a request
+        self._begun: list[RequestResponseCycle] = []
 
     # Connections
 
@@ -106,6 +107,9 @@ class Connection(HttpToolsProtocol):
         self.shared.idle.pop(self, None)
         self._stop_clock()
         self.pipeline.clear()
+        for cycle in self._begun:  # uvicorn tells the last one only
+            cycle.disconnected = not cycle.response_complete
+            cycle.message_event.set()
         super().connection_lost(exc)
 
     def cut(self) -> None:
@@ -136,6 +140,7 @@ class Connection(HttpToolsProtocol):
         self.shared.idle.pop(self, None)
         self.scope["extensions"] = {"connection": self}  # type: ignore[typeddict-item]
         super().on_headers_complete()
+        self._begun = [*(each for each in self._begun if not each.response_complete), self.cycle]
 
     def on_body(self, body: bytes) -> None:
         self._unread = 0

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -34,7 +34,7 @@ from visionthink.serving.chat_request import (
     read_request,
     to_example,
 )
-from visionthink.serving.chat_response import answer_of, response_head
+from visionthink.serving.chat_response import answer_of, miscounted, response_head
 from visionthink.serving.client_tools import client_functions, why_not
 from visionthink.serving.decoders import Decoders
 from visionthink.serving.delivered import (
@@ -51,7 +51,7 @@ from visionthink.serving.remote_images import Fetcher
 from visionthink.serving.sampling import local_sampling, of_choice, upstream_sampling
 from visionthink.serving.serve_options import ServeOptions
 from visionthink.serving.structured import form_of
-from visionthink.serving.telemetry import Metrics, RequestLog
+from visionthink.serving.telemetry import Metrics, RequestLog, console
 from visionthink.serving.untouched import conversation_key, has_image, untouched
 
 SUFFIXES = ("low", "high", "trace", "vanilla")
@@ -82,6 +82,7 @@ class ParsedRequest:
         trace: send all turns.
         views: send the pictures of the looks.
         stream, usage: send the answer in chunks; and its usage as the last of them.
+        upstreams: names of those that were asked, for the log.
     """
 
     head: dict[str, Any]
@@ -100,6 +101,7 @@ class ParsedRequest:
     views: bool
     stream: bool
     usage: bool
+    upstreams: list[str] = field(default_factory=list[str])
 
 
 @dataclass(frozen=True)
@@ -366,6 +368,7 @@ class Gateway:
             ApiError, EngineError, UsageError, ImageError: see `api_error`.
         """
         with self.pool.lease(request.key) as engine:
+            request.upstreams.append(engine.name)
             episode = await run_episode(
                 request.example,
                 engine,
@@ -380,6 +383,11 @@ class Gateway:
                 shown=shown,
             )
         self.metrics.episode_finished(episode)
+        if differ := miscounted(episode):
+            console.warning(
+                "the upstream counts %d image tokens, this server %d: does the grid fit the model?",
+                *differ,
+            )
         key = request.conversation.copy()
         answer, _ = answer_of(episode, request.stop)
         add_message(key, "assistant", answer, *called(episode.calls))

@@ -130,6 +130,7 @@ class ServeOptions(_Options):
         playground: serve a page at / to try the model in a browser.
         drain_seconds: for requests in progress after SIGTERM.
         hosts: host names accepted by a server on loopback, beside localhost and addresses.
+        cors: origins of web pages that may use the API, like https://app.example.com; "*": all.
         log: file that gets a JSON line for each request, without its images, texts and answers.
         log_content: put question, turns and answer into the log too.
     """
@@ -152,6 +153,7 @@ class ServeOptions(_Options):
     remote_images: RemoteImageOptions = RemoteImageOptions()
     limits: ServeLimits = ServeLimits()
     hosts: tuple[str, ...] = ()
+    cors: tuple[str, ...] = ()
     playground: bool = True
     drain_seconds: Seconds = 30.0
     log: str | None = None
