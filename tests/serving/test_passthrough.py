@@ -289,9 +289,8 @@ def test_a_client_that_leaves_frees_the_upstream():
 
 
 def test_text_does_not_wait_for_the_memory_of_images():
-    """All memory is taken, so a question about an image would wait for ever."""
+    """All of it is taken, so a question about a large image would wait for ever."""
     with ChatServer(says(direct_reply("", "Paris"))) as vllm, served(upstream(vllm.url)) as server:
-        memory = server.gateway.image_memory
-        memory.small.free = memory.large.free = 0
+        for budget in (server.gateway.image_memory.small, server.gateway.image_memory.large):
+            budget.free = 0
         assert server.post(request(TEXT)).status == 200
-        memory.small.free, memory.large.free = memory.small.total, memory.large.total

@@ -104,11 +104,14 @@ def test_a_log_has_figures_and_no_content(tmp_path: Path):
     for line in (answered, refused):
         seconds = line.pop("seconds")
         assert isinstance(seconds, float)
+        assert str(line.pop("request_id")).startswith("req-")
+        assert line.pop("client") == "127.0.0.1"
     assert answered == {
         "status": 200,
         "outcome": "answered",
         "id": reply.json["id"],
         "model": "m",
+        "upstream": "scripted",
         "look": "auto",
         "stream": False,
         "stop_reason": "answered",

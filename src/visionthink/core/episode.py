@@ -6,28 +6,34 @@ This is the only multi-turn loop: asking, evaluation, labelling, serving and tra
 
 from __future__ import annotations
 
+import asyncio
+import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from visionthink.core import protocol
 from visionthink.core.actions import Problem, View
 from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import UsageError
+from visionthink.core.form import Form
 from visionthink.core.format import format_valid
 from visionthink.core.images import Cells, Picture, half_view
 from visionthink.core.ledger import TurnCost, episode_ledger, turn_cost
 from visionthink.core.profiles import Profile
 from visionthink.core.protocol import Answer, Malformed, Reply, Request
 from visionthink.core.types import (
+    Call,
     Completion,
+    Delivered,
     Episode,
     Example,
     Look,
     LookMode,
     Message,
+    Outcome,
     Sampling,
     StopReason,
     Turn,
@@ -51,6 +57,9 @@ async def run_episode(
     profile: str | None = None,
     max_turns: int | None = None,
     sampling: Sampling | None = None,
+    functions: Sequence[Mapping[str, Any]] = (),
+    form: Form | None = None,
+    streamed: bool = False,
     watch: Watch | None = None,
     shown: Shown | None = None,
 ) -> Episode:
@@ -67,6 +76,10 @@ async def run_episode(
         max_turns: how many replies the model may give; default: as many as the profile says. A
             request in the last one cannot be served.
         sampling: how replies are drawn; greedy by default. Turn t draws with its own seed.
+        functions: of the caller's, in OpenAI's form, that a server offers beside the request; a
+            call of one of them ends the episode. The model gets one more turn to make it.
+        form: that the answer must have; see `Form`.
+        streamed: answers are passed on while they are written; see `parse_reply`.
         watch: called with each reply as it grows, where the engine streams, and at its end.
         shown: called with the looks of each turn (none after a failed call) before its reply.
 
@@ -84,7 +97,7 @@ async def run_episode(
             "not asked through; use another profile or --base-url"
         )
     originals, grid = example.images, about.grid
-    limit = max_turns or rules.max_turns
+    limit = max_turns or rules.max_turns + bool(functions)
     details = details or [look] * len(originals)
     first = tuple(
         picture if detail == "high" else half_view(picture, grid)
@@ -92,7 +105,10 @@ async def run_episode(
     )
 
     messages = _opening(rules, example, first)
-    looks = _looks(0, None, [View(image, picture) for image, picture in enumerate(first)], about)
+    messages[0] = _with_functions(messages[0], functions)
+    before = [View(each.image, each.picture, each.box) for each in example.delivered]
+    views_of_first = [View(image, picture) for image, picture in enumerate(first)]
+    looks = _looks(0, None, [*views_of_first, *before], about)
     turns: list[Turn] = []
     costs: list[TurnCost] = []
     while True:
@@ -102,14 +118,22 @@ async def run_episode(
         budget = _next_sampling(sampling, turns)
         heard = None if watch is None else partial(watch, len(turns))
         completion = await _reply(engine, messages, budget, heard)
-        reply = protocol.parse_reply(completion.text, rules)
         costs.append(_cost(completion, looks, len(turns), about))
-        turns.append(_turn(completion, reply))
+        calls = _calls_of(completion, functions)
+        if calls:
+            stop, answer = StopReason.CALLED, protocol.before_calls(completion)
+            turns.append(_turn(completion, "call"))
+            messages.append(Message("assistant", (answer,), calls=calls))
+            break
+        reply = protocol.parse_reply(completion.text, rules, streamed=streamed)
+        answer = protocol.final_answer(reply)
+        note = reply.reason if isinstance(reply, Malformed) else ""
+        turns.append(_turn(completion, protocol.outcome(reply), note))
         messages.append(protocol.said(rules, completion))
 
         views: tuple[View, ...] | Problem | None = None
         if isinstance(reply, Request) and not last_turn:
-            views = _allowed(reply.action.views(originals, looks, grid), details)
+            views = _allowed(reply.action.views(originals, looks, grid), details, example.delivered)
         stop = _stop_reason(reply, completion, last_turn, isinstance(views, Problem), rules)
         if stop is None and _tokens_left(sampling, turns) == 0:
             # No token is left for another turn: what the reply holds must do.
@@ -129,23 +153,38 @@ async def run_episode(
             assert message is not None  # noqa: S101
             messages.append(message)
 
+    replies = [turn.text for turn in turns]
+    formed = answer if form is None or calls else await asyncio.to_thread(form.read, answer)
+    answer = answer if formed is None else formed
+    if form is not None and formed is None:
+        asked = _guided_messages(messages, form)
+        drawn = replace(sampling, extra={**sampling.extra, **_guided_fields(asked, form)})
+        heard = None if watch is None else partial(watch, len(turns))
+        completion = await _reply(engine, asked, drawn, heard)
+        answer = protocol.split_plain(completion.text)[1].strip()
+        stop = StopReason.LENGTH if completion.finish == "length" else StopReason.ANSWERED
+        costs.append(_cost(completion, looks, len(turns), about))
+        turns.append(_turn(completion, "guided"))
+        messages = [*asked, protocol.said(rules, completion)]
+
     return Episode(
         example=example,
         look=look,
         profile=rules.name,
         model=about.model,
-        answer=protocol.final_answer(reply),
+        answer=answer,
         stop_reason=stop,
-        format_valid=format_valid([turn.text for turn in turns], rules),
+        format_valid=format_valid(replies, rules),
         messages=tuple(messages),
         turns=tuple(turns),
         looks=tuple(looks),
         ledger=episode_ledger(
-            first=_cells(first, about),
+            first=_cells([*first, *(each.picture for each in example.delivered)], about),
             vanilla=_cells(originals, about),
             turns=costs,
             shape=about.shape,
         ),
+        calls=calls,
     )
 
 
@@ -172,14 +211,45 @@ def check_question(
         raise UsageError(f"max_turns must be at least 1; got {max_turns}")
 
 
+def _with_functions(message: Message, functions: Sequence[Mapping[str, Any]]) -> Message:
+    """The first message, offering the caller's functions after ours."""
+    if not functions:
+        return message
+    ours = json.loads(message.tools) if message.tools else []
+    return replace(message, tools=json.dumps([*ours, *functions], ensure_ascii=False))
+
+
+def _calls_of(completion: Completion, functions: Sequence[Mapping[str, Any]]) -> tuple[Call, ...]:
+    """The calls of the caller's functions in a reply."""
+    names = [function.get("function", {}).get("name") for function in functions]
+    return tuple(call for call in completion.calls if call.name in names)
+
+
+def _guided_messages(messages: Sequence[Message], form: Form) -> list[Message]:
+    """What was said, without a call that nobody answered, and the words that ask for the form."""
+    kept = messages[:-1] if messages[-1].calls else messages
+    return [*kept, Message("user", (form.words,))]
+
+
+def _guided_fields(messages: Sequence[Message], form: Form) -> dict[str, Any]:
+    return {**form.fields, **({"tool_choice": "none"} if messages[0].tools else {})}
+
+
 def _allowed(
-    views: tuple[View, ...] | Problem, details: Sequence[LookMode]
+    views: tuple[View, ...] | Problem,
+    details: Sequence[LookMode],
+    delivered: Sequence[Delivered],
 ) -> tuple[View, ...] | Problem:
-    """Those of images that the caller leaves to the model."""
+    """Those of images that the caller leaves to the model, and that it does not see already."""
     if isinstance(views, Problem):
         return views
-    left = tuple(view for view in views if details[view.image] == "auto")
-    return left or Problem("there is no other look at this image")
+    seen = {(each.image, each.box, each.picture.size) for each in delivered}
+    left = tuple(
+        view
+        for view in views
+        if details[view.image] == "auto" and (view.image, view.box, view.picture.size) not in seen
+    )
+    return left or Problem("there is no closer look at this image: it is shown already")
 
 
 def _opening(profile: Profile, example: Example, first: Sequence[Picture]) -> list[Message]:
@@ -188,7 +258,11 @@ def _opening(profile: Profile, example: Example, first: Sequence[Picture]) -> li
         return list(protocol.opening(profile, first, example.question))
     views = dict(zip(example.images, first, strict=True))
     shown = [
-        replace(message, parts=tuple(p if isinstance(p, str) else views[p] for p in message.parts))
+        message
+        if message.verbatim
+        else replace(
+            message, parts=tuple(p if isinstance(p, str) else views[p] for p in message.parts)
+        )
         for message in example.conversation
     ]
     return list(protocol.conversation(profile, shown))
@@ -267,12 +341,12 @@ def _looks(turn: int, action: str | None, views: Sequence[View], about: EngineIn
     ]
 
 
-def _turn(completion: Completion, reply: Reply) -> Turn:
+def _turn(completion: Completion, outcome: Outcome, note: str = "") -> Turn:
     return Turn(
         text=completion.text,
-        outcome=protocol.outcome(reply),
+        outcome=outcome,
         usage=completion.usage,
-        note=reply.reason if isinstance(reply, Malformed) else "",
+        note=note,
         token_ids=completion.token_ids,
         logprobs=completion.logprobs,
     )

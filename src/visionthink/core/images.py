@@ -155,6 +155,12 @@ class Picture:
             self._views[key] = Picture(resized, name=self.name, budget=budget)
         return self._views[key]
 
+    def view_of(self, view: Picture) -> tuple[Pixels | None, Size, int | None] | None:
+        """The part, size and budget that `view` was made with; None if it is this picture."""
+        if view is self:
+            return None
+        return next(key for key, made in self._views.items() if made is view)
+
     def data_url(self) -> str:
         data, mime = self.encoded()
         return f"data:{mime};base64,{base64.b64encode(data).decode('ascii')}"

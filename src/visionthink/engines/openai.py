@@ -24,6 +24,7 @@ from visionthink.core.images import Grid
 from visionthink.core.types import Completion, Message, Part, Sampling
 from visionthink.engines.openai_http import (
     MAX_BODY,
+    MORE_HEADERS,
     NO_KEY,
     UNREADABLE,
     bounded_http_client,
@@ -340,11 +341,16 @@ async def _post(client: AsyncOpenAI, body: bytes, *, stream: bool = False) -> An
     """
     import httpx2
 
+    more = dict(MORE_HEADERS.get())
+    if client.api_key != NO_KEY:
+        more.pop(
+            "Authorization", None
+        )  # the key of whoever asked is for servers without one of ours
     return await client.post(
         "/chat/completions",
         content=body,
         cast_to=httpx2.Response,
-        options={"headers": {"Content-Type": "application/json"}},
+        options={"headers": {"Content-Type": "application/json", **more}},
         stream=stream,
     )
 
@@ -363,7 +369,7 @@ def _tools(messages: Sequence[Message]) -> dict[str, Any]:
     """
     if not messages or not messages[0].tools:
         return {}
-    called = any(message.role == "tool" for message in messages)
+    called = any(message.role == "tool" and message.call_id for message in messages)
     return {"tools": json.loads(messages[0].tools), "tool_choice": "none" if called else "auto"}
 
 

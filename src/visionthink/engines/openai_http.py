@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +16,8 @@ MAX_BODY = 16 * 2**20
 UNREADABLE = "a reply that cannot be decompressed"
 MAX_ERROR_BODY = 64 * 2**10
 """Bytes that are read of an error's body; an error message quotes 160 characters."""
+MORE_HEADERS: ContextVar[Mapping[str, str]] = ContextVar("MORE_HEADERS", default={})  # noqa: B039
+"""Headers of all chat requests that the current task makes, beside ours: who asked, for traces."""
 NO_KEY = "none"
 """What is sent in place of a key: the official client needs one."""
 

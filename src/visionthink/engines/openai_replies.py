@@ -246,7 +246,9 @@ def _usage(server: Server, usage: object, seconds: float) -> Usage:
     prompt = count(usage, "prompt_tokens")
     details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
     cached = min(count(details, "cached_tokens"), prompt)
-    return Usage(prompt, count(usage, "completion_tokens"), cached, seconds)
+    known = isinstance(details, dict) and isinstance(details.get("image_tokens"), int)
+    images = count(details, "image_tokens") if known else None
+    return Usage(prompt, count(usage, "completion_tokens"), cached, seconds, image_tokens=images)
 
 
 # Text

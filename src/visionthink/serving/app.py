@@ -17,6 +17,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from visionthink.mini import SAMPLES
@@ -25,6 +26,7 @@ from visionthink.serving.chat_endpoint import ChatEndpoint
 from visionthink.serving.gateway import Gateway
 from visionthink.serving.guards import Guards
 from visionthink.serving.other_endpoints import METHODS, OtherEndpoints
+from visionthink.serving.request_ids import REQUEST_ID
 
 PAGE = Path(__file__).parent / "page"
 
@@ -124,6 +126,14 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
 
     options = gateway.options
     app.add_middleware(Guards, keys=tuple(keys), host=options.host, names=options.hosts)
+    if options.cors:  # outermost: a browser asks for permission without a key
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=options.cors,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=[REQUEST_ID],
+        )
     return app
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope, Send
@@ -17,6 +20,7 @@ from visionthink.serving.chat_stream import EventStream, all_or_none, pictured, 
 from visionthink.serving.exchange import Exchange, Outcome
 from visionthink.serving.gateway import Gateway, ParsedRequest, Untouched, memory_of
 from visionthink.serving.telemetry import summary
+from visionthink.serving.usage_note import UsageNote
 
 
 class ChatEndpoint:
@@ -37,32 +41,58 @@ class _Chat(Exchange):
 
     async def answer(self) -> Outcome:
         self._check_headers()
+        fails_open = self.gateway.passthrough is not None and self.gateway.options.fail_open
         with self.gateway.admission.presence():
             async with self.room_for_body() as keep:
                 body = await self.body()
-                asked = await self.gateway.read(body)
-                if isinstance(asked, Untouched):
-                    request = self.forwarded("chat/completions", asked.body, asked.key)
-                    return await self.pass_on(request, asked.reason)
-                del body
-                return await self.unless_gone(self._ask(asked, keep))
+                kept = body if fails_open else b""
+                try:
+                    asked = await self.gateway.read(body)
+                    if not isinstance(asked, Untouched):
+                        del body
+                        return await self.unless_gone(
+                            self._ask(asked, (lambda _: None) if fails_open else keep)
+                        )
+                except ApiError as error:
+                    if not fails_open or error.status != 400 or self._events is not None:
+                        raise
+                    anyway = partial(self.gateway.anyway, note=error.message)
+                    asked = await self.gateway.in_reader(anyway, kept)
+                return await self._pass_on(asked)
+
+    async def _pass_on(self, asked: Untouched) -> Outcome:
+        request = self.forwarded("chat/completions", asked.body, asked.key)
+        if asked.note:
+            self.facts["note"] = asked.note
+            headers = [each for each in request.headers if each[0].lower() != "accept-encoding"]
+            note = UsageNote(asked.note, stream=asked.stream)
+            request = replace(request, headers=headers, edit=note)
+        return await self.pass_on(request, asked.reason)
 
     async def _ask(self, asked: ChatRequest, keep: Callable[[int], None]) -> Outcome:
+        unknown = asked.unknown
         files = await self.gateway.image_files(asked)
         async with self.gateway.image_memory.share(memory_of(files.values())) as shrink:
-            request = await self.gateway.parse(asked, files)
+            request = await self.gateway.parse(asked, files, self._tenant())
+            del asked, files
             keep(0)  # the pictures are enough
             shrink(request.memory)
             self.facts |= {"id": request.head["id"], "model": request.head["model"]}
             self.facts |= {"look": request.look, "stream": request.stream}
-            self.facts |= {"unknown_fields": asked.unknown or None}
-            del asked, files
+            self.facts["unknown_fields"] = unknown or None
             async with (
                 self.gateway.admission.place(),
                 asyncio.timeout(self.limits.request_seconds),
             ):
-                episodes = await (self._stream if request.stream else self._whole)(request)
+                try:
+                    episodes = await (self._stream if request.stream else self._whole)(request)
+                finally:
+                    self.facts["upstream"] = next(iter(request.upstreams), None)
         return Outcome(episodes[0].stop_reason.value, 200, summary(episodes[0]), episodes)
+
+    def _tenant(self) -> str:
+        """Whose conversations the request may continue: those of its key."""
+        return hashlib.sha256(self.header(b"authorization")).hexdigest()
 
     def _check_headers(self) -> None:
         kind = self.header(b"content-type").split(b";")[0].strip().lower()

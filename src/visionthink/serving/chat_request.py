@@ -18,8 +18,22 @@ from pydantic_core import from_json
 from visionthink.core.errors import ImageError
 from visionthink.core.image_files import ImageFile
 from visionthink.core.images import MAX_ASPECT, Limits, Picture, check_image
-from visionthink.core.types import Example, LookMode, Message, Part, conversation_example
+from visionthink.core.types import (
+    Delivered,
+    Example,
+    LookMode,
+    Message,
+    Part,
+    conversation_example,
+)
 from visionthink.serving.api_error import ApiError
+from visionthink.serving.delivered import (
+    DeliveredLooks,
+    Hash,
+    add_message,
+    called,
+    conversation_hash,
+)
 from visionthink.serving.json_bounds import json_problem
 from visionthink.serving.known_fields import IGNORED_HERE, KNOWN, MEANT
 from visionthink.serving.serve_options import ServeLimits
@@ -411,16 +425,24 @@ def by_detail(sources: Sequence[ImageSource], opened: Mapping[str, Picture]) -> 
 
 
 def to_example(
-    messages: Sequence[ChatMessage], pictures: Pictures, *, local: bool = False
+    messages: Sequence[ChatMessage],
+    pictures: Pictures,
+    *,
+    local: bool = False,
+    key: Hash | None = None,
+    earlier: DeliveredLooks | None = None,
 ) -> Example:
     """The example that asks the last message; neighbours with the same role become one message.
 
-    A model in this process takes no tools, and knows no names.
+    A model in this process takes no tools, and knows no names. `key` becomes that of the
+    conversation; what `earlier` requests of it were shown stands in its place.
 
     Raises:
         ApiError: 400; a message is empty that must not be, or nothing is asked.
     """
+    key = key or conversation_hash()
     turns: list[Message] = []
+    delivered: list[Delivered] = []
     for number, message in enumerate(messages):
         if message.content is None and message.role in ("system", "developer", "user"):
             param = f"messages[{number}].content"
@@ -428,9 +450,17 @@ def to_example(
         turn = _turn(message, pictures)
         if local:
             turn = _without_tools(turn, number)
+        _add_to(key, message, turn)
+        if turn.role == "assistant" and earlier is not None:
+            images = [picture for each in turns if not each.verbatim for picture in each.images]
+            said, looks = earlier.find(key.digest(), images)
+            delivered += looks
+            if said:
+                turns += said
+                continue
         before = turns[-1] if turns else None
         plain = turn.role != "tool" and not turn.extra and before and not before.extra
-        if plain and before and before.role == turn.role:
+        if plain and before and before.role == turn.role and not before.verbatim:
             turns[-1] = Message(turn.role, _joined(before.parts, turn.parts))
         else:
             turns.append(turn)
@@ -441,8 +471,30 @@ def to_example(
     if not any(turn.text.strip() for turn in turns):
         message = "no message has text; ask something about the image"
         raise ApiError(400, message, param=f"{last}.content")
-    asked = [turn.text for turn in turns if turn.role == "user"]
-    return replace(conversation_example(turns), question=asked[-1] if asked else "")
+    asked = [turn.text for turn in turns if turn.role == "user" and not turn.verbatim]
+    example = conversation_example(turns, delivered)
+    return replace(example, question=asked[-1] if asked else "")
+
+
+def _add_to(key: Hash, message: ChatMessage, turn: Message) -> None:
+    """Make the key that of the conversation up to this message.
+
+    System messages are left out, as many clients put the time into them. An image is what its URL
+    says, and its size.
+    """
+    if turn.role == "system" and not turn.images:
+        return
+    if turn.role == "assistant" and not turn.images:
+        calls = turn.extra.get("tool_calls")
+        add_message(key, "assistant", turn.text, *called(calls if isinstance(calls, list) else []))
+        return
+    for part, shown in zip(message.parts, turn.parts, strict=False):
+        if isinstance(part, ImagePart) and isinstance(shown, Picture):
+            add_message(
+                key, turn.role, part.image_url.url, repr(shown.size), part.image_url.detail or ""
+            )
+        elif isinstance(shown, str):
+            add_message(key, turn.role, shown)
 
 
 def _turn(message: ChatMessage, pictures: Pictures) -> Message:

@@ -10,6 +10,7 @@ from typing import Any
 from visionthink.core.images import Picture
 from visionthink.core.partial import answer_so_far, thought_so_far
 from visionthink.core.profiles import Profile
+from visionthink.core.protocol import split_plain
 from visionthink.core.types import Episode, Look, StopReason
 from visionthink.runs.records import episode_record, look_record
 
@@ -38,14 +39,20 @@ def completion(
 
 def _choice(number: int, episode: Episode, profile: Profile, stop: Sequence[str]) -> dict[str, Any]:
     answer, finish = answer_of(episode, stop)
-    message = {
+    message: dict[str, Any] = {
         "role": "assistant",
-        "content": answer,
+        "content": answer if answer or not episode.calls else None,
         "refusal": None,
-        "reasoning_content": reasoning([turn.text for turn in episode.turns], profile),
+        "reasoning_content": reasoning(_free_turns(episode), profile),
     }
+    if episode.calls:
+        message["tool_calls"] = tool_calls(episode)
     logprobs = answer_logprobs(episode)
     return {"index": number, "message": message, "logprobs": logprobs, "finish_reason": finish}
+
+
+def _free_turns(episode: Episode) -> list[str]:
+    return [turn.text for turn in episode.turns if turn.outcome != "guided"]
 
 
 def chunk(
@@ -87,22 +94,53 @@ def answer_logprobs(episode: Episode) -> Mapping[str, Any] | None:
 
 def answer_of(episode: Episode, stop: Sequence[str]) -> tuple[str, str]:
     """The bare answer up to the first stop sequence, and the finish reason."""
-    answer = episode.answer
-    ends = [place for text in stop if (place := answer.find(text)) >= 0]
-    answer = answer[: min(ends, default=len(answer))]
-    cut = episode.stop_reason is StopReason.LENGTH and not ends
+    answer, stopped = until_stop(episode.answer, stop)
+    if episode.calls:
+        return answer, "tool_calls"
+    cut = episode.stop_reason is StopReason.LENGTH and not stopped
     return answer, "length" if cut else "stop"
 
 
-def so_far(turns: Sequence[str], profile: Profile, stop: Sequence[str]) -> dict[str, str]:
+def until_stop(text: str, stop: Sequence[str]) -> tuple[str, bool]:
+    """The text up to the first stop sequence, and whether there is one."""
+    ends = [place for each in stop if (place := text.find(each)) >= 0]
+    return text[: min(ends, default=len(text))], bool(ends)
+
+
+def tool_calls(episode: Episode) -> list[dict[str, Any]]:
+    """The calls of the client's functions, in OpenAI's form."""
+    return [
+        {
+            "id": call.id,
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments},
+        }
+        for call in episode.calls
+    ]
+
+
+def so_far(
+    turns: Sequence[str], profile: Profile, stop: Sequence[str], guided: bool | None
+) -> dict[str, str]:
     """What a stream may send while the last of `turns` grows; each text only grows at its end.
 
-    With stop sequences no answer is sent early: one of them may still cut it.
+    Args:
+        turns: the replies so far.
+        profile: how they are read.
+        stop: sequences that end the answer.
+        guided: with a form to keep, whether the last turn is the one that keeps it: the others'
+            answers are held back until they are checked. None: there is no form.
     """
     answer = ""
-    if turns and not stop:
-        answer = answer_so_far(turns[-1], profile, last=len(turns) == profile.max_turns)
-    return {"reasoning_content": reasoning(turns, profile), "content": answer}
+    free = turns[:-1] if guided else turns
+    if turns and guided:
+        answer = split_plain(turns[-1])[1].strip()
+    elif turns and guided is None:
+        answer = answer_so_far(turns[-1], profile)
+    answer, stopped = until_stop(answer, stop)
+    if not stopped and stop:  # the beginning of a stop sequence is held back
+        answer = answer[: max(len(answer) - max(map(len, stop)) + 1, 0)]
+    return {"reasoning_content": reasoning(free, profile), "content": answer}
 
 
 def looks_with_pictures(
@@ -138,13 +176,38 @@ def usage(episodes: Sequence[Episode]) -> dict[str, Any]:
         "prompt_tokens": prompt,
         "completion_tokens": generated,
         "total_tokens": prompt + generated,
-        "prompt_tokens_details": {"cached_tokens": total("cached_tokens")},
+        "prompt_tokens_details": {
+            "cached_tokens": total("cached_tokens"),
+            "image_tokens": sum(sum(image_tokens(episode)) for episode in episodes),
+        },
         "visionthink": {
             "requested": any(episode.requested for episode in episodes),
+            **({"guided": True} if any(_guided(episode) for episode in episodes) else {}),
             "visual_tokens": visual,
             "saved_ratio": round(1 - ratio, 4),
         },
     }
+
+
+def image_tokens(episode: Episode) -> list[int]:
+    """Visual tokens in the prompt of each turn: those of earlier turns stand in it again."""
+    numbers = range(len(episode.turns))
+    return [sum(look.visual_tokens for look in episode.looks if look.turn <= n) for n in numbers]
+
+
+def miscounted(episode: Episode) -> tuple[int, int] | None:
+    """What an upstream counted and what we did, in the first turn where they differ; None: nowhere,
+    or it does not count.
+    """
+    for turn, ours in zip(episode.turns, image_tokens(episode), strict=True):
+        theirs = turn.usage.image_tokens
+        if theirs is not None and theirs != ours:
+            return theirs, ours
+    return None
+
+
+def _guided(episode: Episode) -> bool:
+    return episode.turns[-1].outcome == "guided"
 
 
 def all_details(episodes: Sequence[Episode], trace: bool) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from visionthink.serving.chat_response import (
     details,
     looks_with_pictures,
     so_far,
+    tool_calls,
     usage_chunk,
 )
 from visionthink.serving.gateway import Gateway, ParsedRequest
@@ -76,11 +77,11 @@ class _Choice:
         """Chunks with what came since the last call and cannot change any more."""
         request = self._request
         chunks: list[dict[str, Any]] = []
-        while request.views and self._begun < len(self._turns):
+        while request.views and self._begun < min(len(self._turns), len(self._looks)):
             looks = await pictured(request, self._looks[self._begun])
             chunks.append(self._chunk({}, visionthink={"turn": self._begun, "looks": looks}))
             self._begun += 1
-        for name, text in so_far(self._turns, request.profile, request.stop).items():
+        for name, text in so_far(self._turns, request.profile, request.stop, self._guided).items():
             if rest := text[len(self._sent[name]) :]:
                 chunks.append(self._chunk({name: rest}))
                 self._sent[name] = text
@@ -92,7 +93,14 @@ class _Choice:
         missing = answer[len(self._sent["content"]) :]
         facts = details(episode, self._request.trace)
         last = self._chunk({}, finish, logprobs=answer_logprobs(episode), visionthink=facts)
-        return [*([self._chunk({"content": missing})] if missing else []), last]
+        calls = [{"index": index, **call} for index, call in enumerate(tool_calls(episode))]
+        pieces = [{"content": missing}] * bool(missing) + [{"tool_calls": calls}] * bool(calls)
+        return [*map(self._chunk, pieces), last]
+
+    @property
+    def _guided(self) -> bool | None:
+        """Looks are shown before each turn but the one that keeps the form."""
+        return None if self._request.form is None else len(self._turns) > len(self._looks)
 
     def role(self) -> dict[str, Any]:
         return self._chunk({"role": "assistant", "content": "", "refusal": None})

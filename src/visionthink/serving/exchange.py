@@ -16,10 +16,12 @@ from typing import Any, NamedTuple, TypeVar
 from starlette.types import Message, Receive, Scope, Send
 
 from visionthink.core.types import Episode
+from visionthink.engines.openai_http import MORE_HEADERS
 from visionthink.serving.api_error import ApiError, api_error, send_error
 from visionthink.serving.connection import ClientGone, peer_left
 from visionthink.serving.gateway import Gateway
 from visionthink.serving.passthrough import BrokenReply, Forwarded, Request
+from visionthink.serving.request_ids import REQUEST_ID, ids_of, returned, sent_on
 from visionthink.serving.telemetry import console, origin
 
 T = TypeVar("T")
@@ -56,7 +58,12 @@ class Exchange:
         self.limits = gateway.options.limits
         self.scope = scope
         self.receive = receive
-        self.facts: dict[str, Any] = {}
+        self.ids = ids_of(scope["headers"])
+        client = scope.get("client")
+        self.facts: dict[str, Any] = {
+            "request_id": self.ids[REQUEST_ID],
+            "client": client[0] if client else None,
+        }
         self.passed = ""
         self._send_now = send
         self._end: Message | None = None
@@ -68,6 +75,7 @@ class Exchange:
 
     async def run(self) -> None:
         began = time.perf_counter()
+        MORE_HEADERS.set(self._more_headers())
         ended = Outcome("gone", 499, "the client left")
         try:
             ended = await self.answer()
@@ -100,11 +108,20 @@ class Exchange:
         own place. A large end is sent at once: one that the client never reads must keep its place,
         or such requests would pile up.
         """
+        if message["type"] == "http.response.start":
+            headers = returned(self.ids, message.get("headers", ()))
+            message = {**message, "headers": headers}
         last = message["type"] == "http.response.body" and not message.get("more_body", False)
         if last and len(message.get("body", b"")) <= BUFFERED:
             self._end = message
         else:
             await self._send_now(message)
+
+    def _more_headers(self) -> dict[str, str]:
+        """What upstreams learn of the request; its key only where this server has none itself."""
+        key = self.header(b"authorization").decode("latin-1")
+        own_keys = self.gateway.options.api_key_env is not None
+        return self.ids | ({"Authorization": key} if key and not own_keys else {})
 
     def _log(self, ended: Outcome, seconds: float) -> None:
         if self.gateway.log is None:
@@ -143,7 +160,11 @@ class Exchange:
             for name, value in self.scope["headers"]
         ]
         return Request(
-            self.scope["method"], f"{path}?{query}" if query else path, headers, body, key
+            self.scope["method"],
+            f"{path}?{query}" if query else path,
+            sent_on(self.ids, headers),
+            body,
+            key,
         )
 
     def header(self, name: bytes) -> bytes:

@@ -7,13 +7,14 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from visionthink.core import protocol
 from visionthink.core.episode import DEFAULT_PROFILE, Shown, Watch, check_question, run_episode
 from visionthink.core.errors import UsageError
+from visionthink.core.form import Form
 from visionthink.core.image_files import ImageFile
 from visionthink.core.images import Picture, half_view
 from visionthink.core.profiles import Profile
@@ -33,15 +34,24 @@ from visionthink.serving.chat_request import (
     read_request,
     to_example,
 )
-from visionthink.serving.chat_response import response_head
+from visionthink.serving.chat_response import answer_of, miscounted, response_head
+from visionthink.serving.client_tools import client_functions, why_not
 from visionthink.serving.decoders import Decoders
+from visionthink.serving.delivered import (
+    DeliveredLooks,
+    Hash,
+    add_message,
+    called,
+    conversation_hash,
+)
 from visionthink.serving.limits import Admission, Memory
 from visionthink.serving.passthrough import Passthrough
 from visionthink.serving.pool import Pool
 from visionthink.serving.remote_images import Fetcher
 from visionthink.serving.sampling import local_sampling, of_choice, upstream_sampling
 from visionthink.serving.serve_options import ServeOptions
-from visionthink.serving.telemetry import Metrics, RequestLog
+from visionthink.serving.structured import form_of
+from visionthink.serving.telemetry import Metrics, RequestLog, console
 from visionthink.serving.untouched import conversation_key, has_image, untouched
 
 SUFFIXES = ("low", "high", "trace", "vanilla")
@@ -63,12 +73,16 @@ class ParsedRequest:
         example: images and question.
         look, details, profile: how to answer it; see `run_episode`.
         choices: how the replies of each choice are drawn.
+        functions: of the client's, offered to the model.
+        form: that the answer must have.
+        conversation: the start of the key of what is delivered; see `DeliveredLooks`.
         key: stands for its image when an upstream is chosen.
         memory: bytes of its images, as they are held and sent.
         stop: sequences that end the answer.
         trace: send all turns.
         views: send the pictures of the looks.
         stream, usage: send the answer in chunks; and its usage as the last of them.
+        upstreams: names of those that were asked, for the log.
     """
 
     head: dict[str, Any]
@@ -77,6 +91,9 @@ class ParsedRequest:
     details: tuple[LookMode, ...]
     profile: Profile
     choices: tuple[Sampling, ...]
+    functions: tuple[Mapping[str, Any], ...]
+    form: Form | None
+    conversation: Hash
     key: bytes
     memory: int
     stop: tuple[str, ...]
@@ -84,15 +101,18 @@ class ParsedRequest:
     views: bool
     stream: bool
     usage: bool
+    upstreams: list[str] = field(default_factory=list[str])
 
 
 @dataclass(frozen=True)
 class Untouched:
-    """A chat request that goes to an upstream as it came, and why."""
+    """A chat request that goes to an upstream as it came, and why; the usage gets the note."""
 
     reason: str
     body: bytes
     key: bytes
+    note: str = ""
+    stream: bool = False
 
 
 class Gateway:
@@ -128,6 +148,7 @@ class Gateway:
             raise UsageError(
                 "profile 'native' uses the tool format of a server; name one by --upstream"
             )
+        self.delivered = DeliveredLooks()
         self.passthrough: Passthrough | None = None
         if options.passthrough and pool.local is None:
             self.passthrough = Passthrough(
@@ -178,6 +199,9 @@ class Gateway:
         given = read_object(body, self.options.limits)
         reason = self._reason_to_pass(given)
         if reason is None:
+            note = self._why_unsupported(given)
+            if note is not None:
+                return self.anyway(body, note)
             request = read_request(given, local=self.pool.local is not None)
             self._check_model(request.model)
             return request
@@ -202,6 +226,30 @@ class Gateway:
         known = model is None or not isinstance(model, str) or model in self.models
         return None if known or self.passthrough is None else "model"
 
+    def _why_unsupported(self, given: Mapping[str, Any]) -> str | None:
+        """Why an upstream must answer a question about an image alone; None: it need not.
+
+        Raises:
+            ApiError: 400; it must, and may not.
+        """
+        if self.pool.local is not None:
+            return None
+        why = why_not(given, self.profile(self.options.look))
+        if why is not None and self.passthrough is None:
+            raise ApiError(400, why, param="tools", code="unsupported_parameter")
+        return why
+
+    def anyway(self, body: bytes, note: str) -> Untouched:
+        """A question about an image that this server cannot handle, for an upstream. Blocks."""
+        given = read_object(body, self.options.limits)
+        return Untouched(
+            "unsupported",
+            self.untouched(body, given),
+            conversation_key(given),
+            note,
+            given.get("stream") is True,
+        )
+
     def untouched(self, body: bytes, given: Mapping[str, Any]) -> bytes:
         """The request with the model's name at the upstreams, where it is one of ours. Blocks."""
         ours = given.get("model") in self.models
@@ -221,27 +269,41 @@ class Gateway:
         limits = self.options.limits
         return await self.in_reader(lambda urls: check_images(urls, fetched, limits), sources)
 
-    async def parse(self, request: ChatRequest, files: Mapping[str, ImageFile]) -> ParsedRequest:
+    async def parse(
+        self, request: ChatRequest, files: Mapping[str, ImageFile], tenant: str = ""
+    ) -> ParsedRequest:
         """The request with its images decoded, and halved as the model will see them.
+
+        What was delivered in a conversation of the same `tenant` stands in its place again.
 
         Raises:
             ApiError: 4xx.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._decoders.threads, self._open, request, files)
+        return await loop.run_in_executor(
+            self._decoders.threads, self._open, request, files, tenant
+        )
 
-    def _open(self, request: ChatRequest, files: Mapping[str, ImageFile]) -> ParsedRequest:
+    def _open(
+        self, request: ChatRequest, files: Mapping[str, ImageFile], tenant: str
+    ) -> ParsedRequest:
         began = time.perf_counter()
         sources = images_in(request.messages, self.options.limits)
         opened = open_images(sources, files, self._decoders.decode)
         local = self.pool.local
-        shown = by_detail(sources, opened)
-        example = to_example(request.messages, shown, local=local is not None)
         look, details = self._looks(request, [source.look for source in sources])
         name = self.options.profile
-        if not example.images or request.model == f"{self.name}:vanilla":
+        if not sources or request.model == f"{self.name}:vanilla":
             look, details, name = "high", (), "plain"  # as it was asked, without words of ours
         profile = self.profile(look, name)
+        conversation = conversation_hash(tenant, self.name, profile.name, look)
+        example = to_example(
+            request.messages,
+            by_detail(sources, opened),
+            local=local is not None,
+            key=conversation,
+            earlier=self.delivered if look == "auto" else None,
+        )
         check_question(example, look, name, None)
         if example.images:
             self.metrics.images_prepared("open", time.perf_counter() - began)
@@ -256,6 +318,9 @@ class Gateway:
             look=look,
             details=details,
             profile=profile,
+            functions=client_functions(request.forwarded),
+            form=form_of(request.forwarded),
+            conversation=conversation,
             choices=tuple(of_choice(sampling, number) for number in range(request.n)),
             # Which upstream saw this image before only matters where there are several.
             key=cache_key(example) if len(self.pool.backends) > 1 else b"",
@@ -303,6 +368,7 @@ class Gateway:
             ApiError, EngineError, UsageError, ImageError: see `api_error`.
         """
         with self.pool.lease(request.key) as engine:
+            request.upstreams.append(engine.name)
             episode = await run_episode(
                 request.example,
                 engine,
@@ -310,10 +376,22 @@ class Gateway:
                 details=request.details,
                 profile=request.profile.name,
                 sampling=request.choices[choice],
+                functions=request.functions,
+                form=request.form,
+                streamed=request.stream and request.form is None,
                 watch=watch,
                 shown=shown,
             )
         self.metrics.episode_finished(episode)
+        if differ := miscounted(episode):
+            console.warning(
+                "the upstream counts %d image tokens, this server %d: does the grid fit the model?",
+                *differ,
+            )
+        key = request.conversation.copy()
+        answer, _ = answer_of(episode, request.stop)
+        add_message(key, "assistant", answer, *called(episode.calls))
+        self.delivered.keep(key.digest(), episode)
         return episode
 
     def profile(self, look: LookMode, name: str | None = None) -> Profile:
@@ -349,13 +427,13 @@ class Gateway:
         return "auto" if "auto" in details else "low", details
 
 
-def memory_of(files: Collection[ImageFile]) -> int:
-    """Bytes that the images of a request take, decoded one after the other."""
-    beyond = max((file.decoding_bytes - file.open_bytes for file in files), default=0)
-    return sum(file.open_bytes for file in files) + max(beyond, 0)
-
-
 def _shown(
     example: Example, look: LookMode, details: Sequence[LookMode]
 ) -> Iterator[tuple[Picture, LookMode]]:
     return zip(example.images, details or [look] * len(example.images), strict=True)
+
+
+def memory_of(files: Collection[ImageFile]) -> int:
+    """Bytes that the images of a request take, decoded one after the other."""
+    beyond = max((file.decoding_bytes - file.open_bytes for file in files), default=0)
+    return sum(file.open_bytes for file in files) + max(beyond, 0)

@@ -195,6 +195,11 @@ class Lease(Engine):
         self._backend.running -= 1
 
     @property
+    def name(self) -> str:
+        """The backend's."""
+        return self._backend.name
+
+    @property
     def about(self) -> EngineInfo:
         return self._backend.engine.about
 

@@ -9,7 +9,9 @@ from typing import Any
 from visionthink.core.profiles import Profile, Tagged
 from visionthink.core.types import Sampling
 from visionthink.serving.chat_request import SAMPLED, ChatRequest, LocalSampling
+from visionthink.serving.client_tools import TOOL_FIELDS, client_functions
 from visionthink.serving.serve_options import ServeOptions
+from visionthink.serving.structured import CONSTRAINTS
 
 LEFT_OUT = ("temperature", "top_p", "seed", "max_tokens")
 """What a turn has only where the client names it, or the server's options do."""
@@ -17,7 +19,14 @@ LEFT_OUT = ("temperature", "top_p", "seed", "max_tokens")
 
 def upstream_sampling(request: ChatRequest, options: ServeOptions, profile: Profile) -> Sampling:
     """What the client leaves out stays out, so that the upstream's own defaults hold."""
-    extra: dict[str, Any] = {**dict.fromkeys(LEFT_OUT), **request.forwarded}
+    forwarded = {
+        n: v for n, v in request.forwarded.items() if n not in (*CONSTRAINTS, *TOOL_FIELDS)
+    }
+    if client_functions(request.forwarded):
+        forwarded["tool_choice"] = request.forwarded.get("tool_choice", "auto")
+    elif "tools" in request.forwarded:
+        forwarded.pop("parallel_tool_calls", None)  # servers take it only beside tools
+    extra: dict[str, Any] = {**dict.fromkeys(LEFT_OUT), **forwarded}
     if extra["temperature"] is None:
         extra["temperature"] = options.temperature
     tokens = _tokens(request, options, profile)

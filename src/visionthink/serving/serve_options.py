@@ -124,11 +124,13 @@ class ServeOptions(_Options):
         model, device, dtype, max_pixels: of a model in this process; as for `ask`.
         passthrough: send what is not a question about an image to an upstream as it came: chats
             without an image, and all other endpoints below /v1/; else refuse it.
+        fail_open: send a question about an image that this server refuses to an upstream too.
         api_key_env: environment variable with the keys of clients, comma-separated; default: no
             key is required.
         playground: serve a page at / to try the model in a browser.
         drain_seconds: for requests in progress after SIGTERM.
         hosts: host names accepted by a server on loopback, beside localhost and addresses.
+        cors: origins of web pages that may use the API, like https://app.example.com; "*": all.
         log: file that gets a JSON line for each request, without its images, texts and answers.
         log_content: put question, turns and answer into the log too.
     """
@@ -146,10 +148,12 @@ class ServeOptions(_Options):
     max_pixels: Count | None = None
     upstream: UpstreamOptions = UpstreamOptions()
     passthrough: bool = True
+    fail_open: bool = False
     api_key_env: str | None = None
     remote_images: RemoteImageOptions = RemoteImageOptions()
     limits: ServeLimits = ServeLimits()
     hosts: tuple[str, ...] = ()
+    cors: tuple[str, ...] = ()
     playground: bool = True
     drain_seconds: Seconds = 30.0
     log: str | None = None
