@@ -103,11 +103,19 @@ def command(config: Path | None, sets: tuple[str, ...], **given: Any) -> None:
         serve(checked(ServeOptions, apply_sets(options, sets), where), _announce)
 
 
+class _OneLine(logging.Formatter):
+    """What others sent may be quoted in the log; it cannot control the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+
+
 @contextmanager
 def _console() -> Iterator[None]:
     """Show the server's log on standard error."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_OneLine("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("visionthink.serving")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

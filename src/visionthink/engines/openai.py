@@ -26,6 +26,7 @@ from visionthink.engines.openai_http import (
     MAX_BODY,
     MORE_HEADERS,
     NO_KEY,
+    UNREADABLE,
     bounded_http_client,
     checked_key,
     checked_url,
@@ -281,8 +282,10 @@ class OpenAIEngine(Engine):
         except openai.APIConnectionError as error:
             late = isinstance(error, openai.APITimeoutError) and not broke(error)
             raise (self._server.timed_out if late else self._server.unreachable)(error) from error
-        except openai.APIResponseValidationError:
-            raise self._server.no_reply(f"more than {MAX_BODY // 2**20} MiB") from None
+        except openai.APIResponseValidationError as error:
+            long = f"more than {MAX_BODY // 2**20} MiB"
+            came = UNREADABLE if error.message == UNREADABLE else long
+            raise self._server.no_reply(came) from None
         except RuntimeError as error:  # what a closed client raises
             if self._closed:
                 raise EngineError(_CLOSED) from error

@@ -13,6 +13,7 @@ from visionthink.core.errors import UsageError
 
 MAX_BODY = 16 * 2**20
 """Bytes of a reply, decompressed: a thousand times a long reply."""
+UNREADABLE = "a reply that cannot be decompressed"
 MAX_ERROR_BODY = 64 * 2**10
 """Bytes that are read of an error's body; an error message quotes 160 characters."""
 MORE_HEADERS: ContextVar[Mapping[str, str]] = ContextVar("MORE_HEADERS", default={})  # noqa: B039
@@ -56,6 +57,7 @@ def bounded_http_client() -> Any:
 
     It goes through aiohttp, which takes half the processor time of the default.
     """
+    import httpx2
     import openai
 
     class Bounded(openai.DefaultAioHttpClient):
@@ -78,6 +80,10 @@ def bounded_http_client() -> Any:
                             break
                         if len(body) > MAX_BODY:
                             raise openai.APIResponseValidationError(response, None)
+            except httpx2.DecodingError:
+                raise openai.APIResponseValidationError(
+                    response, None, message=UNREADABLE
+                ) from None
             except TimeoutError:
                 if good:
                     raise openai.APITimeoutError(request) from None

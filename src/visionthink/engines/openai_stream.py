@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from visionthink.core.protocol import render_thought
-from visionthink.engines.openai_http import MAX_BODY
+from visionthink.engines.openai_http import MAX_BODY, UNREADABLE
 from visionthink.engines.openai_replies import Server, printable, read_json
 
 
@@ -25,6 +25,8 @@ async def received(response: Any) -> AsyncGenerator[bytes]:
             yield data
     except httpx2.TimeoutException as error:
         raise openai.APITimeoutError(response.request) from error
+    except httpx2.DecodingError:
+        raise openai.APIResponseValidationError(response, None, message=UNREADABLE) from None
     except httpx2.TransportError as error:
         raise openai.APIConnectionError(request=response.request) from error
     finally:

@@ -132,7 +132,7 @@ class Passthrough:
                     body = b""
                     while (piece := await response.content.readany()) and len(body) < MAX_BODY:
                         body += piece
-            given = from_json(body)
+            given = from_json(body, allow_inf_nan=False)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             return {}
         return given if isinstance(given, dict) else {}
