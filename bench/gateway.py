@@ -45,6 +45,9 @@ WEAK = ("colour", "shape", "position", "large_print")
 WARM_UP = 4
 SIZES = ((1120, 1120), (2240, 1680))
 
+MINI = ("--grid", "mini", "--profile", "mini", "--set", "temperature=0")
+"""The server asks as the bare client does: greedily."""
+
 
 @dataclass(frozen=True)
 class Question:
@@ -270,7 +273,7 @@ def against_instant(count: int) -> list[Ratio]:
         try:
             assert process.stdout is not None
             url = f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
-            with gateway("--upstream", url, "--profile", "mini") as server:
+            with gateway("--upstream", url, *MINI) as server:
                 return asyncio.run(instant_ratios(url, server, count))
         finally:
             process.kill()
@@ -289,7 +292,7 @@ def main() -> None:
         with (
             tempfile.TemporaryDirectory() as scratch,
             vllm_server.serve(CHECKPOINTS / MODEL, MODEL, Path(scratch)) as upstream,
-            gateway("--upstream", upstream.url, "--grid", "mini", "--profile", "mini") as server,
+            gateway("--upstream", upstream.url, *MINI) as server,
         ):
             ratios += asyncio.run(vllm_ratios(upstream, server, options))
     else:

@@ -9,8 +9,10 @@ cd "$(dirname "$0")/.."
 
 venv=.venv-clients
 python=${PYTHON:-python3}
-packages=(PACKAGES)
-node=(NODE)
+packages=(
+    openai==2.54.0 litellm==1.110.2 langchain-openai==1.7.4 llm==0.32.1 instructor==1.17.0
+)
+node=(openai@6.49.0)
 
 mkdir -p "$venv"
 exec 9<"$venv"

@@ -27,6 +27,7 @@ from visionthink.serving.gateway import Gateway
 from visionthink.serving.guards import Guards
 from visionthink.serving.other_endpoints import METHODS, OtherEndpoints
 from visionthink.serving.request_ids import REQUEST_ID
+from visionthink.serving.starting import check_functions
 
 PAGE = Path(__file__).parent / "page"
 
@@ -59,6 +60,9 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         await gateway.pool.check()
         watching = asyncio.create_task(gateway.pool.watch())
+        if passes:
+            profile = gateway.profile(gateway.options.look)
+            await check_functions(gateway.pool, passes, profile)
         with suppress(asyncio.CancelledError):  # a second Ctrl-C
             yield
         watching.cancel()

@@ -5,16 +5,19 @@ Only the connection is ours: its headers (hop by hop), the host, and the key for
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 from starlette.types import Send
 from yarl import URL
 
 from visionthink.core.errors import ServerError
 from visionthink.engines.openai import OpenAIEngine
+from visionthink.engines.openai_http import MAX_BODY
 from visionthink.serving.pool import Backend, Pool
 
 Header = tuple[str, str]
@@ -110,12 +113,29 @@ class Passthrough:
         backend = self._pool.least_busy(())
         if backend is None:
             return []
+        listed = (await self._json(backend, Request("GET", "models", (), b""))).get("data")
+        entries = listed if isinstance(listed, list) else []
+        return [e for e in entries if isinstance(e, dict) and isinstance(e.get("id"), str)]
+
+    async def prompt_tokens(self, backend: Backend, chat: Mapping[str, Any]) -> int | None:
+        """How long the prompt is, where the upstream counts without generating, as vLLM does."""
+        headers = (("Content-Type", "application/json"),)
+        request = Request("POST", "/tokenize", headers, to_json(chat))
+        count = (await self._json(backend, request)).get("count")
+        return count if isinstance(count, int) else None
+
+    async def _json(self, backend: Backend, request: Request) -> dict[str, Any]:
+        """The JSON object that an upstream answers with; an empty one where it does not."""
         try:
-            async with await self._open(backend, Request("GET", "models", (), b"")) as response:
-                listed = from_json(await response.read(), allow_inf_nan=False)["data"]
-                return [each for each in listed if isinstance(each["id"], str)]
-        except (aiohttp.ClientError, TimeoutError, ValueError, TypeError, KeyError):
-            return []
+            async with asyncio.timeout(CONNECT_SECONDS):
+                async with await self._open(backend, request) as response:
+                    body = b""
+                    while (piece := await response.content.readany()) and len(body) < MAX_BODY:
+                        body += piece
+            given = from_json(body, allow_inf_nan=False)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
+            return {}
+        return given if isinstance(given, dict) else {}
 
     def _open(self, backend: Backend, request: Request) -> Awaitable[aiohttp.ClientResponse]:
         engine = backend.engine
@@ -130,7 +150,7 @@ class Passthrough:
             )
         return self._session.request(
             request.method,
-            URL(f"{engine.base_url}/{request.path}", encoded=True),
+            URL(_url(engine.base_url, request.path), encoded=True),
             headers=self._headers(request.headers, engine.api_key),
             data=request.body or None,
             skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding", "Content-Type"),
@@ -181,6 +201,11 @@ async def _next_piece(backend: Backend, response: aiohttp.ClientResponse) -> byt
         return await response.content.readany()
     except (aiohttp.ClientError, TimeoutError, OSError) as error:
         raise BrokenReply(f"{backend.name} broke off in the middle of a reply") from error
+
+
+def _url(base: str, path: str) -> str:
+    """What is not below the API's base is next to it."""
+    return base.removesuffix("/v1") + path if path.startswith("/") else f"{base}/{path}"
 
 
 def _balanced(request: Request) -> bool:

@@ -30,6 +30,7 @@ def llm(*options):
     return done.stdout.strip()
 
 
+schema = json.dumps({"type": "object", "properties": {"colour": {"type": "string"}}})
 function = "def report(colour: str) -> str:\n    return 'args ' + colour\n"
 # It calls the function and asks again with the result, which the upstream repeats.
 told = llm("--no-stream", "--functions", function)
@@ -38,7 +39,7 @@ print(
         {
             "ask": llm("--no-stream"),
             "stream": llm(),
-            "json": json.loads(llm("--no-stream", "--schema", "colour")),
+            "json": json.loads(llm("--no-stream", "--schema", schema)),
             "tool": {"colour": "red"} if told == "The tool says args red." else told,
         }
     )
