@@ -215,9 +215,10 @@ class Connection(HttpToolsProtocol):
 
     async def _flushed(self) -> None:
         """Wait until the system has taken all that was sent."""
-        self.transport.set_write_buffer_limits(0)
-        await self.flow.drain()
-        self.transport.set_write_buffer_limits()
+        with suppress(RuntimeError):  # it is closed: nothing is left to send
+            self.transport.set_write_buffer_limits(0)
+            await self.flow.drain()
+            self.transport.set_write_buffer_limits()
 
 
 async def peer_left(scope: Scope) -> None:
