@@ -235,7 +235,7 @@ async def peer_left(scope: Scope) -> None:
     """
     connection = scope.get("extensions", {}).get("connection")
     sock = connection.transport.get_extra_info("socket") if connection is not None else None
-    if sock is None or not hasattr(select, "POLLRDHUP"):
+    if connection is None or sock is None or not hasattr(select, "POLLRDHUP"):
         await asyncio.Event().wait()
         return
     ended = select.POLLRDHUP | select.POLLHUP | select.POLLERR
