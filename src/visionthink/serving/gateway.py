@@ -153,7 +153,7 @@ class Gateway:
         if options.passthrough and pool.local is None:
             self.passthrough = Passthrough(
                 pool,
-                own_keys=options.api_key_env is not None,
+                own_keys=options.requires_key,
                 silence=options.upstream.timeout,
             )
         self.log = RequestLog(Path(options.log), options.log_content) if options.log else None
