@@ -82,6 +82,7 @@ class ParsedRequest:
         trace: send all turns.
         views: send the pictures of the looks.
         stream, usage: send the answer in chunks; and its usage as the last of them.
+        notes: what of the request is not seen.
         upstreams: names of those that were asked, for the log.
     """
 
@@ -101,6 +102,7 @@ class ParsedRequest:
     views: bool
     stream: bool
     usage: bool
+    notes: tuple[str, ...] = ()
     upstreams: list[str] = field(default_factory=list[str])
 
 
@@ -330,6 +332,11 @@ class Gateway:
             views=request.visionthink.views,
             stream=request.stream,
             usage=request.stream_options.include_usage,
+            notes=tuple(
+                f"image {number} has several frames; only the first is seen"
+                for number, source in enumerate(sources)
+                if files[source.url].header.frames
+            ),
         )
 
     def _make_views(self, pictures: Sequence[Picture]) -> None:
