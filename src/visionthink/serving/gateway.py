@@ -430,14 +430,14 @@ class Gateway:
             return look, ()
         details: tuple[LookMode, ...] = tuple(look or self.options.look for look in asked)
         if len(set(details)) <= 1:
-            return (*details, self.options.look)[0], ()
+            return (details[0] if details else self.options.look), ()
         return "auto" if "auto" in details else "low", details
 
 
 def _shown(
     example: Example, look: LookMode, details: Sequence[LookMode]
 ) -> Iterator[tuple[Picture, LookMode]]:
-    return zip(example.images, details or [look] * len(example.images), strict=True)
+    return zip(example.images, details or (look,) * len(example.images), strict=True)
 
 
 def memory_of(files: Collection[ImageFile]) -> int:
