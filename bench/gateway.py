@@ -26,6 +26,7 @@ import numpy as np
 from PIL import Image
 
 import gateway_upstream
+from gateway_attacks import attack_ratios
 from gateway_clients import Answered, BareClient, ServerClient, halve
 from ratio import Ratio, save, show
 from visionthink.core.concurrency import run_bounded
@@ -274,7 +275,8 @@ def against_instant(count: int) -> list[Ratio]:
             assert process.stdout is not None
             url = f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
             with gateway("--upstream", url, *MINI) as server:
-                return asyncio.run(instant_ratios(url, server, count))
+                found = asyncio.run(instant_ratios(url, server, count))
+            return found + attack_ratios(url)
         finally:
             process.kill()
 

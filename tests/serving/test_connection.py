@@ -69,6 +69,13 @@ def test_4_a_client_that_reads_slowly_gets_all():
         client.close()
 
 
+def test_4_an_answer_after_which_the_connection_closes(caplog: pytest.LogCaptureFixture):
+    with served(scripted()) as server:
+        for _ in range(20):
+            assert server.call("GET", "/health", headers={"Connection": "close"}).status == 200
+    assert not caplog.records
+
+
 # How many
 
 

@@ -46,14 +46,21 @@ class Connections:
     Attributes:
         limits: of a server.
         most: how many there may be.
+        silent: those on which nothing was asked yet, the oldest first.
         idle: those without a request in progress, the longest idle one first.
     """
 
     limits: ServeLimits
     most: int
+    silent: OrderedDict[Connection, None] = field(default_factory=OrderedDict)
     idle: OrderedDict[Connection, None] = field(default_factory=OrderedDict)
     _spoken: float = -QUIET_SECONDS
     _closed: int = 0
+
+    def busy(self, connection: Connection) -> None:
+        """Neither silent nor idle any more."""
+        self.silent.pop(connection, None)
+        self.idle.pop(connection, None)
 
     def closed_one(self) -> None:
         """Count a connection that was closed for another; say so now and then."""
@@ -71,8 +78,8 @@ def protocol(connections: Connections) -> type[HttpToolsProtocol]:
 class Connection(HttpToolsProtocol):
     """A connection within limits.
 
-    A new one beyond the most that there may be takes the place of the one that is idle for longest.
-    If all are busy it may ask for `ALWAYS` only, so that who watches the server still sees it.
+    A new one beyond the most that there may be takes the place of the oldest on which nothing was
+    asked, else of the one that is idle for longest. If all are busy it may ask for `ALWAYS` only, so that who watches the server still sees it.
     """
 
     shared: Connections
@@ -92,19 +99,19 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         shared = self.shared
         if len(self.connections) > shared.most:
-            if shared.idle:
-                oldest, _ = shared.idle.popitem(last=False)
+            if unused := shared.silent or shared.idle:
+                oldest, _ = unused.popitem(last=False)
                 oldest.cut()
             elif len(self.connections) <= shared.most + SPARE:
                 self._spare = True
             else:
                 self.cut()
             shared.closed_one()
-        shared.idle[self] = None
+        shared.silent[self] = None
         self._start_clock()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.shared.idle.pop(self, None)
+        self.shared.busy(self)
         self._stop_clock()
         self.pipeline.clear()
         for cycle in self._begun:  # uvicorn tells the last one only
@@ -137,7 +144,7 @@ class Connection(HttpToolsProtocol):
             raise ValueError("too many requests are waiting on this connection")
         self._unread = 0
         self._stop_clock()
-        self.shared.idle.pop(self, None)
+        self.shared.busy(self)
         self.scope["extensions"] = {"connection": self}  # type: ignore[typeddict-item]
         super().on_headers_complete()
         self._begun = [*(each for each in self._begun if not each.response_complete), self.cycle]
@@ -215,9 +222,10 @@ class Connection(HttpToolsProtocol):
 
     async def _flushed(self) -> None:
         """Wait until the system has taken all that was sent."""
-        self.transport.set_write_buffer_limits(0)
-        await self.flow.drain()
-        self.transport.set_write_buffer_limits()
+        with suppress(RuntimeError):  # it is closed: nothing is left to send
+            self.transport.set_write_buffer_limits(0)
+            await self.flow.drain()
+            self.transport.set_write_buffer_limits()
 
 
 async def peer_left(scope: Scope) -> None:

@@ -9,12 +9,14 @@ import os
 import signal
 import socket
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visionthink.api import open_engine
 from visionthink.core.errors import MissingExtraError, UsageError, VisionThinkError
 from visionthink.core.families import GRIDS
+from visionthink.mini import EMBEDDED
 from visionthink.serving.keys import Keys
 from visionthink.serving.pool import Backend, Pool
 from visionthink.serving.serve_options import ServeLimits, ServeOptions
@@ -40,6 +42,8 @@ def open_gateway(options: ServeOptions) -> Gateway:
     if not upstream.urls:
         given = {"device": options.device, "dtype": options.dtype, "max_pixels": options.max_pixels}
         engine = open_engine(options.model, **{k: v for k, v in given.items() if v is not None})
+        if options.model is not None and options.model not in EMBEDDED:
+            _confine_template(engine)
         pool = Pool([Backend("this process", engine)])
     else:
         pool = Pool(
@@ -50,6 +54,20 @@ def open_gateway(options: ServeOptions) -> Gateway:
     model = upstream.model if upstream.urls else None
     name = options.name or _name(model or pool.about.model)
     return Gateway(pool, name, options)
+
+
+def _confine_template(engine: Any) -> None:
+    """Have a checkpoint's chat template rendered in a process of its own: it is a program that came
+    with the weights, and it could keep this process busy for ever or fill its memory.
+
+    Raises:
+        PromptError: it takes too much for a first message already.
+    """
+    from visionthink.engines.template_process import TemplateProcess
+
+    process = TemplateProcess(engine.checkpoint.tokenizer)
+    process([{"role": "user", "content": "Hello"}])
+    engine.checkpoint = replace(engine.checkpoint, render=process)
 
 
 def _name(model: str) -> str:
