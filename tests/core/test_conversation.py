@@ -28,6 +28,7 @@ from visionthink.core.protocol import (
 from visionthink.core.types import Example, Message, conversation_example
 from visionthink.engines.scripted import ScriptedEngine
 
+LONG = "a" * 161
 AGENT, MINI = PROFILES["agent"], PROFILES["mini"]
 ONE, TWO = (Picture(Image.new("RGB", (168, 168), colour)) for colour in ("red", "blue"))
 
@@ -152,17 +153,20 @@ def test_the_prefix_of_a_thought_that_cannot_change(text: str, known: str):
 @pytest.mark.parametrize(
     ("text", "known"),
     [
-        ("It is 4", "It is 4"),
+        ("It is 4", ""),
         ("", ""),
         (" <thi", ""),
         ("<think>It is", ""),
-        ("<think>It is</think> 4 ", "4"),
-        ("It is 4 <tool", "It is 4"),
-        ("It is 4 <tool_call>{", "It is 4"),
-        ("It is 4 <b", "It is 4 <b"),
+        (f"<think>It is</think> {LONG} ", LONG),
+        (LONG[:160], ""),
+        (LONG, LONG),
+        (f"{LONG} <tool", LONG),
+        (f"{LONG} <tool_call>{{", LONG),
+        (f"{LONG} <b", f"{LONG} <b"),
     ],
 )
 def test_the_prefix_of_a_plain_answer_that_cannot_change(text: str, known: str):
+    """Up to 160 characters may announce a call."""
     assert answer_so_far(text, PROFILES["native"]) == known
 
 
@@ -223,7 +227,8 @@ def test_a_streamed_answer_is_not_replaced_by_what_follows():
     both = "<think>Hm</think><answer>4</answer>" + request_reply("Wait")
     assert isinstance(parse_reply(both, AGENT), Request)
     assert parse_reply(both, AGENT, streamed=True) == Answer("4", "Hm")
-    plain = 'It is 4. <tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}'
-    assert isinstance(parse_reply(plain, PROFILES["native"]), Request)
-    streamed = parse_reply(plain, PROFILES["native"], streamed=True)
-    assert streamed == Answer("It is 4.", closed=False)
+    call = '<tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}'
+    native = PROFILES["native"]
+    assert isinstance(parse_reply(LONG + call, native), Request)
+    assert parse_reply(LONG + call, native, streamed=True) == Answer(LONG, closed=False)
+    assert isinstance(parse_reply("Let me look." + call, native, streamed=True), Request)

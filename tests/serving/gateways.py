@@ -25,6 +25,7 @@ from visionthink.core.engine import Engine
 from visionthink.engines.openai import OpenAIEngine
 from visionthink.serving.app import create_app
 from visionthink.serving.gateway import Gateway
+from visionthink.serving.keys import Keys
 from visionthink.serving.pool import Backend, Pool
 from visionthink.serving.remote_images import Fetcher
 from visionthink.serving.serve_options import ServeOptions
@@ -102,7 +103,7 @@ class Served:
 def served(
     *engines: Engine | Backend,
     name: str = "m",
-    keys: Sequence[str] = (),
+    keys: Keys | Sequence[str] = (),
     fetcher: Fetcher | None = None,
     retries: int = 0,
     check_seconds: float = 0.1,

@@ -141,7 +141,8 @@ def test_the_openai_clients_tools_helper():
         served(upstream(vllm.url), profile="native") as server,
     ):
         reply = server.client().chat.completions.create(**request(tools=[LOOKUP]))
-    (made,) = reply.choices[0].message.tool_calls or ()
+    (made,) = reply.choices[0].message.tool_calls or [None]
+    assert made is not None
     assert made.type == "function"
     assert made.function.name == "lookup"
 

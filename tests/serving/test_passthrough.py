@@ -104,7 +104,8 @@ def test_streams_are_passed_on_byte_for_byte_as_they_come():
 
 def test_a_compressed_reply_stays_compressed():
     body = gzip.compress(b'{"choices": []}')
-    compressed = sends(body, **{"Content-Encoding": "gzip"})
+    headers: Any = {"Content-Encoding": "gzip"}
+    compressed = sends(body, **headers)
     with ChatServer(compressed) as vllm, served(upstream(vllm.url)) as server:
         reply = server.post(request(TEXT), **{"Accept-Encoding": "gzip"})
     assert (reply.body, reply.headers["content-encoding"]) == (body, "gzip")

@@ -108,22 +108,26 @@ def test_a_request_that_comes_first_is_served_while_streaming():
         assert deltas(server)[-1] == {"content": "red"}
 
 
+LONG = "It is red, and round, and " + "very " * 30 + "small."
+
+
 @pytest.mark.parametrize(
-    ("profile", "written", "answer"),
+    ("profile", "written", "answer", "whole"),
     [
-        ("agent", "<think>Hm.</think><answer>It is red and round.</answer>", "It is red"),
-        ("native", "It is red and round.", "It is red"),
+        ("agent", "<think>Hm.</think><answer>It is red.</answer>", "It is", "It is red."),
+        # Up to 160 characters may announce a call.
+        ("native", LONG, LONG[:161], LONG),
     ],
 )
 @pytest.mark.parametrize("fields", [{}, {"stop": ["!!!"]}])
 def test_an_answer_arrives_while_the_upstream_still_writes(
-    profile: str, written: str, answer: str, fields: dict[str, Any]
+    profile: str, written: str, answer: str, whole: str, fields: dict[str, Any]
 ):
     """The gate opens only when the first words have arrived here; a stop sequence of three
     characters may begin with the last two.
     """
     gate = threading.Event()
-    held = written.index(answer) + len(answer) + 2
+    held = written.index(answer) + len(answer) + 4
     parts = events(*spell(written))
     with (
         ChatServer(streams(*parts, gate=gate, held=held)) as vllm,
@@ -134,7 +138,7 @@ def test_an_answer_arrives_while_the_upstream_still_writes(
             said += (chunk.choices[0].delta.content or "") if chunk.choices else ""
             if said.startswith(answer):
                 gate.set()
-        assert said == "It is red and round."
+        assert said == whole
 
 
 def test_a_stop_sequence_ends_a_stream_wherever_it_is_cut():
@@ -261,9 +265,11 @@ def test_two_turns_of_an_upstream():
     second = streams(*events(*spell(DIRECT)))
     with ChatServer(first, second) as vllm, served(upstream(vllm.url)) as server:
         said = deltas(server)
-        assert said[-1] == {"content": "red"}
-        thought = "".join(delta["reasoning_content"] for delta in said[:-1])
-        assert thought == "Too small.\n\nI see."
+        joined = {
+            name: "".join(delta.get(name, "") for delta in said)
+            for name in ("content", "reasoning_content")
+        }
+        assert joined == {"content": "red", "reasoning_content": "Too small.\n\nI see."}
         assert server.metric('visionthink_tokens_total{kind="prompt"}') == 10
 
 

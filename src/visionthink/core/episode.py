@@ -98,7 +98,7 @@ async def run_episode(
         )
     originals, grid = example.images, about.grid
     limit = max_turns or rules.max_turns + bool(functions)
-    details = details or [look] * len(originals)
+    details = details or (look,) * len(originals)
     first = tuple(
         picture if detail == "high" else half_view(picture, grid)
         for picture, detail in zip(originals, details, strict=True)
@@ -215,7 +215,7 @@ def _with_functions(message: Message, functions: Sequence[Mapping[str, Any]]) ->
     """The first message, offering the caller's functions after ours."""
     if not functions:
         return message
-    ours = json.loads(message.tools) if message.tools else []
+    ours: list[Any] = json.loads(message.tools) if message.tools else []
     return replace(message, tools=json.dumps([*ours, *functions], ensure_ascii=False))
 
 

@@ -272,6 +272,10 @@ def _webp(data: bytes) -> Header:
 # GIF
 
 
+MAX_GIF_BLOCKS = 100_000
+"""Blocks of a frame, each of at most 255 bytes, that are skipped to see whether another follows."""
+
+
 def _gif(data: bytes) -> Header:
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     at, count = 13 + _colours(flags), 0
@@ -293,7 +297,19 @@ def _gif(data: bytes) -> Header:
             control = data[start:at]
     left, top, wide, high = struct.unpack_from("<HHHH", data, at + 1)
     kept += [control, data[at:]]
-    return Header("GIF", (max(width, left + wide), max(height, top + high)), b"".join(kept), 3.0, 1)
+    size = (max(width, left + wide), max(height, top + high))
+    frames = _another_frame(data, at + 10 + _colours(data[at + 9]) + 1)
+    return Header("GIF", size, b"".join(kept), 3.0, 1, frames=frames)
+
+
+def _another_frame(data: bytes, at: int) -> bool:
+    """Whether a GIF goes on after the blocks of a frame that begin at `at`."""
+    for _ in range(MAX_GIF_BLOCKS):
+        step = data[at] if at < len(data) else 0
+        if step == 0:
+            return data.startswith((b"\x2c", b"\x21\xf9"), at + 1)
+        at += 1 + step
+    return False
 
 
 def _colours(flags: int) -> int:

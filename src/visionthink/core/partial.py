@@ -10,15 +10,14 @@ from collections.abc import Sequence
 
 from visionthink.core.profiles import Profile, Tagged
 from visionthink.core.protocol import (
+    ANNOUNCED,
     ANSWER,
     CALL,
     THINK,
     action_tags,
     begun_answer,
-    is_boxed,
     split_plain,
     thoughts_in,
-    unbox,
 )
 
 
@@ -43,6 +42,8 @@ def answer_so_far(text: str, profile: Profile) -> str:
     if profile.can_request:
         rest, call, _ = rest.partition(CALL[0])
         rest = rest if call else _whole_tags(rest, (CALL[0],))
+        if len(rest.strip()) <= ANNOUNCED:
+            return ""  # it may announce a call
     return rest.strip()
 
 
@@ -53,12 +54,11 @@ def _tagged_answer(text: str, profile: Tagged) -> str:
     begun = begun_answer(text, profile)
     if begun is None:
         return ""
-    _, body, closed = begun
-    if closed:
-        return unbox(body) if is_boxed(body) else body.strip()
-    if is_boxed(body) or "\\boxed{".startswith(body.strip()):
+    if begun.end:
+        return begun.answer
+    if begun.boxed or "\\boxed{".startswith(begun.body.strip()):
         return ""
-    return _whole_tags(body, (ANSWER[1], *action_tags(profile))).strip()
+    return _whole_tags(begun.body, (ANSWER[1], *action_tags(profile))).strip()
 
 
 def _whole_tags(text: str, tags: Sequence[str]) -> str:

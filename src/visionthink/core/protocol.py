@@ -45,6 +45,10 @@ RESPONSE = ("<tool_response>", "</tool_response>")
 RESIZE = "<resize>"  # what requests in the profiles with a marker
 TAGS = (*THINK, *ANSWER, *CALL, *RESPONSE)
 
+ANNOUNCED = 160
+"""Characters that a model may say before it calls a function: "Let me look at that more closely."
+"""
+
 ORIGINAL = Original()
 
 
@@ -267,13 +271,15 @@ def parse_reply(text: str, profile: Profile, *, streamed: bool = False) -> Reply
     """What a reply means; total: any string gives a value (rules in the module docstring).
 
     A `streamed` answer is passed on while it is written, so that nothing after it can replace it:
-    of answer and request the first counts, and of several answers the first.
+    of answer and request the first counts, and of several answers the first. Up to `ANNOUNCED`
+    characters before a call in the server's own format announce it and are no answer.
     """
     if isinstance(profile, Tagged):
         first = _first_answer(text, profile) if streamed else None
         return first or _parse_tagged(text, profile)
-    if streamed and (answer := plain_answer(text, profile)):
-        return Answer(answer.strip(), split_plain(text)[0], closed=False)
+    answer = plain_answer(text, profile)
+    if streamed and len(answer) > ANNOUNCED:
+        return Answer(answer, split_plain(text)[0], closed=False)
     return _parse_plain(text, profile)
 
 
@@ -282,16 +288,33 @@ def _first_answer(text: str, profile: Tagged) -> Answer | None:
     begun = begun_answer(text, profile)
     if begun is None:
         return None
-    start, body, closed = begun
-    thought, _ = _split_thought(text[:start], profile)
-    body = body if closed else _PARTIAL_END.sub("", body)
-    return Answer(unbox(body) if is_boxed(body) else body.strip(), thought, closed)
+    thought, _ = _split_thought(text[: begun.start], profile)
+    return Answer(begun.answer, thought, begun.end == ANSWER[1])
 
 
-def begun_answer(text: str, profile: Tagged) -> tuple[int, str, bool] | None:
-    """The first answer element outside of thoughts: where it starts, its text so far, whether it is
-    closed. None where none has begun, or what may be a request comes before it.
+@dataclass(frozen=True)
+class BegunAnswer:
+    """The first answer element outside of thoughts: where it starts, its text so far, and the tag
+    that ends it; "": none has come yet.
     """
+
+    start: int
+    body: str
+    end: str
+
+    @property
+    def boxed(self) -> bool:
+        return self.body.lstrip().startswith("\\boxed{")
+
+    @property
+    def answer(self) -> str:
+        """What is read where the text ends here."""
+        body = self.body if self.end == ANSWER[1] else _PARTIAL_END.sub("", self.body)
+        return unbox(body) if self.boxed else body.strip()
+
+
+def begun_answer(text: str, profile: Tagged) -> BegunAnswer | None:
+    """None where no answer has begun, or what may be a request comes before it."""
     at = 0
     start = text.find(ANSWER[0])
     while start >= 0 and 0 <= (thought := text.find(THINK[0], at)) < start:
@@ -306,17 +329,13 @@ def begun_answer(text: str, profile: Tagged) -> tuple[int, str, bool] | None:
     if profile.can_request and (CALL[0] if profile.marker is None else RESIZE) in before:
         return None
     body = text[start + len(ANSWER[0]) :]
-    ends = [place for tag in (ANSWER[1], *action_tags(profile)) if (place := body.find(tag)) >= 0]
-    if not ends:
-        return start, body, False
-    return start, body[: min(ends)], body.startswith(ANSWER[1], min(ends))
+    tags = (ANSWER[1], *action_tags(profile))
+    ends = [(place, tag) for tag in tags if (place := body.find(tag)) >= 0]
+    place, tag = min(ends, default=(len(body), ""))
+    return BegunAnswer(start, body[:place], tag)
 
 
 _PARTIAL_END = re.compile(r"</(a(n(s(w(er?)?)?)?)?)?\Z")
-
-
-def is_boxed(answer: str) -> bool:
-    return answer.lstrip().startswith("\\boxed{")
 
 
 def plain_answer(text: str, profile: Profile) -> str:

@@ -246,8 +246,11 @@ def _usage(server: Server, usage: object, seconds: float) -> Usage:
     prompt = count(usage, "prompt_tokens")
     details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
     cached = min(count(details, "cached_tokens"), prompt)
-    known = isinstance(details, dict) and isinstance(details.get("image_tokens"), int)
-    images = count(details, "image_tokens") if known else None
+    counted = details
+    if isinstance(details, dict) and isinstance(by_kind := details.get("multimodal_tokens"), dict):
+        counted = {"image_tokens": by_kind.get("image"), **details}  # vLLM
+    known = isinstance(counted, dict) and isinstance(counted.get("image_tokens"), int)
+    images = count(counted, "image_tokens") if known else None
     return Usage(prompt, count(usage, "completion_tokens"), cached, seconds, image_tokens=images)
 
 

@@ -25,6 +25,7 @@ from visionthink.serving.api_error import ApiError
 from visionthink.serving.chat_endpoint import ChatEndpoint
 from visionthink.serving.gateway import Gateway
 from visionthink.serving.guards import Guards
+from visionthink.serving.keys import Keys
 from visionthink.serving.other_endpoints import METHODS, OtherEndpoints
 from visionthink.serving.request_ids import REQUEST_ID
 from visionthink.serving.starting import check_functions
@@ -53,8 +54,9 @@ PAGE_HEADERS = {
 }
 
 
-def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
+def create_app(gateway: Gateway, keys: Keys | Sequence[str] = ()) -> FastAPI:
     """The application of a gateway; with `keys`, /v1 requires one of them as a bearer token."""
+    known = keys if isinstance(keys, Keys) else Keys.unnamed(keys)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -129,7 +131,7 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
         return ApiError(500, "the server failed", code="internal_error").response
 
     options = gateway.options
-    app.add_middleware(Guards, keys=tuple(keys), host=options.host, names=options.hosts)
+    app.add_middleware(Guards, keys=known, host=options.host, names=options.hosts)
     if options.cors:  # outermost: a browser asks for permission without a key
         app.add_middleware(
             CORSMiddleware,

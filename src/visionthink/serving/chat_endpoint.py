@@ -107,7 +107,9 @@ class _Chat(Exchange):
         numbers = range(len(request.choices))
         answers = (self.gateway.answer(request, number) for number in numbers)
         episodes = await all_or_none(answers)
-        reply = completion(request.head, episodes, request.profile, request.stop, request.trace)
+        reply = completion(
+            request.head, episodes, request.profile, request.stop, request.trace, request.notes
+        )
         if request.views:
             reply["visionthink"]["looks"] = await pictured(request, episodes[0].looks)
         await JSONResponse(reply)(self.scope, self.receive, self.send)

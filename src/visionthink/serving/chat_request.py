@@ -81,7 +81,8 @@ class ImageUrl(_Wire):
     @property
     def look(self) -> LookMode | None:
         """None: the client leaves it to the server."""
-        return {"low": "low", "high": "high", "original": "high"}.get(self.detail or "")
+        looks: dict[str | None, LookMode] = {"low": "low", "high": "high", "original": "high"}
+        return looks.get(self.detail)
 
 
 class ImagePart(_Wire):

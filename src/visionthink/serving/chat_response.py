@@ -26,13 +26,14 @@ def completion(
     profile: Profile,
     stop: Sequence[str],
     trace: bool,
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The response to a request that does not stream; each episode is a choice."""
     return {
         **head,
         "object": "chat.completion",
         "choices": [_choice(n, episode, profile, stop) for n, episode in enumerate(episodes)],
-        "usage": usage(episodes),
+        "usage": usage(episodes, notes),
         "visionthink": all_details(episodes, trace),
     }
 
@@ -69,9 +70,12 @@ def chunk(
     return {**head, "object": "chat.completion.chunk", "choices": [choice], **more}
 
 
-def usage_chunk(head: Mapping[str, Any], episodes: Sequence[Episode]) -> dict[str, Any]:
+def usage_chunk(
+    head: Mapping[str, Any], episodes: Sequence[Episode], notes: Sequence[str] = ()
+) -> dict[str, Any]:
     """The last chunk where the client asked for the usage; it has no choice."""
-    return {**head, "object": "chat.completion.chunk", "choices": [], "usage": usage(episodes)}
+    said = usage(episodes, notes)
+    return {**head, "object": "chat.completion.chunk", "choices": [], "usage": said}
 
 
 def answer_logprobs(episode: Episode) -> Mapping[str, Any] | None:
@@ -162,8 +166,11 @@ def reasoning(turns: Sequence[str], profile: Profile) -> str:
     return "\n\n".join(thought for thought in thoughts if thought)
 
 
-def usage(episodes: Sequence[Episode]) -> dict[str, Any]:
-    """Sums over all choices and turns: each later prompt contains the earlier ones again."""
+def usage(episodes: Sequence[Episode], notes: Sequence[str] = ()) -> dict[str, Any]:
+    """Sums over all choices and turns: each later prompt contains the earlier ones again.
+
+    `notes` say what of the request was not seen.
+    """
     ledgers = [episode.ledger for episode in episodes]
 
     def total(name: str) -> int:
@@ -182,6 +189,7 @@ def usage(episodes: Sequence[Episode]) -> dict[str, Any]:
         },
         "visionthink": {
             "requested": any(episode.requested for episode in episodes),
+            **({"notes": list(notes)} if notes else {}),
             **({"guided": True} if any(_guided(episode) for episode in episodes) else {}),
             "visual_tokens": visual,
             "saved_ratio": round(1 - ratio, 4),

@@ -143,7 +143,7 @@ async def stream_answer(
         for each in choice.rest(episode):
             await events.event(each)
     if request.usage:
-        await events.event(usage_chunk(request.head, episodes))
+        await events.event(usage_chunk(request.head, episodes, request.notes))
     await events.end()
     return episodes
 

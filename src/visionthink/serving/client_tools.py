@@ -30,8 +30,8 @@ def why_not(fields: Mapping[str, Any], profile: Profile) -> str | None:
     tools = fields["tools"]
     if not isinstance(tools, list) or not all(_name(tool) for tool in tools):
         return "tools has something other than functions"
-    ours = {_name(tool) for tool in json.loads(profile.tools or "[]")}
-    if taken := sorted(ours & {_name(tool) for tool in tools}):
+    ours = [_name(tool) for tool in json.loads(profile.tools or "[]")]
+    if taken := [name for tool in tools if (name := _name(tool)) in ours]:
         return f"a function has the name of ours, {taken[0]}"
     return None
 

@@ -79,8 +79,8 @@ class Connection(HttpToolsProtocol):
     """A connection within limits.
 
     A new one beyond the most that there may be takes the place of the oldest on which nothing was
-    asked, else of the one that is idle for longest. If all are busy it may ask for `ALWAYS` only, so
-    that who watches the server still sees it.
+    asked, else of the one that is idle for longest. If all are busy it may ask for `ALWAYS` only,
+    so that who watches the server still sees it.
     """
 
     shared: Connections

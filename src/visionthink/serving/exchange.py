@@ -20,6 +20,8 @@ from visionthink.engines.openai_http import MORE_HEADERS
 from visionthink.serving.api_error import ApiError, api_error, send_error
 from visionthink.serving.connection import ClientGone, peer_left
 from visionthink.serving.gateway import Gateway
+from visionthink.serving.guards import KEY
+from visionthink.serving.keys import Key
 from visionthink.serving.passthrough import BrokenReply, Forwarded, Request
 from visionthink.serving.request_ids import REQUEST_ID, ids_of, returned, sent_on
 from visionthink.serving.telemetry import console, origin
@@ -59,10 +61,12 @@ class Exchange:
         self.scope = scope
         self.receive = receive
         self.ids = ids_of(scope["headers"])
+        self.key: Key | None = scope.get(KEY)
         client = scope.get("client")
         self.facts: dict[str, Any] = {
             "request_id": self.ids[REQUEST_ID],
             "client": client[0] if client else None,
+            "key": self.key.name if self.key else None,
         }
         self.passed = ""
         self._send_now = send
@@ -78,6 +82,8 @@ class Exchange:
         MORE_HEADERS.set(self._more_headers())
         ended = Outcome("gone", 499, "the client left")
         try:
+            if self.key:
+                self.key.admit()
             ended = await self.answer()
         except ClientGone:
             pass
@@ -96,6 +102,10 @@ class Exchange:
                 self.gateway.metrics.request_passed(self.passed, ended.status)
             else:
                 self.gateway.metrics.request_ended(ended.kind, seconds)
+            if self.key:
+                tokens = sum(episode.ledger.processed for episode in ended.episodes)
+                self.key.spent(tokens)
+                self.gateway.metrics.key_used(self.key.name, tokens)
             console.info("%d %s, %.2f s", ended.status, ended.words, seconds)
             self._log(ended, seconds)
             if self._end is not None:
@@ -120,7 +130,7 @@ class Exchange:
     def _more_headers(self) -> dict[str, str]:
         """What upstreams learn of the request; its key only where this server has none itself."""
         key = self.header(b"authorization").decode("latin-1")
-        own_keys = self.gateway.options.api_key_env is not None
+        own_keys = self.gateway.options.requires_key
         return self.ids | ({"Authorization": key} if key and not own_keys else {})
 
     def _log(self, ended: Outcome, seconds: float) -> None:

@@ -82,6 +82,7 @@ class ParsedRequest:
         trace: send all turns.
         views: send the pictures of the looks.
         stream, usage: send the answer in chunks; and its usage as the last of them.
+        notes: what of the request is not seen.
         upstreams: names of those that were asked, for the log.
     """
 
@@ -101,6 +102,7 @@ class ParsedRequest:
     views: bool
     stream: bool
     usage: bool
+    notes: tuple[str, ...] = ()
     upstreams: list[str] = field(default_factory=list[str])
 
 
@@ -153,7 +155,7 @@ class Gateway:
         if options.passthrough and pool.local is None:
             self.passthrough = Passthrough(
                 pool,
-                own_keys=options.api_key_env is not None,
+                own_keys=options.requires_key,
                 silence=options.upstream.timeout,
             )
         self.log = RequestLog(Path(options.log), options.log_content) if options.log else None
@@ -330,6 +332,11 @@ class Gateway:
             views=request.visionthink.views,
             stream=request.stream,
             usage=request.stream_options.include_usage,
+            notes=tuple(
+                f"image {number} has several frames; only the first is seen"
+                for number, source in enumerate(sources)
+                if files[source.url].header.frames
+            ),
         )
 
     def _make_views(self, pictures: Sequence[Picture]) -> None:
@@ -423,14 +430,14 @@ class Gateway:
             return look, ()
         details: tuple[LookMode, ...] = tuple(look or self.options.look for look in asked)
         if len(set(details)) <= 1:
-            return (*details, self.options.look)[0], ()
+            return (details[0] if details else self.options.look), ()
         return "auto" if "auto" in details else "low", details
 
 
 def _shown(
     example: Example, look: LookMode, details: Sequence[LookMode]
 ) -> Iterator[tuple[Picture, LookMode]]:
-    return zip(example.images, details or [look] * len(example.images), strict=True)
+    return zip(example.images, details or (look,) * len(example.images), strict=True)
 
 
 def memory_of(files: Collection[ImageFile]) -> int:

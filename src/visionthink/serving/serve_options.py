@@ -111,6 +111,19 @@ class RemoteImageOptions(_Options):
         return hosts
 
 
+class KeyOptions(_Options):
+    """A client's key, and what it may use.
+
+    Attributes:
+        env: environment variable that holds it.
+        requests_per_minute, visual_tokens_per_minute: then 429; default: as much as it likes.
+    """
+
+    env: str
+    requests_per_minute: Count | None = None
+    visual_tokens_per_minute: Count | None = None
+
+
 class ServeOptions(_Options):
     """All options of `visionthink serve`.
 
@@ -127,6 +140,7 @@ class ServeOptions(_Options):
         fail_open: send a question about an image that this server refuses to an upstream too.
         api_key_env: environment variable with the keys of clients, comma-separated; default: no
             key is required.
+        keys: further keys by name, with limits of their own.
         playground: serve a page at / to try the model in a browser.
         drain_seconds: for requests in progress after SIGTERM.
         hosts: host names accepted by a server on loopback, beside localhost and addresses.
@@ -150,6 +164,7 @@ class ServeOptions(_Options):
     passthrough: bool = True
     fail_open: bool = False
     api_key_env: str | None = None
+    keys: dict[str, KeyOptions] = {}
     remote_images: RemoteImageOptions = RemoteImageOptions()
     limits: ServeLimits = ServeLimits()
     hosts: tuple[str, ...] = ()
@@ -158,6 +173,10 @@ class ServeOptions(_Options):
     drain_seconds: Seconds = 30.0
     log: str | None = None
     log_content: bool = False
+
+    @property
+    def requires_key(self) -> bool:
+        return self.api_key_env is not None or bool(self.keys)
 
     @model_validator(mode="after")
     def _check_combination(self) -> ServeOptions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
 import logging
 import math
@@ -15,10 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from visionthink.api import open_engine
-from visionthink.core.errors import MissingExtraError, UsageError
+from visionthink.core.errors import MissingExtraError, UsageError, VisionThinkError
 from visionthink.core.families import GRIDS
 from visionthink.mini import EMBEDDED
-from visionthink.serving.guards import keys_in
+from visionthink.serving.keys import Keys
 from visionthink.serving.pool import Backend, Pool
 from visionthink.serving.serve_options import ServeLimits, ServeOptions
 
@@ -104,8 +105,14 @@ def _upstream(url: str, options: ServeOptions) -> Backend:
     return Backend(url, engine, engine.look_up)
 
 
-def serve(options: ServeOptions, announce: Callable[[Gateway, str], None]) -> None:
+def serve(
+    options: ServeOptions,
+    announce: Callable[[Gateway, str], None],
+    reread: Callable[[], ServeOptions] | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT; `announce` gets the gateway and the base URL when it listens.
+
+    After SIGHUP the keys and their limits are those of the options that `reread` returns.
 
     Raises:
         UsageError: the server cannot listen on the address, or an option does not fit.
@@ -117,7 +124,7 @@ def serve(options: ServeOptions, announce: Callable[[Gateway, str], None]) -> No
         from visionthink.serving.app import create_app
     except ImportError as error:
         raise MissingExtraError("the server", "serve") from error
-    keys = keys_in(options.api_key_env)
+    keys = Keys.of(options)
     _return_large_memory()
 
     with listen(options.host, options.port) as listener:  # before a model takes time to load
@@ -126,6 +133,9 @@ def serve(options: ServeOptions, announce: Callable[[Gateway, str], None]) -> No
         class Server(uvicorn.Server):
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets)
+                if self.started and reread is not None and hasattr(signal, "SIGHUP"):
+                    loop = asyncio.get_running_loop()
+                    loop.add_signal_handler(signal.SIGHUP, reload_keys, keys, reread)
                 if self.started:
                     announce(gateway, f"http://{_address(listener)}/v1")
 
@@ -134,6 +144,16 @@ def serve(options: ServeOptions, announce: Callable[[Gateway, str], None]) -> No
             # uvicorn raises the signal again after draining; that must not look like a crash.
             signal.signal(number, lambda *_: None)
         Server(config).run(sockets=[listener])
+
+
+def reload_keys(keys: Keys, reread: Callable[[], ServeOptions]) -> None:
+    """Take the keys of the options as they are now; wrong ones change nothing."""
+    try:
+        keys.replace(Keys.of(reread()))
+    except VisionThinkError as error:
+        console.error("the config was not reloaded: %s", error)
+    else:
+        console.warning("the config was reloaded: %d keys", len(keys.keys))
 
 
 def server_config(app: Any, options: ServeOptions) -> uvicorn.Config:

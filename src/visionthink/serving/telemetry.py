@@ -119,6 +119,18 @@ class Metrics:
             registry=registry,
         )
         self._passed.labels("text", "200")
+        self._key_requests = Counter(
+            "visionthink_key_requests",
+            "Requests by the name of the client's key.",
+            ["key"],
+            registry=registry,
+        )
+        self._key_visual = Counter(
+            "visionthink_key_visual_tokens",
+            "Processed visual tokens by the name of the client's key.",
+            ["key"],
+            registry=registry,
+        )
         self._episodes = Counter(
             "visionthink_episodes",
             "Finished episodes by look and by whether the model requested another look.",
@@ -163,6 +175,10 @@ class Metrics:
 
     def request_passed(self, reason: str, status: int) -> None:
         self._passed.labels(reason, str(status)).inc()
+
+    def key_used(self, name: str, visual_tokens: int) -> None:
+        self._key_requests.labels(name).inc()
+        self._key_visual.labels(name).inc(visual_tokens)
 
     def images_prepared(self, step: str, seconds: float) -> None:
         self._image_seconds.labels(step).observe(seconds)
