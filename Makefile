@@ -10,7 +10,7 @@ PIP := $(BIN)/pip install -q --disable-pip-version-check -c constraints.txt $(PI
 export HF_HUB_DISABLE_TELEMETRY := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow check format bench results mini mini-bars dist test-vllm test-browser test-lmms-eval lint-deploy clean
+.PHONY: help demo test test-slow check format bench results mini mini-bars dist test-vllm test-clients test-browser test-lmms-eval lint-deploy clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -74,6 +74,10 @@ mini-bars: $(READY)  ## Measure the embedded checkpoints on unseen drawings of e
 test-vllm: $(READY)  ## Test the openai engine against a real vLLM server (builds .venv-vllm)
 	bash scripts/vllm_env.sh
 	$(BIN)/pytest -m vllm tests/real_vllm
+
+test-clients: $(READY)  ## Ask through the gateway with real clients of OpenAI's API (builds .venv-clients)
+	bash scripts/clients_env.sh
+	$(BIN)/pytest -m clients tests/real_clients
 
 test-browser: $(READY)  ## Test the playground and the pages in a real Chromium (installs Debian's)
 	bash scripts/browser_env.sh

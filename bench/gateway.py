@@ -26,6 +26,7 @@ import numpy as np
 from PIL import Image
 
 import gateway_upstream
+from gateway_attacks import attack_ratios
 from gateway_clients import Answered, BareClient, ServerClient, halve
 from ratio import Ratio, save, show
 from visionthink.core.concurrency import run_bounded
@@ -44,6 +45,9 @@ STRONG = ("receipt", "tag", "chart_label", "hatch")
 WEAK = ("colour", "shape", "position", "large_print")
 WARM_UP = 4
 SIZES = ((1120, 1120), (2240, 1680))
+
+MINI = ("--grid", "mini", "--profile", "mini", "--set", "temperature=0")
+"""The server asks as the bare client does: greedily."""
 
 
 @dataclass(frozen=True)
@@ -270,8 +274,9 @@ def against_instant(count: int) -> list[Ratio]:
         try:
             assert process.stdout is not None
             url = f"http://127.0.0.1:{process.stdout.readline().strip()}/v1"
-            with gateway("--upstream", url, "--profile", "mini") as server:
-                return asyncio.run(instant_ratios(url, server, count))
+            with gateway("--upstream", url, *MINI) as server:
+                found = asyncio.run(instant_ratios(url, server, count))
+            return found + attack_ratios(url)
         finally:
             process.kill()
 
@@ -289,7 +294,7 @@ def main() -> None:
         with (
             tempfile.TemporaryDirectory() as scratch,
             vllm_server.serve(CHECKPOINTS / MODEL, MODEL, Path(scratch)) as upstream,
-            gateway("--upstream", upstream.url, "--grid", "mini", "--profile", "mini") as server,
+            gateway("--upstream", upstream.url, *MINI) as server,
         ):
             ratios += asyncio.run(vllm_ratios(upstream, server, options))
     else:

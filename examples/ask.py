@@ -36,6 +36,7 @@ client = OpenAI(
 model = client.models.list().data[0].id  # also: MODEL:low, MODEL:high, MODEL:trace
 
 print("reasoning: ", end="")
+answering = False
 chunks = client.chat.completions.create(
     model=model, messages=[message], stream=True, stream_options={"include_usage": True}
 )
@@ -44,7 +45,9 @@ for chunk in chunks:
         delta = chunk.choices[0].delta
         print(getattr(delta, "reasoning_content", None) or "", end="", flush=True)
         if delta.content:
-            print(f"\nanswer: {delta.content}", end="", flush=True)
+            print("" if answering else "\nanswer: ", end="")
+            print(delta.content, end="", flush=True)
+            answering = True
     elif chunk.usage and chunk.usage.model_extra:
         saved = chunk.usage.model_extra["visionthink"]
         print(f"\noriginal requested: {saved['requested']}, saved: {saved['saved_ratio']:.0%}")

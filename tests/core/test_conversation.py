@@ -15,7 +15,9 @@ from visionthink.core.images import Picture
 from visionthink.core.partial import answer_so_far, thought_so_far
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import (
+    Answer,
     Malformed,
+    Request,
     conversation,
     direct_reply,
     final_answer,
@@ -26,6 +28,7 @@ from visionthink.core.protocol import (
 from visionthink.core.types import Example, Message, conversation_example
 from visionthink.engines.scripted import ScriptedEngine
 
+LONG = "a" * 161
 AGENT, MINI = PROFILES["agent"], PROFILES["mini"]
 ONE, TWO = (Picture(Image.new("RGB", (168, 168), colour)) for colour in ("red", "blue"))
 
@@ -148,23 +151,50 @@ def test_the_prefix_of_a_thought_that_cannot_change(text: str, known: str):
 
 
 @pytest.mark.parametrize(
-    ("text", "last", "known"),
+    ("text", "known"),
     [
-        ("It is 4", False, ""),
-        ("", True, ""),
-        (" <thi", True, ""),
-        ("<think>It is", True, ""),
-        ("<think>It is</think> 4 ", True, "4"),
-        ("It is 4", True, "It is 4"),
-        ("It is 4 <tool", True, "It is 4"),
-        ("It is 4 <tool_call>{", True, "It is 4"),
-        ("It is 4 <b", True, "It is 4 <b"),
+        ("It is 4", ""),
+        ("", ""),
+        (" <thi", ""),
+        ("<think>It is", ""),
+        (f"<think>It is</think> {LONG} ", LONG),
+        (LONG[:160], ""),
+        (LONG, LONG),
+        (f"{LONG} <tool", LONG),
+        (f"{LONG} <tool_call>{{", LONG),
+        (f"{LONG} <b", f"{LONG} <b"),
     ],
 )
-def test_the_prefix_of_an_answer_that_cannot_change(text: str, last: bool, known: str):
-    """Of a plain reply that nothing can follow; with an answer element the last one counts."""
-    assert answer_so_far(text, PROFILES["native"], last=last) == known
-    assert answer_so_far(text, AGENT, last=last) == ""
+def test_the_prefix_of_a_plain_answer_that_cannot_change(text: str, known: str):
+    """Up to 160 characters may announce a call."""
+    assert answer_so_far(text, PROFILES["native"]) == known
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("", ""),
+        ("It is 4", ""),
+        ("<think>no <answer>4</answer>", ""),
+        ("<think>no</think><answ", ""),
+        ("<think>no</think><answer>", ""),
+        ("<think>no</think><answer> 4 or", "4 or"),
+        ("<think>no</think><answer>4 </ans", "4"),
+        ("<think>no</think><answer>4 < 5", "4 < 5"),
+        ("<think>no</think><answer>4</answer> <answer>5</answer>", "4"),
+        ("<think>no</think><answer>4</answer><tool_call>", "4"),
+        ("<think>no</think><answer>4 <tool_call>", "4"),
+        ("<think>no</think><tool_call>{}</tool_call><answer>4</answer>", ""),
+        ("<think><tool_call></think><answer>4", "4"),
+        ("<answer>\\box", ""),
+        ("<answer>\\boxed{4", ""),
+        ("<answer>\\boxed{4}</answer>", "4"),
+        ("<answer>It is \\boxed{4}", "It is \\boxed{4}"),
+    ],
+)
+def test_the_prefix_of_a_tagged_answer_that_cannot_change(text: str, known: str):
+    """The first answer counts, unless what may be a request comes before it."""
+    assert answer_so_far(text, AGENT) == known
 
 
 PIECES = ("<think>", "</think>", "<answer>", "</answer>", "<tool_call>", "<resize>", "<", "a ", " ")
@@ -183,11 +213,22 @@ def test_streamed_prefixes_only_grow(text: str, name: str):
     assert [b for a, b in pairwise(known) if not b.startswith(a)] == []
 
 
-@given(SOME, st.sampled_from(["native", "plain"]))
+@given(SOME, st.sampled_from(["agent", "simple-resize", "general", "native", "plain"]))
 def test_streamed_answers_only_grow(text: str, name: str):
     """Up to the answer of the whole; a call that fails leaves none, and takes none back."""
     profile = PROFILES[name]
-    known = [answer_so_far(text[:end], profile, last=True) for end in range(len(text) + 1)]
-    reply = parse_reply(text, profile)
+    known = [answer_so_far(text[:end], profile) for end in range(len(text) + 1)]
+    reply = parse_reply(text, profile, streamed=True)
     known.append(known[-1] if isinstance(reply, Malformed) else final_answer(reply))
     assert [b for a, b in pairwise(known) if not b.startswith(a)] == []
+
+
+def test_a_streamed_answer_is_not_replaced_by_what_follows():
+    both = "<think>Hm</think><answer>4</answer>" + request_reply("Wait")
+    assert isinstance(parse_reply(both, AGENT), Request)
+    assert parse_reply(both, AGENT, streamed=True) == Answer("4", "Hm")
+    call = '<tool_call>{"name": "resize_image", "arguments": {"action": "resize"}}'
+    native = PROFILES["native"]
+    assert isinstance(parse_reply(LONG + call, native), Request)
+    assert parse_reply(LONG + call, native, streamed=True) == Answer(LONG, closed=False)
+    assert isinstance(parse_reply("Let me look." + call, native, streamed=True), Request)

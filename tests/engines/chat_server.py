@@ -25,11 +25,13 @@ RETRY_AT_ONCE = {"Retry-After-Ms": "1"}
 
 @dataclass(frozen=True)
 class Seen:
-    """A request as it arrived; names of headers in lower case."""
+    """A request as it arrived; names of headers in lower case. `raw`: its body as bytes."""
 
     path: str
     headers: dict[str, str]
     body: dict[str, Any]
+    raw: bytes = b""
+    method: str = "POST"
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -53,23 +55,35 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         owner = self.server.owner
-        owner.lookups.append(Seen(self.path, self.lowered(), {}))
+        if self.path == f"{owner.prefix}/models" or owner.other is None:
+            owner.lookups.append(Seen(self.path, self.lowered(), {}, method="GET"))
         if self.path == f"{owner.prefix}/models":
             owner.list_models(self)
         else:
-            self.send_json(404, {"detail": "Not Found"})
+            self._other(b"")
 
     def do_POST(self) -> None:
         owner = self.server.owner
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if self.path != f"{owner.prefix}/chat/completions":
-            self.send_json(404, {"detail": "Not Found"})
+        raw = self.rfile.read(int(self.headers["Content-Length"] or 0))
+        if self.path.partition("?")[0] != f"{owner.prefix}/chat/completions":
+            self._other(raw)
             return
-        behaviour = owner.arrived(Seen(self.path, self.lowered(), body))
+        behaviour = owner.arrived(Seen(self.path, self.lowered(), json.loads(raw), raw))
         try:
             behaviour(self)
         finally:
             owner.left()
+
+    def do_DELETE(self) -> None:
+        self._other(b"")
+
+    def _other(self, raw: bytes) -> None:
+        owner = self.server.owner
+        if owner.other is None:
+            self.send_json(404, {"detail": "Not Found"})
+            return
+        owner.others.append(Seen(self.path, self.lowered(), {}, raw, self.command))
+        owner.other(self)
 
     def lowered(self) -> dict[str, str]:
         return {name.lower(): value for name, value in self.headers.items()}
@@ -88,7 +102,9 @@ class Server(ThreadingHTTPServer):
 
 
 class ChatServer:
-    """See the module docstring. `models` are names, or whole entries of the model list."""
+    """See the module docstring. `models` are names, or whole entries of the model list; `other`
+    answers what is neither a chat nor that list, and `others` keeps it; without it that is a 404.
+    """
 
     def __init__(
         self,
@@ -96,7 +112,10 @@ class ChatServer:
         models: Sequence[str | dict[str, Any]] = ("qwen2.5-vl",),
         prefix: str = "/v1",
         list_models: Behaviour | None = None,
+        other: Behaviour | None = None,
     ) -> None:
+        self.other = other
+        self.others: list[Seen] = []
         self.prefix = prefix
         self.chats: list[Seen] = []
         self.lookups: list[Seen] = []

@@ -6,6 +6,7 @@ The embedded checkpoint decides and answers: nothing is scripted.
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Generator
@@ -34,7 +35,9 @@ WEAK = ("colour", "shape", "position", "large_print")
 
 @pytest.fixture(scope="module")
 def server(served: Served) -> Generator[Gateway]:
-    with gateway("--upstream", served.url, "--grid", "mini", "--profile", "mini") as running:
+    # Greedy, so that answers can be compared.
+    options = ("--grid", "mini", "--profile", "mini", "--set", "temperature=0")
+    with gateway("--upstream", served.url, *options) as running:
         yield running
 
 
@@ -71,7 +74,7 @@ def test_samples_are_answered_at_once_or_after_a_request(served: Served, server:
 
 
 def test_a_stream_has_the_same_answer_thoughts_and_usage(served: Served, server: Gateway):
-    """Thoughts of both turns as they come, then the answer in one piece.
+    """Thoughts of both turns and the answer as they come.
 
     The number of pieces is up to vLLM, which joins tokens while the client is slow.
     """
@@ -85,7 +88,7 @@ def test_a_stream_has_the_same_answer_thoughts_and_usage(served: Served, server:
         thoughts = [d.reasoning_content for d in deltas if getattr(d, "reasoning_content", None)]
         contents = [d.content for d in deltas if d.content]
         message = whole.choices[0].message
-        assert contents == [message.content] == [example.answer]
+        assert "".join(contents) == message.content == example.answer
         assert "".join(thoughts) == message.reasoning_content
         assert len(thoughts) >= (2 if last.usage.visionthink["requested"] else 1)
         assert last.usage.completion_tokens == whole.usage.completion_tokens
@@ -118,6 +121,80 @@ def test_a_longer_conversation_finds_the_shorter_one_cached(served: Served, serv
     second: Any = server.client().chat.completions.create(model=EMBEDDED, messages=said)
     blocks = first.usage.prompt_tokens // BLOCK * BLOCK
     assert second.usage.prompt_tokens_details.cached_tokens >= blocks > 0
+
+
+def test_a_follow_up_finds_what_was_delivered_in_the_cache(served: Served, server: Gateway):
+    """The original was requested once. It stands in the next prompt, at least 99 % of whose shared
+    beginning, in whole blocks, vLLM does not compute again; no third turn is needed.
+    """
+    example = make_example("tag", 905, "test")
+    client = server.client()
+    first = answered(server, example, f"{EMBEDDED}:trace")
+    cost = first.visionthink["turns"][-1]["cost"]
+    said: list[Any] = [
+        *asked(example)["messages"],
+        {"role": "assistant", "content": first.choices[0].message.content},
+        user(make_example("tag", 906, "test").question),
+    ]
+    second: Any = client.chat.completions.create(model=f"{EMBEDDED}:trace", messages=said)
+    assert first.usage.visionthink["requested"]
+    looks = [(look["turn"], look["size"]) for look in second.visionthink["looks"]]
+    assert looks[:2] == [(0, look["size"]) for look in first.visionthink["looks"]]
+    blocks = (cost["prompt_tokens"] + cost["completion_tokens"]) // BLOCK * BLOCK
+    turn = second.visionthink["turns"][0]["cost"]
+    assert turn["cached_tokens"] >= 0.99 * (blocks - BLOCK) > 0
+
+
+def test_image_tokens_are_those_that_vllm_counts(served: Served, server: Gateway):
+    """vLLM counts them in each reply; where they differ the server warns."""
+    for example in load_samples():
+        usage = answered(server, example).usage
+        tokens = usage.visionthink["visual_tokens"]
+        twice = tokens["first"] if usage.visionthink["requested"] else 0
+        assert usage.prompt_tokens_details.image_tokens == tokens["processed"] + twice
+    assert "image tokens" not in server.stderr
+
+
+def test_vanilla_is_counted_as_vllm_counts(served: Served, server: Gateway):
+    example = make_example("tag", 907, "test")
+    reply = answered(server, example, f"{EMBEDDED}:vanilla")
+    high = answered(server, example, f"{EMBEDDED}:high")
+    counted = reply.usage.prompt_tokens_details.multimodal_tokens["image"]
+    assert counted == high.usage.visionthink["visual_tokens"]["vanilla"]
+    assert not hasattr(reply, "visionthink")
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"code": {"type": "string", "maxLength": 8}},
+    "required": ["code"],
+    "additionalProperties": False,
+}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_that_is_no_json_is_guided_by_vllm(served: Served, server: Gateway, stream: bool):
+    """The checkpoint answers in plain words; vLLM's structured output makes JSON of them."""
+    example = make_example("tag", 908, "test")
+    # The checkpoint would write white space for ever.
+    form = {"json": SCHEMA, "disable_any_whitespace": True}
+    more = {"structured_outputs": form}
+    body = asked(example, extra_body=more, max_tokens=200, stream=stream)
+    reply: Any = server.client().chat.completions.create(**body)
+    if stream:
+        content = "".join(chunk.choices[0].delta.content or "" for chunk in reply)
+    else:
+        content = reply.choices[0].message.content
+        assert reply.usage.visionthink["guided"] is True
+    assert set(json.loads(content)) == {"code"}
+
+
+def test_text_is_what_vllm_says_itself(served: Served, server: Gateway):
+    body = {"model": EMBEDDED, "messages": [user("Which?")], "temperature": 0, "max_tokens": 9}
+    through = server.client().chat.completions.create(**body)
+    direct = openai.OpenAI(base_url=served.url, api_key="none").chat.completions.create(**body)
+    assert through.choices[0].message.content == direct.choices[0].message.content
+    assert through.usage == direct.usage
 
 
 # Errors

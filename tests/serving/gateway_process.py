@@ -85,10 +85,11 @@ class Gateway:
 
 
 @contextmanager
-def gateway(*options: object) -> Generator[Gateway]:
-    """Serve on a free port until the end of the block."""
+def gateway(*options: object, files: int | None = None) -> Generator[Gateway]:
+    """Serve on a free port until the end of the block; `files`: descriptors it may have open."""
+    few = ["prlimit", f"--nofile={files}:{files}"] if files else []
     process = subprocess.Popen(
-        [sys.executable, "-m", "visionthink", "serve", "--port", "0", *map(str, options)],
+        [*few, sys.executable, "-m", "visionthink", "serve", "--port", "0", *map(str, options)],
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OPENAI_API_KEY": ""},

@@ -25,10 +25,11 @@ from visionthink.core.engine import Engine
 from visionthink.engines.openai import OpenAIEngine
 from visionthink.serving.app import create_app
 from visionthink.serving.gateway import Gateway
+from visionthink.serving.keys import Keys
 from visionthink.serving.pool import Backend, Pool
 from visionthink.serving.remote_images import Fetcher
 from visionthink.serving.serve_options import ServeOptions
-from visionthink.serving.server import listen
+from visionthink.serving.server import listen, server_config
 
 KEY = "sk-0123456789abcdef"
 
@@ -102,7 +103,7 @@ class Served:
 def served(
     *engines: Engine | Backend,
     name: str = "m",
-    keys: Sequence[str] = (),
+    keys: Keys | Sequence[str] = (),
     fetcher: Fetcher | None = None,
     retries: int = 0,
     check_seconds: float = 0.1,
@@ -113,9 +114,7 @@ def served(
     pool = Pool(backends, retries=retries, check_seconds=check_seconds)
     gateway = Gateway(pool, name, ServeOptions.model_validate(options), fetcher=fetcher)
     listener = listen("127.0.0.1", 0)
-    config = uvicorn.Config(
-        create_app(gateway, keys), log_level="warning", access_log=False, lifespan="on"
-    )
+    config = server_config(create_app(gateway, keys), gateway.options)
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()

@@ -5,6 +5,7 @@ The image has 168 x 168 px, 6 x 6 = 36 visual tokens of 28 px; its half view 84 
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import openai
 import pytest
 from openai.types.chat import ChatCompletion
+from PIL import Image
 
 from serving.gateways import QUESTION, RED, Served, data_url, image_part, png, request, served, user
 from visionthink.core.protocol import direct_reply, request_reply
@@ -222,7 +224,8 @@ def test_trace_by_field_and_the_default_look_by_option():
 def test_models():
     with served(script()) as server:
         client = server.client()
-        assert [each.id for each in client.models.list()] == ["m", "m:low", "m:high", "m:trace"]
+        names = ["m", "m:low", "m:high", "m:trace", "m:vanilla"]
+        assert [each.id for each in client.models.list()] == names
         assert client.models.retrieve("m:low").owned_by == "visionthink"
         with pytest.raises(openai.NotFoundError, match="no model 'gpt'"):
             client.models.retrieve("gpt")
@@ -320,10 +323,11 @@ def test_an_image_that_comes_twice_is_opened_once():
     assert first.images[0] is last.images[0]
 
 
-def test_a_question_without_an_image_is_asked_directly():
-    engine = script(direct_reply("", "because"))
+def test_a_question_without_an_image_is_asked_as_it_is():
+    engine = script("because")
     with served(engine) as server:
         reply = ask(server, {"role": "user", "content": "Why?"})
+    assert [(each.role, each.text.strip()) for each in engine.calls[0][0]] == [("user", "Why?")]
     assert reply.choices[0].message.content == "because"
     assert extra(reply) == {
         "requested": False,
@@ -347,3 +351,27 @@ def test_data_urls_with_other_cases_and_parameters_and_ignored_detail():
         part = {"type": "image_url", "image_url": {"url": data_url(png()), "detail": "low"}}
         ask(server, user("What colour?", part))
     assert [len(call[0][1].images) for call in engine.calls] == [1, 1]
+
+
+def animated(kind: str, frames: int) -> bytes:
+    """Frames of different colours."""
+    pages = [Image.new("RGB", (168, 168), (40 * n, 0, 0)) for n in range(frames)]
+    buffer = io.BytesIO()
+    pages[0].save(buffer, kind, save_all=True, append_images=pages[1:])
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "TIFF", "WEBP", "PNG"])
+@pytest.mark.parametrize("frames", [1, 3])
+def test_of_several_frames_the_first_is_seen_and_the_usage_says_so(kind: str, frames: int):
+    engine = script(DIRECT, DIRECT)
+    with served(engine) as server:
+        parts = RED, image_part(animated(kind, frames))
+        reply = ask(server, user("What?", *parts))
+        stream = server.post(
+            request(user("What?", *parts), stream=True, stream_options={"include_usage": True})
+        )
+    notes = ["image 1 has several frames; only the first is seen"] if frames > 1 else None
+    assert extra(reply).get("notes") == notes
+    assert (b"only the first is seen" in stream.body) == (frames > 1)
+    assert max(engine.calls[0][0][1].images[1].image.crop((9, 9, 10, 10)).tobytes()) < 20

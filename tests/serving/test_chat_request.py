@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Generator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -58,8 +60,8 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     # fields of the request that asks about an image → param, a part of the message
     ({"foo": 1, "bar": 2}, "foo", "unknown fields: 'foo', 'bar'"),
     ({"top_k": 5}, "top_k", "unknown fields: 'top_k'"),
-    ({"n": 2}, "n", "not supported here: n; leave the field out (one answer a request)"),
-    ({"n": True}, "n", "not supported here: n"),
+    ({"n": 200}, "n", "less than or equal to 128"),
+    ({"n": True}, "n", "valid integer"),
     (
         {"logprobs": True, "tools": [{"type": "function"}], "response_format": {"type": "json"}},
         "logprobs",
@@ -74,8 +76,9 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     ({"messages": "hi"}, "messages", "got a string"),
     ({"messages": ["hi"]}, "messages[0]", "got a string"),
     ({"messages": [{"role": "user"}]}, "messages[0].content", "field required"),
-    ({"messages": [message("hi", "tool")]}, "messages[0].role", "'system', 'developer', 'user'"),
-    ({"messages": [message(None)]}, "messages[0].content", "got null"),
+    ({"messages": [message("hi", "x")]}, "messages[0].role", "'system', 'developer', 'user'"),
+    ({"messages": [message("hi", "tool")]}, "messages[0]", "takes no tools"),
+    ({"messages": [message(None)]}, "messages[0].content", "field required"),
     ({"messages": [message([5])]}, "messages[0].content[0]", "got 5"),
     ({"messages": [message([{"type": "text"}])]}, "messages[0].content[0].text", "field required"),
     (
@@ -88,8 +91,8 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
         "messages[0].content[0].image_url",
         "got a string",
     ),
-    ({"messages": [message([RED])]}, "messages[0].content", "has no text"),
-    ({"messages": [message("  ")]}, "messages[0].content", "has no text"),
+    ({"messages": [message([RED])]}, "messages[0].content", "no message has text"),
+    ({"messages": [message("  ")]}, "messages[0].content", "no message has text"),
     ({"messages": [QUESTION, message("ok", "assistant")]}, "messages[1].role", "must be the user"),
     ({"temperature": "0.5"}, "temperature", "valid number; got a string"),
     ({"temperature": 2.5}, "temperature", "less than or equal to 2; got 2.5"),
@@ -98,7 +101,7 @@ REFUSED: list[tuple[dict[str, Any], str | None, str]] = [
     ({"max_tokens": 0}, "max_tokens", "greater than or equal to 1"),
     ({"max_completion_tokens": True}, "max_completion_tokens", "valid integer"),
     ({"seed": 2**70}, "seed", "less than or equal to"),
-    ({"stop": ["a"] * 5}, "stop", "at most 4 items"),
+    ({"stop": ["a"] * 17}, "stop", "at most 16 items"),
     ({"stop": ""}, "stop[0]", "at least 1 character"),
     ({"stream": "yes"}, "stream", "valid boolean"),
     ({"stream_options": 5}, "stream_options", "got 5"),
@@ -125,7 +128,7 @@ def test_fields_that_are_refused_by_name(
         (b"", "not valid JSON"),
         (b"[1]", "must be a JSON object; got an array"),
         (b"\xff\xfe", "not valid JSON"),
-        (b"[" * 100_000, "recursion limit"),
+        (b"[" * 100_000, "nested more than 100 levels"),
         (b'{"model": "\\ud800"}', "not valid JSON"),
     ],
 )
@@ -208,3 +211,29 @@ def test_only_json_bodies_are_accepted(server: Served, kind: str):
 def test_a_message_of_several_text_parts_is_accepted(server: Served):
     messages = [message([text_part("Why?"), text_part("How?")])]
     assert server.post(request() | {"messages": messages}).status == 200
+
+
+def wrapped(text: str) -> str:
+    return "\n".join(text[at : at + 76] for at in range(0, len(text), 76)) + "\n"
+
+
+RAW = base64.b64encode(png(colour="#fbefbe")).decode()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        wrapped(RAW),
+        wrapped(RAW).replace("\n", "\r\n"),
+        f"{RAW}\n",
+        f" {RAW}",
+        base64.b64encode(png() + b"\0").decode().rstrip("="),
+        base64.b64encode(png() + b"\0\0").decode().rstrip("="),
+        base64.urlsafe_b64encode(png(40, 40, "#fbefbe") + b"\xfb\xff\xfe").decode(),
+        quote(RAW, safe=""),
+    ],
+)
+def test_base64_as_clients_write_it(server: Served, text: str):
+    """In lines of 76 columns, with a line end, without padding, URL-safe, escaped."""
+    url = f"data:image/png;base64,{text}"
+    assert server.post(request(user("What?", image_part(url)))).status == 200

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from serving.gateways import QUESTION, request, served, user
+from serving.gateways import KEY, QUESTION, request, served, user
 from visionthink.cli.serve import command
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.engines.scripted import ScriptedEngine
@@ -61,9 +61,10 @@ def test_every_metric_in_dashboards_alerts_and_docs_exists_in_a_running_server()
     One answer at once, one after a request, so that all labels of episodes have samples.
     """
     replies = [direct_reply("", "red"), request_reply(""), direct_reply("", "red")]
-    with served(ScriptedEngine(replies, profile="agent")) as server:
+    with served(ScriptedEngine(replies, profile="agent"), keys=[KEY]) as server:
         for question in (QUESTION, user("Which?", *QUESTION["content"][1:])):
-            assert server.post(request(question)).status == 200
+            reply = server.post(request(question), Authorization=f"Bearer {KEY}")
+            assert reply.status == 200
         text = server.call("GET", "/metrics").body.decode()
     families = list(text_string_to_metric_families(text))
     samples = {sample.name: family for family in families for sample in family.samples}

@@ -32,7 +32,7 @@ from visionthink.core.protocol import direct_reply
 from visionthink.engines.hf import HFEngine
 from visionthink.engines.scripted import ScriptedEngine
 from visionthink.mini import CHECKPOINTS
-from visionthink.serving.chat_request import IGNORED, NEUTRAL, ChatRequest
+from visionthink.serving.known_fields import KNOWN
 
 PNG = png(56, 56)
 
@@ -100,7 +100,7 @@ messages = st.lists(
     | json_values,
     max_size=4,
 )
-names = st.sampled_from([*ChatRequest.model_fields, *IGNORED, *NEUTRAL]) | st.text(max_size=10)
+names = st.sampled_from(sorted(KNOWN)) | st.text(max_size=10)
 
 
 @fuzzing

@@ -21,7 +21,9 @@ from engines.chat_server import (
     sends,
     status,
 )
+from serving.gateway_process import wait_for
 from serving.gateways import RED, Served, image_part, png, request, served, upstream, user
+from visionthink.core.errors import ServerError
 from visionthink.core.protocol import direct_reply, request_reply
 from visionthink.engines.scripted import ScriptedEngine
 from visionthink.serving.api_error import ApiError
@@ -203,6 +205,7 @@ def test_an_upstream_that_dies_in_a_request_and_comes_back(monkeypatch: pytest.M
         assert server.metric(name) == 1
         assert server.call("GET", "/ready").status == 200
         assert ask(server) == 503
+        wait_for(lambda: server.call("GET", "/ready").status == 503)
         reply = server.call("GET", "/ready")
         assert (reply.status, reply.json) == (503, {"status": "unreachable", "alive": 0, "of": 1})
         assert server.metric(name) == 0
@@ -213,6 +216,49 @@ def test_an_upstream_that_dies_in_a_request_and_comes_back(monkeypatch: pytest.M
         while server.call("GET", "/ready").status != 200:
             assert time.monotonic() < deadline
         assert ask(server) == 200
+
+
+def test_7_one_cut_stream_does_not_turn_others_away():
+    """Of a single upstream: the cut request fails, and of the others none does."""
+
+    def cut(handler: Handler) -> None:
+        handler.close_connection = True
+
+    with (
+        ChatServer(cut, ANSWER) as vllm,
+        served(upstream(vllm.url), check_seconds=30.0) as server,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        assert ask(server) == 503
+        assert server.call("GET", "/ready").status == 200
+        assert list(pool.map(lambda _: ask(server), range(16))) == [200] * 16
+
+
+def test_7_a_check_that_fails_once_does_not_turn_others_away():
+    """The last living upstream must miss two; of several, one that misses is left out at once."""
+    missing = {"a"}
+
+    def check(name: str) -> Callable[[], Coroutine[Any, Any, None]]:
+        async def checked() -> None:
+            if name in missing:
+                raise ServerError(name)
+
+        return checked
+
+    async def story() -> None:
+        pool = Pool([backend(name, check(name)) for name in "ab"])
+        await pool.check()
+        assert [each.alive for each in pool.backends] == [False, True]
+        missing.add("b")
+        await pool.check()
+        assert [each.alive for each in pool.backends] == [False, True]
+        await pool.check()
+        assert not pool.ready
+        missing.clear()
+        await pool.check()
+        assert [each.alive for each in pool.backends] == [True, True]
+
+    asyncio.run(story())
 
 
 def test_an_upstream_that_hangs_does_not_block_the_other():

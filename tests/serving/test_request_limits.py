@@ -15,6 +15,7 @@ import openai
 import pytest
 
 from engines.chat_server import ChatServer, hangs, says
+from serving import attacks
 from serving.gateway_process import wait_for
 from serving.gateways import QUESTION, Served, image_part, png, request, served, upstream, user
 from visionthink.core.protocol import direct_reply
@@ -161,28 +162,67 @@ def test_a_place_is_free_before_its_client_has_the_end_of_the_answer(stream: boo
         connection.close()
 
 
-def test_a_request_waits_until_enough_pixels_are_free():
-    """A budget of 60,000, at most 30,000 a request; images of 168 x 168 = 28,224.
+SMALL = {"pixels": 400_000, "body": 1_600_000, "memory": 35_000_000, "running": 4}
+"""Limits of a server that has memory for two images of 400,000 pixels."""
 
-    Two of them leave 3,552, so the third waits until one is answered, which leaves 31,776. An image
-    that is refused gives its pixels back too.
+
+def large() -> dict[str, Any]:
+    """An image of 800 x 490 pixels, for which 9 MB and more are set aside."""
+    return image_part(NOISE)
+
+
+NOISE = attacks.noise(800, 490)
+
+
+def test_6_a_request_waits_until_enough_memory_is_free():
+    """Of 26 MB for images, a quarter is for small ones. The third large image waits for the others,
+    without a place. An image that is refused gives its memory back too.
     """
     engine = Gate()
-    limits = {"pixels": 30_000, "all_pixels": 60_000}
-    with served(engine, limits=limits) as server, ThreadPoolExecutor(4) as pool:
-        assert server.post(request(user("4?", image_part(png(200, 200))))).status == 400
-        asked = ask_all(server, pool, 3)
-        admission, budget = server.gateway.admission, server.gateway.pixel_budget
-        wait_for(lambda: (admission.running, engine.inside) == (3, 2))
-        assert budget.free == 3_552
+    with served(engine, limits=SMALL) as server, ThreadPoolExecutor(4) as pool:
+        damaged = image_part(NOISE[:-20_000])
+        assert server.post(request(user("?", damaged))).status == 400
+        admission, memory = server.gateway.admission, server.gateway.image_memory
+        before = memory.small.free, memory.large.free
+        asked = [pool.submit(server.post, request(user("?", large()))) for _ in range(3)]
+        wait_for(lambda: (admission.present, engine.inside, memory.waiting) == (3, 2, True))
+        assert admission.running == 2
         engine.opened.set()
         assert [each.result().status for each in asked] == [200, 200, 200]
-        assert budget.free == 60_000
+        assert (memory.small.free, memory.large.free) == before
 
 
-def test_a_pixel_budget_below_that_of_one_request_is_an_error():
-    with pytest.raises(ValueError, match="all_pixels must be at least pixels; got 5 and 64000000"):
-        ServeLimits(all_pixels=5)
+def test_6_large_images_do_not_make_text_and_small_images_wait():
+    engine = Gate()
+    with served(engine, limits=SMALL) as server, ThreadPoolExecutor(8) as pool:
+        memory = server.gateway.image_memory
+        asked = [pool.submit(server.post, request(user("?", large()))) for _ in range(3)]
+        wait_for(lambda: engine.inside == 2 and memory.waiting)
+        asked += [pool.submit(server.post, request(user("Hello?")))]
+        wait_for(lambda: engine.inside == 3)
+        asked += [pool.submit(server.post, request(QUESTION))]
+        wait_for(lambda: engine.inside == 4)
+        assert memory.waiting
+        engine.opened.set()
+        assert [each.result().status for each in asked] == [200] * 5
+
+
+def test_6_the_bytes_of_bodies_are_counted():
+    """A body of 1.5 MB takes four times as much; of 9 MB, a quarter is for small ones."""
+    body = request(user("?", large()))
+    half = json.dumps(body).encode()[:-10]
+    with served(scripted(), limits=SMALL) as server:
+        memory = server.gateway.body_memory
+        free = memory.large.free
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.sendall(attacks.head(len(half) + 10) + half)
+            wait_for(lambda: memory.large.free == free - 4 * (len(half) + 10))
+        wait_for(lambda: memory.large.free == free)
+
+
+def test_memory_below_that_of_one_request_is_an_error():
+    with pytest.raises(ValueError, match="memory must be at least 3,754,666,666 bytes for pixels="):
+        ServeLimits(memory=5)
 
 
 def test_requests_beyond_running_and_waiting_get_429():
@@ -283,6 +323,6 @@ def test_a_client_that_leaves_during_its_upload_frees_its_place():
     with served(scripted(), limits={"running": 1}) as server:
         with socket.create_connection(("127.0.0.1", server.port)) as client:
             client.sendall(HALF)
-            wait_for(lambda: server.gateway.admission.running == 1)
-        wait_for(lambda: server.gateway.admission.running == 0)
+            wait_for(lambda: server.gateway.admission.present == 1)
+        wait_for(lambda: server.gateway.admission.present == 0)
         assert server.post(request()).status == 200

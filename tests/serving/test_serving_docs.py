@@ -11,7 +11,8 @@ import yaml
 from serving.gateways import QUESTION, request, served
 from visionthink.core.protocol import direct_reply
 from visionthink.engines.scripted import ScriptedEngine
-from visionthink.serving.chat_request import IGNORED, NEUTRAL, ChatRequest
+from visionthink.serving.chat_request import NEUTRAL
+from visionthink.serving.known_fields import IGNORED_HERE, MEANT
 from visionthink.serving.serve_options import ServeOptions
 
 PAGE = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
@@ -27,9 +28,9 @@ def test_the_config_shows_every_option_with_its_default():
 @pytest.mark.parametrize(
     ("kind", "names"),
     [
-        ("Used", set(ChatRequest.model_fields)),
-        ("Ignored", IGNORED),
-        ("Refused by name", set(NEUTRAL)),
+        ("Given a meaning", MEANT),
+        ("Ignored by a model in this process", IGNORED_HERE),
+        ("Refused by it", set(NEUTRAL)),
     ],
 )
 def test_every_field_is_listed_under_its_kind(kind: str, names: set[str]):

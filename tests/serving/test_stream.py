@@ -93,12 +93,59 @@ def test_a_requested_answer_in_turns():
     assert (thought, answer) == ("Too small.\n\nI see.", {"content": "red"})
 
 
-def test_an_answer_beside_a_request_is_never_sent():
-    """The model replaced it when it saw the original."""
+def test_while_streaming_the_first_of_answer_and_request_decides():
+    """It was sent already when the request came; unstreamed the model would see the original."""
     both = "<think>Hm.</think><answer>blue</answer>" + REQUEST
-    with served(ScriptedEngine([both, DIRECT], profile="agent")) as server:
+    with served(ScriptedEngine([both, DIRECT, both], profile="agent")) as server:
+        assert server.post(request()).json["choices"][0]["message"]["content"] == "red"
         said = "".join(delta.get("content", "") for delta in deltas(server))
-    assert said == "red"
+        assert said == "blue"
+
+
+def test_a_request_that_comes_first_is_served_while_streaming():
+    first = REQUEST + "<answer>blue</answer>"
+    with served(ScriptedEngine([first, DIRECT], profile="agent")) as server:
+        assert deltas(server)[-1] == {"content": "red"}
+
+
+LONG = "It is red, and round, and " + "very " * 30 + "small."
+
+
+@pytest.mark.parametrize(
+    ("profile", "written", "answer", "whole"),
+    [
+        ("agent", "<think>Hm.</think><answer>It is red.</answer>", "It is", "It is red."),
+        # Up to 160 characters may announce a call.
+        ("native", LONG, LONG[:161], LONG),
+    ],
+)
+@pytest.mark.parametrize("fields", [{}, {"stop": ["!!!"]}])
+def test_an_answer_arrives_while_the_upstream_still_writes(
+    profile: str, written: str, answer: str, whole: str, fields: dict[str, Any]
+):
+    """The gate opens only when the first words have arrived here; a stop sequence of three
+    characters may begin with the last two.
+    """
+    gate = threading.Event()
+    held = written.index(answer) + len(answer) + 4
+    parts = events(*spell(written))
+    with (
+        ChatServer(streams(*parts, gate=gate, held=held)) as vllm,
+        served(upstream(vllm.url), profile=profile) as server,
+    ):
+        said = ""
+        for chunk in stream(server, **fields):
+            said += (chunk.choices[0].delta.content or "") if chunk.choices else ""
+            if said.startswith(answer):
+                gate.set()
+        assert said == whole
+
+
+def test_a_stop_sequence_ends_a_stream_wherever_it_is_cut():
+    parts = events(*spell("<think>Hm.</think><answer>red;; blue;;; green</answer>"))
+    with ChatServer(streams(*parts)) as vllm, served(upstream(vllm.url)) as server:
+        chunks = list(stream(server, stop=";;;"))
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == "red;; blue"
 
 
 def test_the_bytes_of_a_stream():
@@ -156,9 +203,9 @@ def test_thoughts_arrive_while_the_embedded_model_still_computes():
             if "reasoning_content" in pieces[-1]:
                 gate.set()
         reply = server.post(request(question)).json["choices"][0]["message"]
-    _, *thoughts, answer, end = pieces
-    assert "".join(piece["reasoning_content"] for piece in thoughts) == reply["reasoning_content"]
-    assert (answer, end) == ({"content": reply["content"]}, {})
+    for name in ("reasoning_content", "content"):
+        assert "".join(piece.get(name, "") for piece in pieces) == reply[name]
+    assert pieces[-1] == {}
     assert reply["content"] == "UJA"
 
 
@@ -218,9 +265,11 @@ def test_two_turns_of_an_upstream():
     second = streams(*events(*spell(DIRECT)))
     with ChatServer(first, second) as vllm, served(upstream(vllm.url)) as server:
         said = deltas(server)
-        assert said[-1] == {"content": "red"}
-        thought = "".join(delta["reasoning_content"] for delta in said[:-1])
-        assert thought == "Too small.\n\nI see."
+        joined = {
+            name: "".join(delta.get(name, "") for delta in said)
+            for name in ("content", "reasoning_content")
+        }
+        assert joined == {"content": "red", "reasoning_content": "Too small.\n\nI see."}
         assert server.metric('visionthink_tokens_total{kind="prompt"}') == 10
 
 

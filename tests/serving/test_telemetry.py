@@ -59,6 +59,7 @@ def test_metrics():
         "visionthink_requests_waiting": 0,
         "visionthink_requests_total answered": 3,
         "visionthink_requests_total refused": 1,
+        "visionthink_passed_total text 200": 0,
         "visionthink_episodes_total auto false": 1,
         "visionthink_episodes_total auto true": 1,
         "visionthink_episodes_total low false": 1,
@@ -103,18 +104,26 @@ def test_a_log_has_figures_and_no_content(tmp_path: Path):
     for line in (answered, refused):
         seconds = line.pop("seconds")
         assert isinstance(seconds, float)
+        assert str(line.pop("request_id")).startswith("req-")
+        assert line.pop("client") == "127.0.0.1"
     assert answered == {
         "status": 200,
         "outcome": "answered",
         "id": reply.json["id"],
         "model": "m",
+        "upstream": "scripted",
         "look": "auto",
         "stream": False,
         "stop_reason": "answered",
         "looks": reply.json["visionthink"]["looks"],
         "usage": reply.json["usage"],
     }
-    assert refused == {"status": 400, "outcome": "refused"}
+    assert refused == {
+        "status": 400,
+        "outcome": "refused",
+        "code": "unknown_parameter",
+        "param": "foo",
+    }
     assert "secret" not in path.read_text()
 
 
@@ -163,12 +172,12 @@ def test_a_log_line_that_was_cut_short_does_not_spoil_the_next(tmp_path: Path):
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (14, hard))
-        log.write({"id": 1}, None)
-        log.write({"id": 2}, None)
-        log.write({"id": 3}, None)
+        log.write({"id": 1})
+        log.write({"id": 2})
+        log.write({"id": 3})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    log.write({"id": 4}, None)
+    log.write({"id": 4})
     log.close()
     assert path.read_text() == '{"id": 1}\n{"id\n{"id": 4}\n'
 
@@ -197,6 +206,6 @@ def test_the_console_shows_no_content(caplog: pytest.LogCaptureFixture):
 def test_a_question_appears_in_no_output_of_the_process(capfd: pytest.CaptureFixture[str]):
     with served(ScriptedEngine([DIRECT], profile="agent")) as server:
         assert server.post(request(SECRET)).status == 200
-        assert server.post(request(QUESTION, n=2)).status == 400
+        assert server.post(request(QUESTION, n=0)).status == 400
     out, err = capfd.readouterr()
     assert "secret" not in out + err

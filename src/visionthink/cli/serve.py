@@ -82,7 +82,8 @@ def command(config: Path | None, sets: tuple[str, ...], **given: Any) -> None:
     """Serve a model through OpenAI's chat API; the model sees images small first.
 
     Clients ask for NAME; NAME:low and NAME:high fix the look, NAME:trace adds all turns to the
-    reply. Savings are in the `usage` of each answer and under /metrics. A page to try it is at /.
+    reply, NAME:vanilla passes the request on untouched. Savings are in the `usage` of each answer
+    and under /metrics. A page to try it is at /. SIGHUP reads the keys in the config again.
 
     \b
     Example:
@@ -91,23 +92,34 @@ def command(config: Path | None, sets: tuple[str, ...], **given: Any) -> None:
     """  # noqa: D301 - click needs the character that keeps its line breaks
     from visionthink.serving.server import serve
 
-    where = str(config or "serve")
-    options: dict[str, Any] = read_yaml(config) if config else {}
-    checked(ServeOptions, options, where)  # so that the options below find their sections
-    for name, value in given.items():
-        if value is not None and value != ():
-            *section, key = CONFIG_KEYS.get(name, name).split(".")
-            target = options.setdefault(section[0], {}) if section else options
-            target[key] = value
+    def read() -> ServeOptions:
+        where = str(config or "serve")
+        options: dict[str, Any] = read_yaml(config) if config else {}
+        checked(ServeOptions, options, where)  # so that the options below find their sections
+        for name, value in given.items():
+            if value is not None and value != ():
+                *section, key = CONFIG_KEYS.get(name, name).split(".")
+                target = options.setdefault(section[0], {}) if section else options
+                target[key] = value
+        return checked(ServeOptions, apply_sets(options, sets), where)
+
     with _console():
-        serve(checked(ServeOptions, apply_sets(options, sets), where), _announce)
+        serve(read(), _announce, read)
+
+
+class _OneLine(logging.Formatter):
+    """What others sent may be quoted in the log; it cannot control the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = super().format(record)
+        return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 @contextmanager
 def _console() -> Iterator[None]:
     """Show the server's log on standard error."""
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    handler.setFormatter(_OneLine("%(asctime)s %(message)s", "%H:%M:%S"))
     logger = logging.getLogger("visionthink.serving")
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)

@@ -6,28 +6,34 @@ This is the only multi-turn loop: asking, evaluation, labelling, serving and tra
 
 from __future__ import annotations
 
+import asyncio
+import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from visionthink.core import protocol
 from visionthink.core.actions import Problem, View
 from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import UsageError
+from visionthink.core.form import Form
 from visionthink.core.format import format_valid
 from visionthink.core.images import Cells, Picture, half_view
 from visionthink.core.ledger import TurnCost, episode_ledger, turn_cost
 from visionthink.core.profiles import Profile
 from visionthink.core.protocol import Answer, Malformed, Reply, Request
 from visionthink.core.types import (
+    Call,
     Completion,
+    Delivered,
     Episode,
     Example,
     Look,
     LookMode,
     Message,
+    Outcome,
     Sampling,
     StopReason,
     Turn,
@@ -47,9 +53,13 @@ async def run_episode(
     engine: Engine,
     *,
     look: LookMode = "auto",
+    details: Sequence[LookMode] = (),
     profile: str | None = None,
     max_turns: int | None = None,
     sampling: Sampling | None = None,
+    functions: Sequence[Mapping[str, Any]] = (),
+    form: Form | None = None,
+    streamed: bool = False,
     watch: Watch | None = None,
     shown: Shown | None = None,
 ) -> Episode:
@@ -60,10 +70,16 @@ async def run_episode(
         engine: what replies.
         look: "auto" shows the half-size view and delivers what is requested; "low" shows only the
             half-size view, "high" only the original, both without offering a request.
+        details: a look for each image, where they differ; a request is offered if `look` is "auto",
+            and shows more of the images with "auto" only.
         profile: name of the prompt profile; default: the one that the checkpoint names, else agent.
         max_turns: how many replies the model may give; default: as many as the profile says. A
             request in the last one cannot be served.
         sampling: how replies are drawn; greedy by default. Turn t draws with its own seed.
+        functions: of the caller's, in OpenAI's form, that a server offers beside the request; a
+            call of one of them ends the episode. The model gets one more turn to make it.
+        form: that the answer must have; see `Form`.
+        streamed: answers are passed on while they are written; see `parse_reply`.
         watch: called with each reply as it grows, where the engine streams, and at its end.
         shown: called with the looks of each turn (none after a failed call) before its reply.
 
@@ -81,13 +97,18 @@ async def run_episode(
             "not asked through; use another profile or --base-url"
         )
     originals, grid = example.images, about.grid
-    limit = max_turns or rules.max_turns
-    first = originals
-    if look != "high":
-        first = tuple(half_view(picture, grid) for picture in originals)
+    limit = max_turns or rules.max_turns + bool(functions)
+    details = details or (look,) * len(originals)
+    first = tuple(
+        picture if detail == "high" else half_view(picture, grid)
+        for picture, detail in zip(originals, details, strict=True)
+    )
 
     messages = _opening(rules, example, first)
-    looks = _looks(0, None, [View(image, picture) for image, picture in enumerate(first)], about)
+    messages[0] = _with_functions(messages[0], functions)
+    before = [View(each.image, each.picture, each.box) for each in example.delivered]
+    views_of_first = [View(image, picture) for image, picture in enumerate(first)]
+    looks = _looks(0, None, [*views_of_first, *before], about)
     turns: list[Turn] = []
     costs: list[TurnCost] = []
     while True:
@@ -97,14 +118,22 @@ async def run_episode(
         budget = _next_sampling(sampling, turns)
         heard = None if watch is None else partial(watch, len(turns))
         completion = await _reply(engine, messages, budget, heard)
-        reply = protocol.parse_reply(completion.text, rules)
         costs.append(_cost(completion, looks, len(turns), about))
-        turns.append(_turn(completion, reply))
+        calls = _calls_of(completion, functions)
+        if calls:
+            stop, answer = StopReason.CALLED, protocol.before_calls(completion)
+            turns.append(_turn(completion, "call"))
+            messages.append(Message("assistant", (answer,), calls=calls))
+            break
+        reply = protocol.parse_reply(completion.text, rules, streamed=streamed)
+        answer = protocol.final_answer(reply)
+        note = reply.reason if isinstance(reply, Malformed) else ""
+        turns.append(_turn(completion, protocol.outcome(reply), note))
         messages.append(protocol.said(rules, completion))
 
         views: tuple[View, ...] | Problem | None = None
         if isinstance(reply, Request) and not last_turn:
-            views = reply.action.views(originals, looks, grid)
+            views = _allowed(reply.action.views(originals, looks, grid), details, example.delivered)
         stop = _stop_reason(reply, completion, last_turn, isinstance(views, Problem), rules)
         if stop is None and _tokens_left(sampling, turns) == 0:
             # No token is left for another turn: what the reply holds must do.
@@ -124,23 +153,38 @@ async def run_episode(
             assert message is not None  # noqa: S101
             messages.append(message)
 
+    replies = [turn.text for turn in turns]
+    formed = answer if form is None or calls else await asyncio.to_thread(form.read, answer)
+    answer = answer if formed is None else formed
+    if form is not None and formed is None:
+        asked = _guided_messages(messages, form)
+        drawn = replace(sampling, extra={**sampling.extra, **_guided_fields(asked, form)})
+        heard = None if watch is None else partial(watch, len(turns))
+        completion = await _reply(engine, asked, drawn, heard)
+        answer = protocol.split_plain(completion.text)[1].strip()
+        stop = StopReason.LENGTH if completion.finish == "length" else StopReason.ANSWERED
+        costs.append(_cost(completion, looks, len(turns), about))
+        turns.append(_turn(completion, "guided"))
+        messages = [*asked, protocol.said(rules, completion)]
+
     return Episode(
         example=example,
         look=look,
         profile=rules.name,
         model=about.model,
-        answer=protocol.final_answer(reply),
+        answer=answer,
         stop_reason=stop,
-        format_valid=format_valid([turn.text for turn in turns], rules),
+        format_valid=format_valid(replies, rules),
         messages=tuple(messages),
         turns=tuple(turns),
         looks=tuple(looks),
         ledger=episode_ledger(
-            first=_cells(first, about),
+            first=_cells([*first, *(each.picture for each in example.delivered)], about),
             vanilla=_cells(originals, about),
             turns=costs,
             shape=about.shape,
         ),
+        calls=calls,
     )
 
 
@@ -154,11 +198,11 @@ def check_question(
     protocol.profile_for(look, profile or DEFAULT_PROFILE)
     if not example.images and not (example.conversation and look == "high"):
         raise UsageError("an example needs at least one image; got none")
-    if not example.question.strip():
+    if not example.question.strip() and not example.conversation:
         raise UsageError("the question is empty; ask something about the image")
     if any("\ud800" <= char <= "\udfff" for char in example.question):
         raise UsageError("the question holds bytes that are no text; write it in UTF-8")
-    if len(example.question) > MAX_QUESTION_CHARACTERS:
+    if len(example.question) > MAX_QUESTION_CHARACTERS and not example.conversation:
         raise UsageError(
             f"the question has {len(example.question):,} characters; "
             f"at most {MAX_QUESTION_CHARACTERS:,} are allowed, shorten it"
@@ -167,13 +211,58 @@ def check_question(
         raise UsageError(f"max_turns must be at least 1; got {max_turns}")
 
 
+def _with_functions(message: Message, functions: Sequence[Mapping[str, Any]]) -> Message:
+    """The first message, offering the caller's functions after ours."""
+    if not functions:
+        return message
+    ours: list[Any] = json.loads(message.tools) if message.tools else []
+    return replace(message, tools=json.dumps([*ours, *functions], ensure_ascii=False))
+
+
+def _calls_of(completion: Completion, functions: Sequence[Mapping[str, Any]]) -> tuple[Call, ...]:
+    """The calls of the caller's functions in a reply."""
+    names = [function.get("function", {}).get("name") for function in functions]
+    return tuple(call for call in completion.calls if call.name in names)
+
+
+def _guided_messages(messages: Sequence[Message], form: Form) -> list[Message]:
+    """What was said, without a call that nobody answered, and the words that ask for the form."""
+    kept = messages[:-1] if messages[-1].calls else messages
+    return [*kept, Message("user", (form.words,))]
+
+
+def _guided_fields(messages: Sequence[Message], form: Form) -> dict[str, Any]:
+    return {**form.fields, **({"tool_choice": "none"} if messages[0].tools else {})}
+
+
+def _allowed(
+    views: tuple[View, ...] | Problem,
+    details: Sequence[LookMode],
+    delivered: Sequence[Delivered],
+) -> tuple[View, ...] | Problem:
+    """Those of images that the caller leaves to the model, and that it does not see already."""
+    if isinstance(views, Problem):
+        return views
+    seen = {(each.image, each.box, each.picture.size) for each in delivered}
+    left = tuple(
+        view
+        for view in views
+        if details[view.image] == "auto" and (view.image, view.box, view.picture.size) not in seen
+    )
+    return left or Problem("there is no closer look at this image: it is shown already")
+
+
 def _opening(profile: Profile, example: Example, first: Sequence[Picture]) -> list[Message]:
     """What is said before the first reply, with the first looks in place of the originals."""
     if not example.conversation:
         return list(protocol.opening(profile, first, example.question))
     views = dict(zip(example.images, first, strict=True))
     shown = [
-        replace(message, parts=tuple(p if isinstance(p, str) else views[p] for p in message.parts))
+        message
+        if message.verbatim
+        else replace(
+            message, parts=tuple(p if isinstance(p, str) else views[p] for p in message.parts)
+        )
         for message in example.conversation
     ]
     return list(protocol.conversation(profile, shown))
@@ -252,13 +341,14 @@ def _looks(turn: int, action: str | None, views: Sequence[View], about: EngineIn
     ]
 
 
-def _turn(completion: Completion, reply: Reply) -> Turn:
+def _turn(completion: Completion, outcome: Outcome, note: str = "") -> Turn:
     return Turn(
         text=completion.text,
-        outcome=protocol.outcome(reply),
+        outcome=outcome,
         usage=completion.usage,
-        note=reply.reason if isinstance(reply, Malformed) else "",
+        note=note,
         token_ids=completion.token_ids,
+        logprobs=completion.logprobs,
     )
 
 

@@ -11,18 +11,24 @@ import io
 import math
 import os
 import stat
-import threading
-import warnings
-from collections.abc import Generator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from visionthink.core.errors import ImageError
+from visionthink.core.image_files import (
+    SENT_COPIES,
+    TURNS,
+    Decode,
+    ImageFile,
+    Refusal,
+    decoded,
+    no_warnings,
+    strips,
+)
+from visionthink.core.image_headers import ORIENTATION, HeaderError, read_header
 
 Size = tuple[int, int]
 Cells = tuple[int, int]
@@ -37,18 +43,6 @@ FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "TIFF", "BMP")
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif", ".tiff", ".bmp")
 _GIVE = "give a PNG, JPEG, WebP, GIF, TIFF or BMP file"
 _MIMES = ((b"\xff\xd8", "image/jpeg"), (b"\x89PNG", "image/png"), (b"RIFF", "image/webp"))
-_PLAIN_MODES = {"JPEG": ("RGB", "L"), "PNG": ("RGB", "L"), "WEBP": ("RGB",)}
-_ORIENTATION = 0x0112  # the EXIF tag; its values:
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_warnings_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -124,6 +118,16 @@ class Picture:
     def size(self) -> Size:
         return self.image.size
 
+    @property
+    def memory(self) -> int:
+        """Bytes that it takes with its views, as pixels and as it is sent; a PNG that is not made
+        yet has at most about 3.1 bytes a pixel.
+        """
+        pixels = math.prod(self.size)
+        encoded = len(self._wire[0][0]) if self._wire else len(self.source or b"") or 3.1 * pixels
+        views = sum(view.memory for view in self._views.values())
+        return int(4 * pixels + SENT_COPIES * encoded) + views
+
     def encoded(self) -> tuple[bytes, str]:
         """The bytes to send and their MIME type: `source` as it is, else a PNG.
 
@@ -150,6 +154,12 @@ class Picture:
             resized = self.image.resize(size, Image.Resampling.LANCZOS, box=part)
             self._views[key] = Picture(resized, name=self.name, budget=budget)
         return self._views[key]
+
+    def view_of(self, view: Picture) -> tuple[Pixels | None, Size, int | None] | None:
+        """The part, size and budget that `view` was made with; None if it is this picture."""
+        if view is self:
+            return None
+        return next(key for key, made in self._views.items() if made is view)
 
     def data_url(self) -> str:
         data, mime = self.encoded()
@@ -193,29 +203,51 @@ def open_picture(
             _check_size(source.size, limits)
             return source
         if isinstance(source, Image.Image):
-            return _decode(source, None, name, limits)
+            return _copied(source, name, limits)
         data = source if isinstance(source, bytes) else _read(source, limits)
-        _check_bytes(len(data), limits)
-        with _identify(data) as image:
-            return _decode(image, data, name, limits)
+        return _picture(_checked(data, name, limits))
     except Exception as error:  # on junk, Pillow's decoders raise nearly anything
         came, advice = _explain(error, limits)
         raise ImageError(f"cannot read {what}: {came}; {advice}") from error
 
 
-class _Refusal(Exception):
-    """What came and what to do; `open_picture` adds which image it is about."""
+def check_image(data: bytes, limits: Limits = DEFAULT_LIMITS) -> ImageFile:
+    """Read no more than the header of an encoded image.
+
+    Raises:
+        ImageError: as `open_picture`.
+    """
+    try:
+        return _checked(data, "", limits)
+    except Exception as error:
+        came, advice = _explain(error, limits)
+        raise ImageError(f"cannot read an image given as bytes: {came}; {advice}") from error
+
+
+def decode_image(file: ImageFile, decode: Decode = decoded) -> Picture:
+    """Decode a file that `check_image` found good, with `decode`.
+
+    Raises:
+        ImageError: it is damaged.
+    """
+    try:
+        return _picture(file, decode)
+    except Exception as error:
+        came, advice = _explain(error, DEFAULT_LIMITS)
+        raise ImageError(f"cannot read an image given as bytes: {came}; {advice}") from error
 
 
 def _explain(error: Exception, limits: Limits) -> tuple[str, str]:
-    if isinstance(error, _Refusal):
+    if isinstance(error, Refusal):
         came, advice = error.args
         return came, advice
+    if isinstance(error, MemoryError):
+        return "decoding it needs more memory than there is", "shrink it"
+    if isinstance(error, HeaderError):
+        return f"it is damaged or cut short ({error})", "get a complete copy of it"
     if isinstance(error, Image.DecompressionBombError):
         most = min(limits.max_pixels, 2 * (Image.MAX_IMAGE_PIXELS or limits.max_pixels))
         return f"it has more than {most:,} pixels", "shrink it"
-    if isinstance(error, MemoryError):
-        return "decoding it needs more memory than there is", "shrink it"
     detail = _printable(str(error) or type(error).__name__)
     return f"it is damaged or cut short ({detail})", "get a complete copy of it"
 
@@ -242,35 +274,35 @@ def _read(path: str | os.PathLike[str], limits: Limits) -> bytes:
         status = os.stat(os.fspath(path))
         if not stat.S_ISREG(status.st_mode):
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device"
-            raise _Refusal(f"it is {kind}", _GIVE)
+            raise Refusal(f"it is {kind}", _GIVE)
         _check_bytes(status.st_size, limits)
         with open(path, "rb") as file:
             return file.read(limits.max_bytes + 1)
     except FileNotFoundError as error:
-        raise _Refusal("there is no such file", "check the path (URLs are not fetched)") from error
+        raise Refusal("there is no such file", "check the path (URLs are not fetched)") from error
     except PermissionError as error:
-        raise _Refusal("permission to read it is denied", "change its permissions") from error
+        raise Refusal("permission to read it is denied", "change its permissions") from error
     except OSError as error:
-        raise _Refusal(error.strerror or "it cannot be opened", "check the path") from error
+        raise Refusal(error.strerror or "it cannot be opened", "check the path") from error
     except ValueError as error:  # a null character, or what the file system cannot encode
-        raise _Refusal("this cannot be a path", "check the path") from error
+        raise Refusal("this cannot be a path", "check the path") from error
     except TypeError as error:
         advice = "give a path, bytes or a PIL image"
-        raise _Refusal(f"it is of type {type(path).__name__}", advice) from error
+        raise Refusal(f"it is of type {type(path).__name__}", advice) from error
 
 
 def _check_bytes(count: int, limits: Limits) -> None:
     if count > limits.max_bytes:
         came = f"it has more than {limits.max_bytes:,} bytes"
-        raise _Refusal(came, "shrink it or compress it more")
+        raise Refusal(came, "shrink it or compress it more")
 
 
 def _check_size(size: Size, limits: Limits) -> None:
     if problem := shape_problem(size, limits.max_aspect):
-        raise _Refusal(problem, "crop or pad it")
+        raise Refusal(problem, "crop or pad it")
     if math.prod(size) > limits.max_pixels:
         came = f"it has {size[0]:,} x {size[1]:,} pixels, more than {limits.max_pixels:,}"
-        raise _Refusal(came, "shrink it")
+        raise Refusal(came, "shrink it")
 
 
 def shape_problem(size: Size, max_aspect: float) -> str | None:
@@ -282,92 +314,46 @@ def shape_problem(size: Size, max_aspect: float) -> str | None:
     return None
 
 
-@contextmanager
-def _no_warnings() -> Generator[None]:
-    """Silence Pillow's warnings (large images, odd metadata): we decide, or raise, ourselves.
-
-    `catch_warnings` changes the whole process, so threads take turns; decoding stays outside.
-    """
-    with _warnings_lock, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def _identify(data: bytes) -> Image.Image:
-    """Read the header only."""
+def _checked(data: bytes, name: str, limits: Limits) -> ImageFile:
     if not data:
-        raise _Refusal("it is empty (0 bytes)", _GIVE)
-    try:
-        with _no_warnings():
-            return Image.open(io.BytesIO(data), formats=FORMATS)
-    except UnidentifiedImageError as error:
-        raise _Refusal(f"it does not hold an image (it starts {data[:12]!r})", _GIVE) from error
+        raise Refusal("it is empty (0 bytes)", _GIVE)
+    _check_bytes(len(data), limits)
+    with no_warnings():  # of odd metadata
+        header = read_header(data)
+    if header is None:
+        raise Refusal(f"it does not hold an image (it starts {data[:12]!r})", _GIVE)
+    _check_size(header.size, limits)
+    return ImageFile(data, header, name)
 
 
-def _decode(image: Image.Image, data: bytes | None, name: str, limits: Limits) -> Picture:
-    """Check the size, decode, and keep `data` if every decoder makes the same image of it."""
+def _picture(file: ImageFile, decode: Decode = decoded) -> Picture:
+    """Decode, and keep the file if every decoder makes the same image of it."""
+    with decode(file) as found:
+        image = found.whole or _joined(found.strips, found.size)
+    image = _upright(image, file.header.orientation)
+    return Picture(image, file.source if file.is_plain and found.plain else None, file.name)
+
+
+def _copied(image: Image.Image, name: str, limits: Limits) -> Picture:
+    """The picture of an open image, which stays as it is."""
     _check_size(image.size, limits)
-    with _no_warnings() if image.format == "TIFF" else nullcontext():  # reads its tags again
+    with no_warnings():
         image.load()
-    try:
-        with _no_warnings():
-            orientation = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # broken metadata raise nearly anything, and the pixels are still good
-        orientation = 0
-    rgb = _to_rgb(image)
-    if orientation in _UPRIGHT:
-        rgb = rgb.transpose(_UPRIGHT[orientation])
-    plain = (
-        data is not None
-        and orientation == 1
-        and image.mode in _PLAIN_MODES.get(image.format or "", ())
-        and getattr(image, "n_frames", 1) == 1
-        and not image.has_transparency_data
-        # Byte 24 of a PNG is its bits per sample: decoders differ in rounding 16 to 8.
-        and (image.format != "PNG" or data[24] == 8)
-    )
-    return Picture(rgb, data if plain else None, name)
+        try:
+            orientation = image.getexif().get(ORIENTATION, 1)
+        except Exception:  # broken metadata raise nearly anything, and the pixels are still good
+            orientation = 0
+    return Picture(_upright(_joined(strips(image), image.size), orientation), name=name)
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """A new image, without metadata that something later might apply again; profiles are ignored,
-    as in the models' training.
-    """
-    try:
-        if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-            rgb = Image.fromarray(_to_8_bits(image)).convert("RGB")
-        elif image.has_transparency_data:
-            rgba = image.convert("RGBA")
-            rgb = Image.new("RGB", image.size, "white")
-            rgb.paste(rgba, mask=rgba.getchannel("A"))
-        else:
-            rgb = image.convert("RGB")
-    except ValueError as error:  # premultiplied grey (La), for one
-        came = f"its colour mode {image.mode} is not supported"
-        raise _Refusal(came, "convert it to RGB") from error
-    rgb.info.clear()
-    return rgb
+def _upright(image: Image.Image, orientation: int) -> Image.Image:
+    return image.transpose(TURNS[orientation]) if orientation in TURNS else image
 
 
-def _to_8_bits(image: Image.Image) -> NDArray[np.uint8]:
-    """Grey in 0..255, shape (height, width), of an image of mode "I;16", "I" or "F".
-
-    16-bit samples are divided by 257, so 65535 becomes 255. The 32-bit modes do not say what white
-    is: it is taken to be the least of 1 (in "F" only), 255 and 65535 that no sample exceeds; if
-    none will do or a sample is negative, the darkest becomes 0 and the brightest 255. NaN and
-    infinity count as 0. A sample value marked transparent becomes white.
-    """
-    samples: NDArray[Any] = np.asarray(image)
-    if image.mode.startswith("I;16"):
-        grey = (samples.astype(np.uint32) + 128) // 257
-    else:
-        values = np.nan_to_num(samples.astype(np.float64), posinf=0.0, neginf=0.0)
-        black, white = float(values.min()), float(values.max())
-        if black >= 0 and white <= 65535:
-            whites = (1, 255, 65535) if image.mode == "F" else (255, 65535)
-            black, white = 0.0, next(top for top in whites if top >= white)
-        grey = np.rint((values - black) * 255 / max(white - black, 1e-30))
-    result = grey.astype(np.uint8)
-    if "transparency" in image.info:
-        result[samples == image.info["transparency"]] = 255
-    return result
+def _joined(strips: Iterator[Image.Image], size: Size) -> Image.Image:
+    # Not filled: that would hold the interpreter while all of it is mapped.
+    whole, top = Image.new("RGB", size, None), 0
+    for strip in strips:
+        whole.paste(strip, (0, top))
+        top += strip.height
+    return whole

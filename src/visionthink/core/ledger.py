@@ -126,7 +126,8 @@ class Usage:
 
     `cached_tokens` of the `prompt_tokens` were not computed again; `seconds` is wall clock,
     including the wait for a batch or in the server's queue. `prompt_tokens` counts the prompt as it
-    was sent; `pruned` says what was left of it where visual tokens were dropped.
+    was sent; `pruned` says what was left of it where visual tokens were dropped. `image_tokens` are
+    those of the prompt's images, where a server counts them.
     """
 
     prompt_tokens: int
@@ -134,6 +135,7 @@ class Usage:
     cached_tokens: int = 0
     seconds: float = 0.0
     pruned: Pruned | None = None
+    image_tokens: int | None = None
 
 
 @dataclass(frozen=True)

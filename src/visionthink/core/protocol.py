@@ -27,7 +27,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
 from visionthink.core.actions import ACTIONS, Action, Original, Problem
@@ -44,6 +44,10 @@ CALL = ("<tool_call>", "</tool_call>")
 RESPONSE = ("<tool_response>", "</tool_response>")
 RESIZE = "<resize>"  # what requests in the profiles with a marker
 TAGS = (*THINK, *ANSWER, *CALL, *RESPONSE)
+
+ANNOUNCED = 160
+"""Characters that a model may say before it calls a function: "Let me look at that more closely."
+"""
 
 ORIGINAL = Original()
 
@@ -148,14 +152,21 @@ def conversation(profile: Profile, messages: Sequence[Message]) -> tuple[Message
     - Images stand where the profile has them, if the message has them all before or all after its
       text; images between texts stay there.
     - Assistant messages become answers in the profile's form, without a thought.
+    - Messages about calls, and of tools, stay as they are: the server's own format has them.
+    - So do those of earlier episodes, which are in this form already.
     """
     systems = [message.parts for message in messages if message.role == "system"]
     below = [part for parts in systems for part in ("\n\n", *parts)][1:]
     said = [*_system(profile, _plain(below))]
     for message in messages:
-        if message.role == "user":
+        if message.verbatim:
+            said.append(message)
+        elif message.role == "user":
             pictures, asked = _framed(_plain(message.parts))
-            said.append(Message("user", _fill(profile.user, image=pictures, question=asked)))
+            parts = _fill(profile.user, image=pictures, question=asked)
+            said.append(replace(message, parts=parts))
+        elif message.role == "tool" or (message.role == "assistant" and message.extra):
+            said.append(replace(message, parts=_plain(message.parts)))
         elif message.role == "assistant":
             opened, closed = ("", "") if isinstance(profile, Plain) else ANSWER
             parts = (opened, *_plain(message.parts), closed)
@@ -192,6 +203,12 @@ def said(profile: Profile, completion: Completion) -> Message:
         completion.token_ids,
         calls=tuple((valid or calls)[:1]),
     )
+
+
+def before_calls(completion: Completion) -> str:
+    """What a reply in the server's own format says beside its calls, without a thought."""
+    rendered = "".join(render_tool_call(call.name, call.arguments) for call in completion.calls)
+    return split_plain(completion.text.removesuffix(rendered))[1].strip()
 
 
 def tool_response(profile: Profile, pictures: Sequence[Picture], call_id: str = "") -> Message:
@@ -250,11 +267,81 @@ def request_reply(thought: str, action: Action = ORIGINAL, marker: str | None = 
 # Reading replies
 
 
-def parse_reply(text: str, profile: Profile) -> Reply:
-    """What a reply means; total: any string gives a value (rules in the module docstring)."""
+def parse_reply(text: str, profile: Profile, *, streamed: bool = False) -> Reply:
+    """What a reply means; total: any string gives a value (rules in the module docstring).
+
+    A `streamed` answer is passed on while it is written, so that nothing after it can replace it:
+    of answer and request the first counts, and of several answers the first. Up to `ANNOUNCED`
+    characters before a call in the server's own format announce it and are no answer.
+    """
     if isinstance(profile, Tagged):
-        return _parse_tagged(text, profile)
+        first = _first_answer(text, profile) if streamed else None
+        return first or _parse_tagged(text, profile)
+    answer = plain_answer(text, profile)
+    if streamed and len(answer) > ANNOUNCED:
+        return Answer(answer, split_plain(text)[0], closed=False)
     return _parse_plain(text, profile)
+
+
+def _first_answer(text: str, profile: Tagged) -> Answer | None:
+    """The answer that is passed on while it is written, if there is one."""
+    begun = begun_answer(text, profile)
+    if begun is None:
+        return None
+    thought, _ = _split_thought(text[: begun.start], profile)
+    return Answer(begun.answer, thought, begun.end == ANSWER[1])
+
+
+@dataclass(frozen=True)
+class BegunAnswer:
+    """The first answer element outside of thoughts: where it starts, its text so far, and the tag
+    that ends it; "": none has come yet.
+    """
+
+    start: int
+    body: str
+    end: str
+
+    @property
+    def boxed(self) -> bool:
+        return self.body.lstrip().startswith("\\boxed{")
+
+    @property
+    def answer(self) -> str:
+        """What is read where the text ends here."""
+        body = self.body if self.end == ANSWER[1] else _PARTIAL_END.sub("", self.body)
+        return unbox(body) if self.boxed else body.strip()
+
+
+def begun_answer(text: str, profile: Tagged) -> BegunAnswer | None:
+    """None where no answer has begun, or what may be a request comes before it."""
+    at = 0
+    start = text.find(ANSWER[0])
+    while start >= 0 and 0 <= (thought := text.find(THINK[0], at)) < start:
+        close = text.find(THINK[1], thought)
+        if close < 0:
+            return None  # only the end shows whether the answer is a part of the thought
+        at = close
+        start = text.find(ANSWER[0], at)
+    if start < 0:
+        return None
+    _, before = _split_thought(text[:start], profile)
+    if profile.can_request and (CALL[0] if profile.marker is None else RESIZE) in before:
+        return None
+    body = text[start + len(ANSWER[0]) :]
+    tags = (ANSWER[1], *action_tags(profile))
+    ends = [(place, tag) for tag in tags if (place := body.find(tag)) >= 0]
+    place, tag = min(ends, default=(len(body), ""))
+    return BegunAnswer(start, body[:place], tag)
+
+
+_PARTIAL_END = re.compile(r"</(a(n(s(w(er?)?)?)?)?)?\Z")
+
+
+def plain_answer(text: str, profile: Profile) -> str:
+    """What a plain reply says before a call, which is the answer while it is streamed."""
+    _, rest = split_plain(text)
+    return rest.split(CALL[0], 1)[0].strip() if profile.can_request else rest.strip()
 
 
 def _parse_tagged(text: str, profile: Tagged) -> Reply:
@@ -351,7 +438,7 @@ def _last_answer(text: str, profile: Tagged) -> tuple[str | None, bool]:
     end = body.find(ANSWER[1])
     if end < 0:
         body = body.split(CALL[0] if profile.marker is None else RESIZE, 1)[0]
-        return re.sub(r"</(a(n(s(w(er?)?)?)?)?)?\Z", "", body), False
+        return _PARTIAL_END.sub("", body), False
     return body[:end], True
 
 

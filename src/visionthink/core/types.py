@@ -50,6 +50,8 @@ class Message:
         tools: of a system message: a JSON list of functions that the server's own format offers.
         calls: of an assistant message: its calls in that format; not in `parts`.
         call_id: of a tool message: the call that it responds to.
+        extra: more fields that a server gets with the message, such as `name`; they replace ours.
+        verbatim: it was said in an earlier episode, and is said again word for word.
     """
 
     role: Role
@@ -58,6 +60,8 @@ class Message:
     tools: str = ""
     calls: tuple[Call, ...] = ()
     call_id: str = ""
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    verbatim: bool = False
 
     @property
     def text(self) -> str:
@@ -75,7 +79,8 @@ class Example:
 
     `conversation` is set where there are earlier messages, or an image inside the text: a system
     message if there is one, then user and assistant, the user's question last. `images` are then
-    all images in it, in order; see `conversation_example`.
+    all images in it, in order, without those in verbatim messages, which are `delivered`; see
+    `conversation_example`.
     """
 
     images: tuple[Picture, ...]
@@ -84,14 +89,29 @@ class Example:
     id: str = ""
     metadata: Mapping[str, Any] = field(default_factory=dict[str, Any])
     conversation: tuple[Message, ...] = ()
+    delivered: tuple[Delivered, ...] = ()
 
 
-def conversation_example(messages: Sequence[Message]) -> Example:
+@dataclass(frozen=True)
+class Delivered:
+    """A look that an earlier episode of the conversation delivered, in a verbatim message: image
+    number `image`, or its part `box`, as `picture`.
+    """
+
+    image: int
+    picture: Picture
+    box: Box | None = None
+
+
+def conversation_example(
+    messages: Sequence[Message], delivered: Sequence[Delivered] = ()
+) -> Example:
     """The example that asks the last of `messages`, with the others as its history."""
     return Example(
-        images=tuple(picture for message in messages for picture in message.images),
+        images=tuple(picture for m in messages if not m.verbatim for picture in m.images),
         question=messages[-1].text,
         conversation=tuple(messages),
+        delivered=tuple(delivered),
     )
 
 
@@ -100,6 +120,8 @@ class Sampling:
     """How a reply is drawn: greedy by default.
 
     `max_tokens` bounds one reply; `max_episode_tokens` bounds all replies of an episode together.
+    `extra` are further fields that a server gets with each request; they replace ours, and None
+    leaves a field out. With `max_completion_tokens` among them the bound has that name.
     """
 
     temperature: float = 0.0
@@ -107,6 +129,7 @@ class Sampling:
     max_tokens: int = 1024
     max_episode_tokens: int | None = None
     seed: int = 0
+    extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < math.inf:
@@ -132,6 +155,7 @@ class Completion:
     """One reply of an engine. `finish` is "length" when `max_tokens` cut it off.
 
     `calls` are those that a server parsed out of the reply; `text` ends with them, as text.
+    `logprobs` are what a server says of the tokens, in OpenAI's form.
     """
 
     text: str
@@ -139,6 +163,7 @@ class Completion:
     usage: Usage
     token_ids: tuple[int, ...] | None = None
     calls: tuple[Call, ...] = ()
+    logprobs: Mapping[str, Any] | None = None
 
 
 class StopReason(StrEnum):
@@ -151,6 +176,8 @@ class StopReason(StrEnum):
     error message (or it was not a failed call, so none is due)."""
     OUT_OF_TURNS = "out_of_turns"
     """The model requested an image in the last turn it had."""
+    CALLED = "called"
+    """The model called a function of the caller's."""
     LENGTH = "length"
     """A token limit cut the last reply off before it held an answer or a request, or left no token
     for the turn that it asked for."""
@@ -178,19 +205,24 @@ class Look:
     picture: Picture = field(repr=False)
 
 
+Outcome = Literal["answer", "request", "call", "guided", "malformed"]
+
+
 @dataclass(frozen=True)
 class Turn:
     """One assistant reply and how it was read.
 
-    `outcome` is the kind of the parsed reply: "answer", "request" or "malformed"; `note` says why
-    a reply is malformed.
+    `outcome` is the kind of the parsed reply: "answer", "request", "call" (of a function of the
+    caller's), "guided" (an answer in the form that the caller demands) or "malformed"; `note` says
+    why a reply is malformed.
     """
 
     text: str
-    outcome: Literal["answer", "request", "malformed"]
+    outcome: Outcome
     usage: Usage
     note: str = ""
     token_ids: tuple[int, ...] | None = None
+    logprobs: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -200,6 +232,7 @@ class Episode:
     Attributes:
         messages: the whole conversation, system message first.
         looks: every image that the model was shown, in order.
+        calls: of the caller's functions, where the episode ended with them.
     """
 
     example: Example
@@ -213,6 +246,7 @@ class Episode:
     turns: tuple[Turn, ...]
     looks: tuple[Look, ...]
     ledger: Ledger
+    calls: tuple[Call, ...] = ()
 
     @property
     def requested(self) -> bool:

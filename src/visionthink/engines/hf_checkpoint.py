@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +40,7 @@ class Checkpoint:
         runner: how transformers runs models of its family.
         tokens: special tokens of the family.
         stop_ids: token ids that end a reply.
+        render: renders the chat template elsewhere; see `TemplateProcess`.
         profile: prompt profile named in the checkpoint's `visionthink.json`, if there is one.
     """
 
@@ -54,6 +55,15 @@ class Checkpoint:
     stop_ids: tuple[int, ...]
     pad_id: int
     profile: str | None
+    render: Callable[[Sequence[Mapping[str, Any]]], str] | None = None
+
+    def prompt(self, messages: Sequence[Mapping[str, Any]]) -> str:
+        """The chat template's text of `messages`, up to where the reply begins."""
+        if self.render is not None:
+            return self.render(messages)
+        return self.tokenizer.apply_chat_template(
+            messages, tokenize=False, add_generation_prompt=True
+        )
 
     @property
     def device(self) -> torch.device:

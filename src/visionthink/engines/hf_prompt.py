@@ -43,11 +43,7 @@ def build_prompt(messages: Sequence[Message], checkpoint: Checkpoint) -> Prompt:
         EngineError: text of a message became a control token, or the template lost an image.
     """
     replies = [m.token_ids for m in messages if m.role == "assistant" and m.token_ids is not None]
-    rendered: str = checkpoint.tokenizer.apply_chat_template(
-        [_template_message(message, checkpoint) for message in messages],
-        tokenize=False,
-        add_generation_prompt=True,
-    )
+    rendered = checkpoint.prompt([_template_message(message, checkpoint) for message in messages])
     pieces = rendered.split(_REPLY)
     if len(pieces) != len(replies) + 1:
         raise EngineError(f"the chat template of {checkpoint.name!r} changes assistant messages")

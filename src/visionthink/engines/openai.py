@@ -22,7 +22,15 @@ from visionthink.core.errors import EngineError, MissingExtraError, ServerError,
 from visionthink.core.families import QWEN2_5_VL, family_named
 from visionthink.core.images import Grid
 from visionthink.core.types import Completion, Message, Part, Sampling
-from visionthink.engines.openai_http import MAX_BODY, bounded_http_client, checked_key, checked_url
+from visionthink.engines.openai_http import (
+    MAX_BODY,
+    MORE_HEADERS,
+    NO_KEY,
+    UNREADABLE,
+    bounded_http_client,
+    checked_key,
+    checked_url,
+)
 from visionthink.engines.openai_replies import (
     Server,
     broke,
@@ -107,6 +115,7 @@ class OpenAIEngine(Engine):
             )
         key, key_from = checked_key(api_key, api_key_env)
         self._server = Server(checked_url(base_url), key, key_from, api_key_env)
+        self._has_key = key != NO_KEY
         self._model = printable(model) if model else None
         self._grid = grid
         self._profile = profile
@@ -125,6 +134,15 @@ class OpenAIEngine(Engine):
         model = self._model or self._wait(self._find_model())
         grid = self._grid or self._wait(self._find_grid())
         return EngineInfo(model, grid, profile=self._profile, takes_tools=True)
+
+    @property
+    def base_url(self) -> str:
+        return self._server.url
+
+    @property
+    def api_key(self) -> str | None:
+        """The key for the server; None if it needs none."""
+        return self._server.key if self._has_key else None
 
     async def generate(self, messages: Sequence[Message], sampling: Sampling) -> Completion:
         """Reply to `messages`; `seconds` includes the wait for a slot and all tries.
@@ -183,7 +201,10 @@ class OpenAIEngine(Engine):
         }
         async with connection.slots:
             # In a thread: encoding a large image takes long enough to stall other requests.
-            body = await asyncio.to_thread(_body, messages, fields | self._extra_body)
+            fields |= self._extra_body | dict(sampling.extra)
+            if "max_completion_tokens" in sampling.extra:
+                fields["max_completion_tokens"] = fields.pop("max_tokens")
+            body = await asyncio.to_thread(_body, messages, fields)
             reply = await self._send(lambda: ask(connection.client, body), model)
         return read_reply(self._server, reply, time.perf_counter() - begin)
 
@@ -261,8 +282,10 @@ class OpenAIEngine(Engine):
         except openai.APIConnectionError as error:
             late = isinstance(error, openai.APITimeoutError) and not broke(error)
             raise (self._server.timed_out if late else self._server.unreachable)(error) from error
-        except openai.APIResponseValidationError:
-            raise self._server.no_reply(f"more than {MAX_BODY // 2**20} MiB") from None
+        except openai.APIResponseValidationError as error:
+            long = f"more than {MAX_BODY // 2**20} MiB"
+            came = UNREADABLE if error.message == UNREADABLE else long
+            raise self._server.no_reply(came) from None
         except RuntimeError as error:  # what a closed client raises
             if self._closed:
                 raise EngineError(_CLOSED) from error
@@ -318,11 +341,16 @@ async def _post(client: AsyncOpenAI, body: bytes, *, stream: bool = False) -> An
     """
     import httpx2
 
+    more = dict(MORE_HEADERS.get())
+    if client.api_key != NO_KEY:
+        more.pop(
+            "Authorization", None
+        )  # the key of whoever asked is for servers without one of ours
     return await client.post(
         "/chat/completions",
         content=body,
         cast_to=httpx2.Response,
-        options={"headers": {"Content-Type": "application/json"}},
+        options={"headers": {"Content-Type": "application/json", **more}},
         stream=stream,
     )
 
@@ -341,7 +369,7 @@ def _tools(messages: Sequence[Message]) -> dict[str, Any]:
     """
     if not messages or not messages[0].tools:
         return {}
-    called = any(message.role == "tool" for message in messages)
+    called = any(message.role == "tool" and message.call_id for message in messages)
     return {"tools": json.loads(messages[0].tools), "tool_choice": "none" if called else "auto"}
 
 
@@ -353,7 +381,7 @@ def _payload(messages: Sequence[Message]) -> list[dict[str, Any]]:
     """
     payload: list[dict[str, Any]] = []
     for message in messages:
-        if message.role == "tool":
+        if message.role == "tool" and not message.extra:
             text = printable(message.text)
             payload.append({"role": "tool", "tool_call_id": message.call_id, "content": text})
             if message.images:
@@ -362,7 +390,7 @@ def _payload(messages: Sequence[Message]) -> list[dict[str, Any]]:
             continue
         parts = [_payload_part(part) for part in message.parts]
         content = parts if message.images else printable(message.text)
-        payload.append({"role": message.role, "content": content})
+        payload.append({"role": message.role, "content": content, **message.extra})
         if message.calls:
             payload[-1]["tool_calls"] = [
                 {

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Mapping
+from contextvars import ContextVar
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,8 +13,13 @@ from visionthink.core.errors import UsageError
 
 MAX_BODY = 16 * 2**20
 """Bytes of a reply, decompressed: a thousand times a long reply."""
+UNREADABLE = "a reply that cannot be decompressed"
 MAX_ERROR_BODY = 64 * 2**10
 """Bytes that are read of an error's body; an error message quotes 160 characters."""
+MORE_HEADERS: ContextVar[Mapping[str, str]] = ContextVar("MORE_HEADERS", default={})  # noqa: B039
+"""Headers of all chat requests that the current task makes, beside ours: who asked, for traces."""
+NO_KEY = "none"
+"""What is sent in place of a key: the official client needs one."""
 
 
 def checked_url(url: str) -> str:
@@ -42,7 +49,7 @@ def checked_key(given: str | None, variable: str) -> tuple[str, str]:
     key = given.strip()
     if not all("!" <= char <= "~" for char in key):
         raise UsageError(f"{origin}, but it has characters that no key has; paste it again")
-    return (key, origin) if key else ("none", "no key was given")
+    return (key, origin) if key else (NO_KEY, "no key was given")
 
 
 def bounded_http_client() -> Any:
@@ -50,6 +57,7 @@ def bounded_http_client() -> Any:
 
     It goes through aiohttp, which takes half the processor time of the default.
     """
+    import httpx2
     import openai
 
     class Bounded(openai.DefaultAioHttpClient):
@@ -72,6 +80,10 @@ def bounded_http_client() -> Any:
                             break
                         if len(body) > MAX_BODY:
                             raise openai.APIResponseValidationError(response, None)
+            except httpx2.DecodingError:
+                raise openai.APIResponseValidationError(
+                    response, None, message=UNREADABLE
+                ) from None
             except TimeoutError:
                 if good:
                     raise openai.APITimeoutError(request) from None

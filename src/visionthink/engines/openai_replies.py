@@ -8,6 +8,7 @@ or image data.
 from __future__ import annotations
 
 import json
+import math
 import re
 import socket
 import ssl
@@ -26,6 +27,10 @@ MAX_LINE = 300
 """Characters of an error message."""
 MAX_EXCERPT = 160
 """Characters of it that are the server's."""
+MAX_NAME = 256
+"""Characters of a model's name."""
+MAX_TOKENS = 10**9
+"""More cannot be a count of tokens."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +139,7 @@ class Server:
 def read_json(server: Server, body: bytes) -> dict[str, Any]:
     """The JSON object in `body`, whatever its content type says."""
     try:
-        value = json.loads(body)
+        value = json.loads(body, parse_float=_finite, parse_constant=_finite)
     except (ValueError, RecursionError):
         if body.lstrip()[:1] == b"<":
             raise server.no_reply("a web page instead of JSON", body) from None
@@ -144,13 +149,25 @@ def read_json(server: Server, body: bytes) -> dict[str, Any]:
     return value
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError("JSON has no infinite numbers")
+    return value
+
+
 def read_models(server: Server, body: bytes) -> dict[str, str]:
     """Name → root of the models in a list of them; the root is empty where none is given."""
     data = read_json(server, body).get("data")
     if not isinstance(data, list):
         raise server.no_reply("no list of models", body)
     entries = [entry for entry in data if isinstance(entry, dict) and entry.get("id")]
-    return {str(entry["id"]): str(entry.get("root") or "") for entry in entries}
+    found = {str(entry["id"]): _cut(str(entry.get("root") or ""), MAX_NAME) for entry in entries}
+    for name in found:
+        if len(name) > MAX_NAME or not name.isprintable():
+            odd = name.encode("utf-8", "replace")
+            raise server.no_reply("a model whose name is too long or not printable", odd)
+    return found
 
 
 def read_reply(server: Server, body: bytes, seconds: float) -> Completion:
@@ -170,8 +187,15 @@ def read_reply(server: Server, body: bytes, seconds: float) -> Completion:
     if not known:
         raise server.no_reply("a message with neither text nor a tool call", body)
     finish = "length" if choice.get("finish_reason") == "length" else "stop"
-    usage = _usage(reply.get("usage"), seconds)
-    return Completion(printable("".join(known)), finish, usage, calls=calls)
+    usage = _usage(server, reply.get("usage"), seconds)
+    logprobs = choice.get("logprobs")
+    return Completion(
+        printable("".join(known)),
+        finish,
+        usage,
+        calls=calls,
+        logprobs=_clean(logprobs) if isinstance(logprobs, dict) else None,
+    )
 
 
 def _thought(message: dict[str, Any]) -> str | None:
@@ -210,17 +234,24 @@ def _tool_calls(server: Server, message: dict[str, Any], body: bytes) -> Iterato
         )
 
 
-def _usage(usage: object, seconds: float) -> Usage:
+def _usage(server: Server, usage: object, seconds: float) -> Usage:
     """Counts of tokens; what is missing or no count is 0."""
 
     def count(of: object, name: str) -> int:
         value = of.get(name) if isinstance(of, dict) else None
+        if isinstance(value, int) and value > MAX_TOKENS:
+            raise server.no_reply("a usage of more than a billion tokens")
         return max(value, 0) if isinstance(value, int) else 0
 
     prompt = count(usage, "prompt_tokens")
     details = usage.get("prompt_tokens_details") if isinstance(usage, dict) else None
     cached = min(count(details, "cached_tokens"), prompt)
-    return Usage(prompt, count(usage, "completion_tokens"), cached, seconds)
+    counted = details
+    if isinstance(details, dict) and isinstance(by_kind := details.get("multimodal_tokens"), dict):
+        counted = {"image_tokens": by_kind.get("image"), **details}  # vLLM
+    known = isinstance(counted, dict) and isinstance(counted.get("image_tokens"), int)
+    images = count(counted, "image_tokens") if known else None
+    return Usage(prompt, count(usage, "completion_tokens"), cached, seconds, image_tokens=images)
 
 
 # Text
@@ -229,6 +260,15 @@ def _usage(usage: object, seconds: float) -> Usage:
 def printable(text: str) -> str:
     """`text` without lone surrogates, which JSON can hold and files and requests cannot."""
     return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def _clean(value: Any) -> Any:
+    """JSON of which every text is `printable`."""
+    if isinstance(value, dict):
+        return {printable(str(name)): _clean(each) for name, each in value.items()}
+    if isinstance(value, list):
+        return [_clean(each) for each in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def names(served: Sequence[str], room: int = MAX_EXCERPT) -> str:

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 from visionthink.core.protocol import render_thought
-from visionthink.engines.openai_http import MAX_BODY
+from visionthink.engines.openai_http import MAX_BODY, UNREADABLE
 from visionthink.engines.openai_replies import Server, printable, read_json
 
 
@@ -25,6 +25,8 @@ async def received(response: Any) -> AsyncGenerator[bytes]:
             yield data
     except httpx2.TimeoutException as error:
         raise openai.APITimeoutError(response.request) from error
+    except httpx2.DecodingError:
+        raise openai.APIResponseValidationError(response, None, message=UNREADABLE) from None
     except httpx2.TransportError as error:
         raise openai.APIConnectionError(request=response.request) from error
     finally:
@@ -43,6 +45,7 @@ class Pieces:
         self._calls: dict[int, dict[str, str]] = {}
         self._finish: str | None = None
         self._usage: object = None
+        self._logprobs: list[Any] = []
 
     def feed(self, data: bytes) -> None:
         """Add what arrived.
@@ -78,7 +81,8 @@ class Pieces:
         # An unstreamed body distinguishes an empty reply from one without text or calls.
         content = self._content if self._content or not (calls or self._thought) else None
         message = {"content": content, "reasoning": self._thought, "tool_calls": calls}
-        choice = {"message": message, "finish_reason": self._finish}
+        choice: dict[str, Any] = {"message": message, "finish_reason": self._finish}
+        choice["logprobs"] = {"content": self._logprobs} if self._logprobs else None
         return json.dumps({"choices": [choice], "usage": self._usage}).encode()
 
     def _take(self, data: bytes) -> None:
@@ -95,6 +99,9 @@ class Pieces:
             return
         if isinstance(finish := choice.get("finish_reason"), str):
             self._finish, self._ended = finish, True
+        logprobs = choice.get("logprobs")
+        tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
+        self._logprobs += tokens if isinstance(tokens, list) else []
         delta = choice.get("delta")
         if not isinstance(delta, dict):
             return

@@ -17,6 +17,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import Route
 
 from visionthink.mini import SAMPLES
@@ -24,6 +25,10 @@ from visionthink.serving.api_error import ApiError
 from visionthink.serving.chat_endpoint import ChatEndpoint
 from visionthink.serving.gateway import Gateway
 from visionthink.serving.guards import Guards
+from visionthink.serving.keys import Keys
+from visionthink.serving.other_endpoints import METHODS, OtherEndpoints
+from visionthink.serving.request_ids import REQUEST_ID
+from visionthink.serving.starting import check_functions
 
 PAGE = Path(__file__).parent / "page"
 
@@ -49,27 +54,30 @@ PAGE_HEADERS = {
 }
 
 
-def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
+def create_app(gateway: Gateway, keys: Keys | Sequence[str] = ()) -> FastAPI:
     """The application of a gateway; with `keys`, /v1 requires one of them as a bearer token."""
+    known = keys if isinstance(keys, Keys) else Keys.unnamed(keys)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
         await gateway.pool.check()
         watching = asyncio.create_task(gateway.pool.watch())
+        if passes:
+            profile = gateway.profile(gateway.options.look)
+            await check_functions(gateway.pool, passes, profile)
         with suppress(asyncio.CancelledError):  # a second Ctrl-C
             yield
         watching.cancel()
         with suppress(asyncio.CancelledError):
             await watching
-        await gateway.pool.close()
-        if gateway.log is not None:
-            gateway.log.close()
+        await gateway.close()
 
     # No pages of documentation: they would load scripts from elsewhere.
     app = FastAPI(lifespan=lifespan, openapi_url=None, docs_url=None, redoc_url=None)
     started = int(time.time())
     chat = Route("/v1/chat/completions", ChatEndpoint(gateway), methods=["POST"])
     app.router.routes.append(chat)
+    passes = gateway.passthrough
     if gateway.options.playground:
         app.router.routes.extend(page_routes(embedded=gateway.embedded))
 
@@ -78,10 +86,16 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
 
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
-        return {"object": "list", "data": [model(name) for name in gateway.models]}
+        theirs = await passes.models() if passes else []
+        others = [each for each in theirs if each["id"] not in gateway.models]
+        return {"object": "list", "data": [*map(model, gateway.models), *others]}
 
     @app.get("/v1/models/{name:path}")
     async def one_model(name: str) -> Any:
+        theirs = await passes.models() if passes and name not in gateway.models else []
+        for each in theirs:
+            if each["id"] == name:
+                return each
         if name not in gateway.models:
             message = f"there is no model {name[:100]!r}"
             return ApiError(404, message, code="model_not_found").response
@@ -102,6 +116,9 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
     async def metrics() -> Response:
         return Response(gateway.metrics.text(), media_type="text/plain; version=0.0.4")
 
+    if passes:
+        app.router.routes.append(Route("/v1/{path:path}", OtherEndpoints(gateway), methods=METHODS))
+
     @app.exception_handler(HTTPException)
     async def no_such_route(request: Request, error: HTTPException) -> JSONResponse:
         message = f"{request.method} {request.url.path[:200]}: {error.detail}"
@@ -114,7 +131,15 @@ def create_app(gateway: Gateway, keys: Sequence[str] = ()) -> FastAPI:
         return ApiError(500, "the server failed", code="internal_error").response
 
     options = gateway.options
-    app.add_middleware(Guards, keys=tuple(keys), host=options.host, names=options.hosts)
+    app.add_middleware(Guards, keys=known, host=options.host, names=options.hosts)
+    if options.cors:  # outermost: a browser asks for permission without a key
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=options.cors,
+            allow_methods=["*"],
+            allow_headers=["*"],
+            expose_headers=[REQUEST_ID],
+        )
     return app
 
 

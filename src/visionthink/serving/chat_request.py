@@ -1,36 +1,45 @@
 """A chat request: its fields, its images, and the example that its messages make.
 
-Fields are used, ignored, or refused by name; images are counted, then opened within limits.
+Fields are given a meaning or forwarded; images are counted, then opened within limits.
 """
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError
 from pydantic_core import from_json
 
 from visionthink.core.errors import ImageError
-from visionthink.core.images import MAX_ASPECT, Limits, Picture, open_picture
-from visionthink.core.types import Example, LookMode, Message, Part, Role, conversation_example
-from visionthink.serving.api_error import ApiError
-from visionthink.serving.serve_options import ServeLimits
-
-IGNORED = frozenset(
-    (
-        *("metadata", "prompt_cache_key", "prompt_cache_retention", "reasoning_effort"),
-        *("safety_identifier", "service_tier", "store", "user", "verbosity", "parallel_tool_calls"),
-    )
+from visionthink.core.image_files import ImageFile
+from visionthink.core.images import MAX_ASPECT, Limits, Picture, check_image
+from visionthink.core.types import (
+    Delivered,
+    Example,
+    LookMode,
+    Message,
+    Part,
+    conversation_example,
 )
-"""OpenAI's fields that control its own service, or are hints to the model."""
+from visionthink.serving.api_error import ApiError
+from visionthink.serving.delivered import (
+    DeliveredLooks,
+    Hash,
+    add_message,
+    called,
+    conversation_hash,
+)
+from visionthink.serving.json_bounds import json_problem
+from visionthink.serving.known_fields import IGNORED_HERE, KNOWN, MEANT
+from visionthink.serving.serve_options import ServeLimits
+from visionthink.serving.untouched import OTHER_APIS
 
 NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "n": (1,),
     "logprobs": (False,),
     "top_logprobs": (0,),
     "presence_penalty": (0,),
@@ -43,7 +52,10 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "functions": ([],),
     "function_call": ("none", "auto"),
 }
-"""OpenAI's fields that are refused unless they ask for the default behaviour."""
+"""OpenAI's fields that a model in this process takes only where they ask for the default."""
+
+SAMPLED = ("temperature", "top_p", "seed")
+"""Fields that a model in this process has too."""
 
 Temperature = Annotated[float, Field(ge=0, le=2, allow_inf_nan=False)]
 TopP = Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)]
@@ -61,9 +73,16 @@ class _Strict(_Wire):
 
 
 class ImageUrl(_Wire):
-    """The URL of an image; `detail` is ignored, the look decides."""
+    """The URL of an image, and which look at it the client asks for."""
 
     url: str
+    detail: str | None = None
+
+    @property
+    def look(self) -> LookMode | None:
+        """None: the client leaves it to the server."""
+        looks: dict[str | None, LookMode] = {"low": "low", "high": "high", "original": "high"}
+        return looks.get(self.detail)
 
 
 class ImagePart(_Wire):
@@ -80,24 +99,44 @@ class TextPart(_Wire):
     text: str
 
 
-ContentPart = Annotated[TextPart | ImagePart, Field(discriminator="type")]
+class RefusalPart(_Wire):
+    """What a model said instead of an answer, in an assistant message."""
+
+    type: Literal["refusal"]
+    refusal: str
+
+
+ContentPart = Annotated[TextPart | RefusalPart | ImagePart, Field(discriminator="type")]
 
 Content = Annotated[
-    Annotated[str, Tag("text")] | Annotated[list[ContentPart], Tag("parts")],
+    Annotated[str, Tag("text")] | Annotated[list[ContentPart], Field(fail_fast=True), Tag("parts")],
     Discriminator(lambda content: "parts" if isinstance(content, list) else "text"),
 ]
 
 
 class ChatMessage(_Wire):
-    """One message; fields of OpenAI's replies (`refusal`, …) are ignored."""
+    """One message; its other fields are kept as they came."""
 
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Content
+    model_config = ConfigDict(extra="allow")
+
+    role: Literal["system", "developer", "user", "assistant", "tool", "function"]
+    content: Content | None = None
 
     @property
-    def parts(self) -> Sequence[TextPart | ImagePart]:
+    def parts(self) -> Sequence[TextPart | RefusalPart | ImagePart]:
         content = self.content
-        return [TextPart(type="text", text=content)] if isinstance(content, str) else content
+        if isinstance(content, str):
+            return [TextPart(type="text", text=content)]
+        return content or ()
+
+    @property
+    def more(self) -> dict[str, Any]:
+        """Its further fields, without empty ones and the thoughts of earlier replies."""
+        given = {name: value for name, value in (self.model_extra or {}).items() if value}
+        return {name: value for name, value in given.items() if name not in THOUGHTS}
+
+
+THOUGHTS = ("reasoning", "reasoning_content", "visionthink")
 
 
 class StreamOptions(_Wire):
@@ -118,48 +157,78 @@ class Wishes(_Strict):
 
 
 class ChatRequest(_Strict):
-    """The fields that are used."""
+    """The fields that are given a meaning here; those in `forwarded` go into each turn as they are.
+
+    Attributes:
+        n: how many episodes answer the request.
+    """
 
     model: str
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000)]
+    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1000, fail_fast=True)]
     max_tokens: TokenCount | None = None
     max_completion_tokens: TokenCount | None = None
-    temperature: Temperature | None = None
-    top_p: TopP = 1.0
-    seed: Seed | None = None
-    stop: Annotated[list[Stop], Field(max_length=4)] = []
+    n: Annotated[int, Field(ge=1, le=128)] = 1
+    stop: Annotated[list[Stop], Field(max_length=16)] = []
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
     visionthink: Wishes = Wishes()
+    forwarded: dict[str, Any] = {}
+
+    @property
+    def unknown(self) -> list[str]:
+        """Names of forwarded fields that no server is known to have, for the log."""
+        return [name[:60] for name in self.forwarded if name not in KNOWN][:20]
 
 
-def read_request(body: bytes) -> ChatRequest:
-    """The request in `body`.
+class LocalSampling(_Strict):
+    """How a model in this process draws its replies."""
+
+    temperature: Temperature | None = None
+    top_p: TopP = 1.0
+    seed: Seed | None = None
+
+
+def read_object(body: bytes, limits: ServeLimits) -> dict[str, Any]:
+    """The JSON object in `body`.
 
     Raises:
-        ApiError: 400; it is not JSON, not a request, or asks for something unsupported.
+        ApiError: 400; it is not one.
     """
+    if problem := json_problem(body, limits.characters):
+        raise ApiError(400, f"the request is too large: {problem}", code="request_too_large")
     try:
         given = from_json(body)
     except ValueError as error:
         raise ApiError(400, f"the body is not valid JSON: {error}") from None
     if not isinstance(given, dict):
         raise ApiError(400, f"the body must be a JSON object; got {_kind(given)}")
+    return given
+
+
+def read_request(given: Mapping[str, Any], *, local: bool) -> ChatRequest:
+    """The chat request in a JSON object, for a model in this process or for an upstream.
+
+    Raises:
+        ApiError: 400; it is no chat request, or asks for something unsupported.
+    """
     fields = {name: value for name, value in given.items() if value is not None}
-    _check_support(fields)
+    if local:
+        _check_support(fields)
     if isinstance(fields.get("stop"), str):
         fields["stop"] = [fields["stop"]]
-    for name in (*IGNORED, *NEUTRAL):
-        fields.pop(name, None)
+    ours = {name: value for name, value in fields.items() if name in MEANT}
+    ours["forwarded"] = {name: value for name, value in fields.items() if name not in MEANT}
     try:
-        return ChatRequest.model_validate(fields)
+        if local:
+            LocalSampling.model_validate({n: v for n, v in fields.items() if n in SAMPLED})
+        return ChatRequest.model_validate(ours)
     except ValidationError as error:
         raise _validation_error(error) from None
 
 
 def _check_support(fields: Mapping[str, Any]) -> None:
-    """Refuse unknown fields, and fields that ask for something unsupported, all of them by name."""
-    known = {*ChatRequest.model_fields, *IGNORED, *NEUTRAL}
+    """Refuse fields that a model in this process does not have, all of them by name."""
+    known = {*MEANT, *SAMPLED, *IGNORED_HERE, *NEUTRAL}
     if unknown := [name for name in fields if name not in known]:
         shown = ", ".join(repr(name[:60]) for name in unknown[:10])
         param = unknown[0][:60]
@@ -172,8 +241,7 @@ def _check_support(fields: Mapping[str, Any]) -> None:
     if unsupported:
         raise ApiError(
             400,
-            f"not supported here: {', '.join(unsupported)}; leave the field out"
-            + (" (one answer a request)" if "n" in unsupported else ""),
+            f"not supported here: {', '.join(unsupported)}; leave the field out",
             param=unsupported[0],
             code="unsupported_parameter",
         )
@@ -192,6 +260,13 @@ def _validation_error(error: ValidationError) -> ApiError:
     if first["type"] == "missing" and first["loc"] in (("model",), ("messages",)):
         return ApiError(400, f"the field {param!r} is missing", param=param)
     said = first["msg"][:1].lower() + first["msg"][1:]
+    kind = first["input"].get("type") if isinstance(first["input"], dict) else None
+    if isinstance(kind, str) and kind in OTHER_APIS:
+        said = (
+            f"parts of type {kind[:30]!r} are those of other APIs; "
+            "use {'type': 'text', 'text': …} and {'type': 'image_url', 'image_url': {'url': …}}"
+        )
+        return ApiError(400, f"{param}: {said}", param=param)
     given = first["input"]
     got = f"; got {given!r}" if isinstance(given, int | float) else f"; got {_kind(given)}"
     if first["type"] in ("missing", "extra_forbidden"):
@@ -206,12 +281,17 @@ def _kind(value: Any) -> str:
     )
 
 
+Pictures = Mapping[tuple[str, LookMode | None], Picture]
+"""Images by their URL and the look that the client asks for."""
+
+
 @dataclass(frozen=True)
 class ImageSource:
     """An image in a request: its place, and its URL."""
 
     param: str
     url: str
+    look: LookMode | None = None
 
     def error(self, message: str, code: str = "invalid_image_url") -> ApiError:
         return ApiError(400, message, param=self.param, code=code)
@@ -227,11 +307,11 @@ def images_in(messages: Sequence[ChatMessage], limits: ServeLimits) -> list[Imag
     characters = 0
     for number, message in enumerate(messages):
         for index, part in enumerate(message.parts):
-            if isinstance(part, TextPart):
-                characters += len(part.text)
+            if not isinstance(part, ImagePart):
+                characters += len(_text(part))
             else:
                 param = f"messages[{number}].content[{index}].image_url"
-                sources.append(ImageSource(param, part.image_url.url))
+                sources.append(ImageSource(param, part.image_url.url, part.image_url.look))
     if len(sources) > limits.images:
         raise ApiError(
             400,
@@ -250,31 +330,55 @@ def images_in(messages: Sequence[ChatMessage], limits: ServeLimits) -> list[Imag
     return sources
 
 
+def _text(part: TextPart | RefusalPart) -> str:
+    return part.text if isinstance(part, TextPart) else part.refusal
+
+
 def is_remote(url: str) -> bool:
     return url[:8].lower().startswith(("http://", "https://"))
 
 
-def open_images(
+def check_images(
     sources: Sequence[ImageSource], fetched: Mapping[str, bytes], limits: ServeLimits
-) -> dict[str, Picture]:
-    """URL → image, each decoded once however often the request repeats it. Blocks.
+) -> dict[str, ImageFile]:
+    """URL → image, of which only the header is read, however often the request repeats it. Blocks.
 
     Raises:
         ApiError: 400; an image is not one or too large, or all of them together are.
     """
-    pictures: dict[str, Picture] = {}
+    files: dict[str, ImageFile] = {}
     pixels = limits.pixels
     for source in sources:
-        if source.url in pictures:
+        if source.url in files:
             continue
         data = fetched[source.url] if source.url in fetched else _data(source)
         try:
             allowed = Limits(limits.image_bytes, max(pixels, 1), MAX_ASPECT)
-            picture = open_picture(data, allowed)
+            file = check_image(data, allowed)
         except ImageError as error:
             raise source.error(str(error), "invalid_image") from error
-        pixels -= picture.size[0] * picture.size[1]
-        pictures[source.url] = picture
+        pixels -= file.header.pixels
+        files[source.url] = file
+    return files
+
+
+def open_images(
+    sources: Sequence[ImageSource],
+    files: Mapping[str, ImageFile],
+    decode: Callable[[ImageFile], Picture],
+) -> dict[str, Picture]:
+    """URL → image, each decoded once. Blocks.
+
+    Raises:
+        ApiError: 400; an image is damaged.
+    """
+    pictures: dict[str, Picture] = {}
+    for source in sources:
+        if source.url not in pictures:
+            try:
+                pictures[source.url] = decode(files[source.url])
+            except ImageError as error:
+                raise source.error(str(error), "invalid_image") from error
     return pictures
 
 
@@ -288,36 +392,164 @@ def _data(source: ImageSource) -> bytes:
     if not kind.strip().startswith("image/") or "base64" not in [flag.strip() for flag in flags]:
         raise source.error("a data URL of an image must start with data:image/…;base64,")
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
+        return from_base64(text)
+    except ValueError:
         raise source.error("the data URL does not hold valid base64") from None
 
 
-def to_example(messages: Sequence[ChatMessage], pictures: Mapping[str, Picture]) -> Example:
-    """The example that asks the last message; neighbours with the same role become one message.
+def from_base64(text: str) -> bytes:
+    """The bytes, also of base64 in lines, without padding, URL-safe, or escaped for a URL.
 
     Raises:
-        ApiError: 400; the last message is not the user's, or has no text.
+        ValueError: it is not base64.
     """
+    data = text.encode("ascii")
+    with suppress(binascii.Error):
+        return _strictly(data)
+    for escaped, plain in ESCAPED.items():
+        data = data.replace(escaped, plain)
+    data = data.translate(STANDARD, WHITE).rstrip(b"=")
+    return _strictly(data + b"=" * (-len(data) % 4))
+
+
+def _strictly(data: bytes) -> bytes:
+    """In steps, between which other threads run."""
+    if 0 <= data.find(b"=") < len(data) - 2:
+        raise binascii.Error("padding in the middle")
+    steps = range(0, len(data), BASE64_STEP)
+    return b"".join(
+        binascii.a2b_base64(data[at : at + BASE64_STEP], strict_mode=True) for at in steps
+    )
+
+
+BASE64_STEP = 2**20
+STANDARD = bytes.maketrans(b"-_", b"+/")
+WHITE = b" \t\r\n\v\f"
+ESCAPED = {
+    b"%" + code: bytes.fromhex(code.decode())
+    for code in (*(b"2B", b"2b", b"2F", b"2f", b"3D", b"3d"), *(b"0A", b"0a", b"0D", b"0d", b"20"))
+}
+"""What stands for characters of base64, and for the ends of its lines, in a URL."""
+
+
+def by_detail(sources: Sequence[ImageSource], opened: Mapping[str, Picture]) -> Pictures:
+    """The images, with one of its own for each look that is asked for at the same image."""
+    pictures: dict[tuple[str, LookMode | None], Picture] = {}
+    used: set[str] = set()
+    for source in sources:
+        if (key := (source.url, source.look)) not in pictures:
+            picture = opened[source.url]
+            pictures[key] = replace(picture) if source.url in used else picture
+            used.add(source.url)
+    return pictures
+
+
+def to_example(
+    messages: Sequence[ChatMessage],
+    pictures: Pictures,
+    *,
+    local: bool = False,
+    key: Hash | None = None,
+    earlier: DeliveredLooks | None = None,
+) -> Example:
+    """The example that asks the last message; neighbours with the same role become one message.
+
+    A model in this process takes no tools, and knows no names. `key` becomes that of the
+    conversation; what `earlier` requests of it were shown stands in its place.
+
+    Raises:
+        ApiError: 400; a message is empty that must not be, or nothing is asked.
+    """
+    key = key or conversation_hash()
     turns: list[Message] = []
-    for message in messages:
-        role: Role = "system" if message.role == "developer" else message.role
-        parts = tuple(
-            part.text if isinstance(part, TextPart) else pictures[part.image_url.url]
-            for part in message.parts
-        )
-        if turns and turns[-1].role == role:
-            turns[-1] = Message(role, _joined(turns[-1].parts, parts))
+    delivered: list[Delivered] = []
+    for number, message in enumerate(messages):
+        if message.content is None and message.role in ("system", "developer", "user"):
+            param = f"messages[{number}].content"
+            raise ApiError(400, f"{param}: field required", param=param)
+        turn = _turn(message, pictures)
+        if local:
+            turn = _without_tools(turn, number)
+        _add_to(key, message, turn)
+        if turn.role == "assistant" and earlier is not None:
+            images = [picture for each in turns if not each.verbatim for picture in each.images]
+            said, looks = earlier.find(key.digest(), images)
+            delivered += looks
+            if said:
+                turns += said
+                continue
+        before = turns[-1] if turns else None
+        plain = turn.role != "tool" and not turn.extra and before and not before.extra
+        if plain and before and before.role == turn.role and not before.verbatim:
+            turns[-1] = Message(turn.role, _joined(before.parts, turn.parts))
         else:
-            turns.append(Message(role, parts))
+            turns.append(turn)
     last = f"messages[{len(messages) - 1}]"
-    if turns[-1].role != "user":
-        message = "the last message must be the user's question"
+    if turns[-1].role not in ("user", "tool"):
+        message = "the last message must be the user's question, or what a tool returned"
         raise ApiError(400, message, param=f"{last}.role")
-    if not turns[-1].text.strip():
-        message = "the last message has no text; ask something about the image"
+    if not any(turn.text.strip() for turn in turns):
+        message = "no message has text; ask something about the image"
         raise ApiError(400, message, param=f"{last}.content")
-    return conversation_example(turns)
+    asked = [turn.text for turn in turns if turn.role == "user" and not turn.verbatim]
+    example = conversation_example(turns, delivered)
+    return replace(example, question=asked[-1] if asked else "")
+
+
+def _add_to(key: Hash, message: ChatMessage, turn: Message) -> None:
+    """Make the key that of the conversation up to this message.
+
+    System messages are left out, as many clients put the time into them. An image is what its URL
+    says, and its size.
+    """
+    if turn.role == "system" and not turn.images:
+        return
+    if turn.role == "assistant" and not turn.images:
+        calls = turn.extra.get("tool_calls")
+        add_message(key, "assistant", turn.text, *called(calls if isinstance(calls, list) else []))
+        return
+    for part, shown in zip(message.parts, turn.parts, strict=False):
+        if isinstance(part, ImagePart) and isinstance(shown, Picture):
+            add_message(
+                key, turn.role, part.image_url.url, repr(shown.size), part.image_url.detail or ""
+            )
+        elif isinstance(shown, str):
+            add_message(key, turn.role, shown)
+
+
+def _turn(message: ChatMessage, pictures: Pictures) -> Message:
+    """A message as an episode has it; what only a server understands is in its extra fields."""
+    parts = tuple(
+        pictures[part.image_url.url, part.image_url.look]
+        if isinstance(part, ImagePart)
+        else _text(part)
+        for part in message.parts
+    )
+    match message.role:
+        case "system" | "developer":
+            return Message("system", parts)
+        case "user":
+            return Message("user", parts, extra=message.more)
+        case "tool" | "function":
+            named = {"role": "function"} if message.role == "function" else {}
+            return Message("tool", parts, extra={**named, **message.more})
+        case "assistant":
+            more = {name: message.more[name] for name in CALLS if name in message.more}
+            if more and message.content is None:
+                more["content"] = None
+            if not (parts or more) and isinstance(said := message.more.get("refusal"), str):
+                parts = (said,)
+            return Message("assistant", parts, extra=more)
+
+
+CALLS = ("tool_calls", "function_call")
+
+
+def _without_tools(turn: Message, number: int) -> Message:
+    if turn.role == "tool" or (turn.role == "assistant" and turn.extra):
+        message = "a model in this process takes no tools; leave this message out"
+        raise ApiError(400, message, param=f"messages[{number}]", code="unsupported_parameter")
+    return replace(turn, extra={})
 
 
 def _joined(first: tuple[Part, ...], second: tuple[Part, ...]) -> tuple[Part, ...]:

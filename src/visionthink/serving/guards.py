@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import ipaddress
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -43,22 +42,31 @@ def keys_in(variable: str | None) -> tuple[str, ...]:
     return keys
 
 
+KEY = "visionthink.key"
+"""Where the scope of a request has the key that it came with."""
+
+
+class FindsKeys(Protocol):
+    """Keys of clients; see `serving.keys`."""
+
+    @property
+    def keys(self) -> Sequence[object]: ...
+    def find(self, authorization: bytes) -> object | None: ...
+
+
 class Guards:
     """Checks each request before the application sees it, and adds `HEADERS` to each response.
 
-    Keys: with any, paths below `GUARDED` need one of them as a bearer token. The comparison takes
-    the same time for every key.
+    Keys: with any, paths below `GUARDED` need one of them as a bearer token; the scope then has it.
 
     Host header: a server on loopback answers only to an address, localhost, or one of `names`. It
     stops DNS rebinding: a web page can make its own name resolve to 127.0.0.1 and then talk to
     whatever listens there as if it were its own server, but its requests still carry its name.
     """
 
-    def __init__(
-        self, app: ASGIApp, *, keys: Sequence[str], host: str, names: Sequence[str]
-    ) -> None:
+    def __init__(self, app: ASGIApp, *, keys: FindsKeys, host: str, names: Sequence[str]) -> None:
         self._app = app
-        self._digests = [hashlib.sha256(key.encode()).digest() for key in keys]
+        self._keys = keys
         self._any_name = not is_loopback(host)
         self._names = {"localhost", host.lower(), *(name.lower() for name in names)}
 
@@ -83,15 +91,12 @@ class Guards:
         if not self._any_name and name not in self._names and _address(name) is None:
             message = "unknown host name; add it to the option hosts"
             return ApiError(403, message, code="unknown_host")
-        if self._digests and scope["path"].startswith(GUARDED) and not self._has_key(headers):
-            return ApiError(401, "Missing or invalid API key", code="invalid_api_key")
+        if self._keys.keys and scope["path"].startswith(GUARDED):
+            key = self._keys.find(headers.get(b"authorization", b""))
+            if key is None:
+                return ApiError(401, "Missing or invalid API key", code="invalid_api_key")
+            scope[KEY] = key
         return None
-
-    def _has_key(self, headers: Mapping[bytes, bytes]) -> bool:
-        scheme, _, token = headers.get(b"authorization", b"").partition(b" ")
-        digest = hashlib.sha256(token.strip()).digest()
-        equal = [hmac.compare_digest(digest, each) for each in self._digests]
-        return scheme.lower() == b"bearer" and any(equal)
 
 
 def is_loopback(host: str) -> bool:

@@ -15,6 +15,7 @@ from collections.abc import Awaitable, Callable, Collection, Generator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from math import ceil
+from typing import NoReturn
 
 from visionthink.core.engine import Engine, EngineInfo
 from visionthink.core.errors import EngineError, ServerError, UsageError
@@ -25,6 +26,8 @@ SLACK = 8
 """How many more episodes than the least busy upstream an image's own upstream may run."""
 MAX_HOMES = 16_384
 """Images whose upstream is remembered."""
+MISSES = 2
+"""Checks in a row that the last living upstream must fail to count as dead."""
 BACK_OFF = 0.5
 """Seconds before the first retry where there is no other upstream; doubles each time."""
 TRANSIENT = frozenset((408, 429, 500, 502, 503, 504))
@@ -48,6 +51,7 @@ class Backend:
     alive: bool = True
     running: int = 0
     failures: int = 0
+    missed: int = 0
     problem: str = ""
 
 
@@ -110,15 +114,31 @@ class Pool:
         finally:
             lease.release()
 
+    def backend_for(
+        self, key: bytes, *, but: Collection[Backend] = (), spread: bool = True
+    ) -> Backend:
+        """A living backend for a request that no engine sees: without `spread` always the first.
+
+        Raises:
+            ApiError: 503; no backend can be reached.
+        """
+        if spread and key and not but:
+            return self._choose(key)
+        if spread:
+            return self.least_busy(but) or self._none_left()
+        alive = [backend for backend in self.backends if backend.alive and backend not in but]
+        return alive[0] if alive else self._none_left()
+
+    def _none_left(self) -> NoReturn:
+        raise ApiError(
+            503,
+            "the model's server cannot be reached; try again later",
+            code="upstream_unreachable",
+            retry_after=ceil(self._check_seconds),
+        )
+
     def _choose(self, key: bytes) -> Backend:
-        least = self.least_busy(())
-        if least is None:
-            raise ApiError(
-                503,
-                "the model's server cannot be reached; try again later",
-                code="upstream_unreachable",
-                retry_after=ceil(self._check_seconds),
-            )
+        least = self.least_busy(()) or self._none_left()
         home = self._homes.get(key)
         if home is None or not home.alive or home.running > least.running + SLACK:
             home = least
@@ -133,12 +153,17 @@ class Pool:
         return min(alive, key=lambda backend: backend.running, default=None)
 
     def failed(self, backend: Backend, error: ServerError) -> None:
-        """Count a failed reply; after a broken connection, check at once whether it is alive."""
+        """Count a failed reply; after a broken connection, check at once whether it is alive.
+
+        Until then others take its place, if there are any: one broken connection is no reason to
+        turn all requests away.
+        """
         backend.failures += 1
         if error.reason == "unreachable" and backend.check is not None:
-            backend.alive = False
-            backend.problem = str(error)
             self._doubt.set()
+            if self.least_busy((backend,)) is not None:
+                backend.alive = False
+                backend.problem = str(error)
 
     async def _check(self, backend: Backend) -> None:
         if backend.check is None:
@@ -147,9 +172,13 @@ class Pool:
         try:
             await backend.check()
         except (EngineError, UsageError) as error:
+            backend.missed += 1
+            if backend.alive and self.least_busy((backend,)) is None and backend.missed < MISSES:
+                self._doubt.set()  # the last one gets another chance
+                return
             backend.alive, backend.problem = False, str(error)
         else:
-            backend.alive, backend.problem = True, ""
+            backend.alive, backend.problem, backend.missed = True, "", 0
         if backend.problem != before:
             console.warning("upstream %s: %s", backend.name, backend.problem or "reachable again")
 
@@ -164,6 +193,11 @@ class Lease(Engine):
 
     def release(self) -> None:
         self._backend.running -= 1
+
+    @property
+    def name(self) -> str:
+        """The backend's."""
+        return self._backend.name
 
     @property
     def about(self) -> EngineInfo:

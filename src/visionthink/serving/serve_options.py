@@ -14,6 +14,9 @@ from visionthink.settings import GridName
 Count = Annotated[int, Field(ge=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
+PIXEL_BYTES = 33
+"""Memory that a pixel takes at most: of an image that must be sent as a PNG of noise."""
+
 
 class _Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -25,8 +28,7 @@ class ServeLimits(_Options):
     Attributes:
         body: bytes of a request.
         images, image_bytes, pixels: images of a request; encoded bytes of one; pixels of all.
-        all_pixels: decoded pixels of all requests together, 4 bytes each; a request waits until
-            `pixels` of them are free.
+        memory: bytes that all requests together take; a request waits until what it needs is free.
         characters: text of a request.
         tokens: upper bound of what an episode may generate, whatever the client asks for.
         default_tokens: where the client names no number.
@@ -35,13 +37,17 @@ class ServeLimits(_Options):
         waiting: requests that may wait; further ones get 429.
         request_seconds: from the start of processing to the last byte; then 504.
         upload_seconds: for the body of a request; then 408.
+        send_seconds: in which a client must read what it is sent, each MiB of it; then its
+            connection is cut.
+        connections: of clients at once; a further one takes the place of the longest idle one.
+        header_bytes, header_seconds: of a request's headers; then 431 and 408.
     """
 
     body: Count = 32 * 2**20
     images: Count = 32
     image_bytes: Count = 20 * 2**20
     pixels: Count = 64_000_000
-    all_pixels: Count = 1_000_000_000
+    memory: Count = 4 * 2**30
     characters: Count = 200_000
     tokens: Count = 8192
     default_tokens: Count = 2048
@@ -50,12 +56,19 @@ class ServeLimits(_Options):
     waiting: Annotated[int, Field(ge=0)] = 256
     request_seconds: Seconds = 300.0
     upload_seconds: Seconds = 60.0
+    send_seconds: Seconds = 30.0
+    connections: Annotated[int, Field(ge=8)] = 1000
+    header_bytes: Annotated[int, Field(ge=1024)] = 64 * 2**10
+    header_seconds: Seconds = 15.0
 
     @model_validator(mode="after")
-    def _check_pixels(self) -> ServeLimits:
-        if self.all_pixels < self.pixels:
+    def _check_memory(self) -> ServeLimits:
+        """Of the memory, 9/16 are for large images, and 3/16 for large bodies."""
+        least = max(PIXEL_BYTES * self.pixels * 16 // 9, 4 * self.body * 16 // 3)
+        if self.memory < least:
             raise ValueError(
-                f"all_pixels must be at least pixels; got {self.all_pixels} and {self.pixels}"
+                f"memory must be at least {least:,} bytes for pixels={self.pixels:,} and "
+                f"body={self.body:,}; got {self.memory:,}"
             )
         return self
 
@@ -98,21 +111,40 @@ class RemoteImageOptions(_Options):
         return hosts
 
 
+class KeyOptions(_Options):
+    """A client's key, and what it may use.
+
+    Attributes:
+        env: environment variable that holds it.
+        requests_per_minute, visual_tokens_per_minute: then 429; default: as much as it likes.
+    """
+
+    env: str
+    requests_per_minute: Count | None = None
+    visual_tokens_per_minute: Count | None = None
+
+
 class ServeOptions(_Options):
     """All options of `visionthink serve`.
 
     Attributes:
         host, port: the address to listen on.
         name: the model's name in this API; default: its own name.
-        look, temperature: of requests that name none.
+        look, temperature: of requests that name none; without a temperature the upstream's own
+            default holds, and a model in this process is greedy.
         profile: prompts; default: what the checkpoint names, else agent.
         grid: how the model cuts images; default: by the checkpoint, or the upstream's name.
         model, device, dtype, max_pixels: of a model in this process; as for `ask`.
+        passthrough: send what is not a question about an image to an upstream as it came: chats
+            without an image, and all other endpoints below /v1/; else refuse it.
+        fail_open: send a question about an image that this server refuses to an upstream too.
         api_key_env: environment variable with the keys of clients, comma-separated; default: no
             key is required.
+        keys: further keys by name, with limits of their own.
         playground: serve a page at / to try the model in a browser.
         drain_seconds: for requests in progress after SIGTERM.
         hosts: host names accepted by a server on loopback, beside localhost and addresses.
+        cors: origins of web pages that may use the API, like https://app.example.com; "*": all.
         log: file that gets a JSON line for each request, without its images, texts and answers.
         log_content: put question, turns and answer into the log too.
     """
@@ -121,7 +153,7 @@ class ServeOptions(_Options):
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     name: str | None = None
     look: LookMode = "auto"
-    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     profile: str | None = None
     grid: GridName | None = None
     model: str | None = None
@@ -129,14 +161,22 @@ class ServeOptions(_Options):
     dtype: str | None = None
     max_pixels: Count | None = None
     upstream: UpstreamOptions = UpstreamOptions()
+    passthrough: bool = True
+    fail_open: bool = False
     api_key_env: str | None = None
+    keys: dict[str, KeyOptions] = {}
     remote_images: RemoteImageOptions = RemoteImageOptions()
     limits: ServeLimits = ServeLimits()
     hosts: tuple[str, ...] = ()
+    cors: tuple[str, ...] = ()
     playground: bool = True
     drain_seconds: Seconds = 30.0
     log: str | None = None
     log_content: bool = False
+
+    @property
+    def requires_key(self) -> bool:
+        return self.api_key_env is not None or bool(self.keys)
 
     @model_validator(mode="after")
     def _check_combination(self) -> ServeOptions:

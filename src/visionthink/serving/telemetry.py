@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,19 +42,28 @@ class RequestLog:
         except OSError as error:
             raise UsageError(f"cannot write the log {str(path)!r}: {error.strerror}") from error
 
-    def write(self, facts: Mapping[str, Any], episode: Episode | None) -> None:
-        """Append `facts`, the cost of the episode and, where configured, its texts."""
+    def write(self, facts: Mapping[str, Any], episodes: Sequence[Episode] = ()) -> None:
+        """Append `facts`, the cost of the episodes and, where configured, their texts."""
         line = dict(facts)
-        if episode is not None:
-            line |= {"stop_reason": episode.stop_reason.value, "usage": usage(episode)}
-            line["looks"] = [look_record(look) for look in episode.looks]
-        if episode is not None and self._content:
+        choices = [self._choice(episode) for episode in episodes]
+        if len(choices) == 1:
+            line |= choices[0]
+        elif choices:
+            line["choices"] = choices
+        if episodes:
+            line["usage"] = usage(episodes)
+        self._append(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+
+    def _choice(self, episode: Episode) -> dict[str, Any]:
+        line: dict[str, Any] = {"stop_reason": episode.stop_reason.value}
+        line["looks"] = [look_record(look) for look in episode.looks]
+        if self._content:
             line |= {
                 "question": episode.example.question,
                 "answer": episode.answer,
                 "turns": [turn.text for turn in episode.turns],
             }
-        self._append(json.dumps(line, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
+        return line
 
     def _append(self, line: bytes) -> None:
         """Append a line; a full disk costs the line, not the answer or the server."""
@@ -101,6 +110,27 @@ class Metrics:
             ["outcome"],
             registry=registry,
         )
+        self._passed = Counter(
+            "visionthink_passed",
+            "Requests that an upstream got as they came, by status and reason: text (a chat "
+            "without an image), vanilla (asked for by name), model (not one of ours), endpoint "
+            "(no chat), unsupported (what the profile cannot do).",
+            ["reason", "status"],
+            registry=registry,
+        )
+        self._passed.labels("text", "200")
+        self._key_requests = Counter(
+            "visionthink_key_requests",
+            "Requests by the name of the client's key.",
+            ["key"],
+            registry=registry,
+        )
+        self._key_visual = Counter(
+            "visionthink_key_visual_tokens",
+            "Processed visual tokens by the name of the client's key.",
+            ["key"],
+            registry=registry,
+        )
         self._episodes = Counter(
             "visionthink_episodes",
             "Finished episodes by look and by whether the model requested another look.",
@@ -142,6 +172,13 @@ class Metrics:
     def request_ended(self, outcome: str, seconds: float) -> None:
         self._requests.labels(outcome).inc()
         self._seconds.observe(seconds)
+
+    def request_passed(self, reason: str, status: int) -> None:
+        self._passed.labels(reason, str(status)).inc()
+
+    def key_used(self, name: str, visual_tokens: int) -> None:
+        self._key_requests.labels(name).inc()
+        self._key_visual.labels(name).inc(visual_tokens)
 
     def images_prepared(self, step: str, seconds: float) -> None:
         self._image_seconds.labels(step).observe(seconds)
