@@ -318,8 +318,24 @@ def _colours(flags: int) -> int:
 
 # TIFF
 
-_TIFF_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8}
-_TIFF_SIZES |= {13: 4, 16: 8, 17: 8, 18: 8}
+_TIFF_SIZES = {
+    13: 4,
+    16: 8,
+    17: 8,
+    18: 8,
+    1: 1,
+    2: 1,
+    3: 2,
+    4: 4,
+    5: 8,
+    6: 1,
+    7: 1,
+    8: 2,
+    9: 4,
+    10: 8,
+    11: 4,
+    12: 8,
+}
 _TIFF_NUMBERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 _TIFF_NEEDED = frozenset(
     (
@@ -381,9 +397,11 @@ def _tiff_header(data: bytes, values: Mapping[int, tuple[int, ...]], frames: boo
     white = one(281, 0) if 8 < bits <= 16 else 0
     if 8 < bits < 16:
         white = white or 2**bits - 1
-    size = one(256, 0), one(257, 0)
+    width, height = one(256, 0), one(257, 0)
+    if orientation in (5, 6, 7, 8):
+        width, height = height, width
     return Header(
-        *("TIFF", size[::-1] if orientation in (5, 6, 7, 8) else size, data, working, mode_bytes),
+        *("TIFF", (width, height), data, working, mode_bytes),
         # Pillow has turned it already.
         *(1 if orientation in range(1, 9) else 0, frames, bits, white or None),
     )

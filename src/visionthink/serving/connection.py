@@ -79,7 +79,8 @@ class Connection(HttpToolsProtocol):
     """A connection within limits.
 
     A new one beyond the most that there may be takes the place of the oldest on which nothing was
-    asked, else of the one that is idle for longest. If all are busy it may ask for `ALWAYS` only, so that who watches the server still sees it.
+    asked, else of the one that is idle for longest. If all are busy it may ask for `ALWAYS` only,
+    so that who watches the server still sees it.
     """
 
     shared: Connections
@@ -235,7 +236,7 @@ async def peer_left(scope: Scope) -> None:
     """
     connection = scope.get("extensions", {}).get("connection")
     sock = connection.transport.get_extra_info("socket") if connection is not None else None
-    if sock is None or not hasattr(select, "POLLRDHUP"):
+    if connection is None or sock is None or not hasattr(select, "POLLRDHUP"):
         await asyncio.Event().wait()
         return
     ended = select.POLLRDHUP | select.POLLHUP | select.POLLERR

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import logging
 import math
 import os
 import signal
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -54,6 +56,18 @@ def open_gateway(options: ServeOptions) -> Gateway:
     model = upstream.model if upstream.urls else None
     name = options.name or _name(model or pool.about.model)
     return Gateway(pool, name, options)
+
+
+def _return_large_memory() -> None:
+    """Have the C library give large blocks back as soon as they are free (glibc): images come and
+    go, and it would keep most of what they took.
+    """
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
+
+
+M_MMAP_THRESHOLD = -3
+LARGE = 4 * 2**20
 
 
 def _confine_template(engine: Any) -> None:
@@ -111,6 +125,7 @@ def serve(
     except ImportError as error:
         raise MissingExtraError("the server", "serve") from error
     keys = Keys.of(options)
+    _return_large_memory()
 
     with listen(options.host, options.port) as listener:  # before a model takes time to load
         gateway = open_gateway(options)
