@@ -31,7 +31,7 @@ class ServeLimits(_Options):
         memory: bytes that all requests together take; a request waits until what it needs is free.
         characters: text of a request.
         tokens: upper bound of what an episode may generate, whatever the client asks for.
-        default_tokens: where the client names no number.
+        default_tokens: where the client names no number; of a model in this process.
         reasoning_tokens: added to a client's `max_tokens`, which is meant for the answer.
         running: requests that are processed at once.
         waiting: requests that may wait; further ones get 429.
