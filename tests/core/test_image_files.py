@@ -148,7 +148,7 @@ def test_decoding_takes_at_most_1_3_times_the_memory_that_is_charged():
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_decoding_takes_at_most_1_3_times_the_memory_that_is_charged_for_every_kind():
-    found = ratios(side=3000)
+    found = ratios(side=1600)
     assert set(found) == set(image_kinds.KINDS)
     assert {name: ratio for name, ratio in found.items() if ratio > 1.3} == {}
 

@@ -351,7 +351,8 @@ def _upright(image: Image.Image, orientation: int) -> Image.Image:
 
 
 def _joined(strips: Iterator[Image.Image], size: Size) -> Image.Image:
-    whole, top = Image.new("RGB", size), 0
+    # Not filled: that would hold the interpreter while all of it is mapped.
+    whole, top = Image.new("RGB", size, None), 0
     for strip in strips:
         whole.paste(strip, (0, top))
         top += strip.height
