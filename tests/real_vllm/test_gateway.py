@@ -6,7 +6,6 @@ The embedded checkpoint decides and answers: nothing is scripted.
 from __future__ import annotations
 
 import asyncio
-import json
 import threading
 import time
 from collections.abc import Generator
@@ -164,29 +163,27 @@ def test_vanilla_is_counted_as_vllm_counts(served: Served, server: Gateway):
     assert not hasattr(reply, "visionthink")
 
 
-SCHEMA = {
-    "type": "object",
-    "properties": {"code": {"type": "string", "maxLength": 8}},
-    "required": ["code"],
-    "additionalProperties": False,
-}
+CODES = ["QXZ", "ZXQ"]
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_answer_that_is_no_json_is_guided_by_vllm(served: Served, server: Gateway, stream: bool):
-    """The checkpoint answers in plain words; vLLM's structured output makes JSON of them."""
+def test_an_answer_that_is_not_in_the_form_is_guided_by_vllm(
+    served: Served, server: Gateway, stream: bool
+):
+    """The code on the tag is neither, and vLLM's structured output makes it one of the two. (The
+    checkpoint's vocabulary has no piece for JSON's colon.)
+    """
     example = make_example("tag", 908, "test")
-    # The checkpoint would write white space for ever.
-    form = {"json": SCHEMA, "disable_any_whitespace": True}
-    more = {"structured_outputs": form}
-    body = asked(example, extra_body=more, max_tokens=200, stream=stream)
-    reply: Any = server.client().chat.completions.create(**body)
+    more = {"structured_outputs": {"choice": CODES}}
+    reply: Any = server.client().chat.completions.create(
+        **asked(example, extra_body=more, max_tokens=50, stream=stream)
+    )
     if stream:
         content = "".join(chunk.choices[0].delta.content or "" for chunk in reply)
     else:
         content = reply.choices[0].message.content
         assert reply.usage.visionthink["guided"] is True
-    assert set(json.loads(content)) == {"code"}
+    assert content in CODES
 
 
 def test_text_is_what_vllm_says_itself(served: Served, server: Gateway):

@@ -90,7 +90,7 @@ def command(config: Path | None, sets: tuple[str, ...], **given: Any) -> None:
       visionthink serve
       visionthink serve --upstream http://127.0.0.1:8001/v1 --profile agent
     """  # noqa: D301 - click needs the character that keeps its line breaks
-    from visionthink.serving.server import serve
+    from visionthink.serving.server import reload_on_hangup, serve
 
     def read() -> ServeOptions:
         where = str(config or "serve")
@@ -103,8 +103,12 @@ def command(config: Path | None, sets: tuple[str, ...], **given: Any) -> None:
                 target[key] = value
         return checked(ServeOptions, apply_sets(options, sets), where)
 
+    def announce(gateway: Gateway, url: str) -> None:
+        _announce(gateway, url)
+        reload_on_hangup(gateway, read)
+
     with _console():
-        serve(read(), _announce, read)
+        serve(read(), announce)
 
 
 class _OneLine(logging.Formatter):

@@ -44,6 +44,7 @@ from visionthink.serving.delivered import (
     called,
     conversation_hash,
 )
+from visionthink.serving.keys import Keys
 from visionthink.serving.limits import Admission, Memory
 from visionthink.serving.passthrough import Passthrough
 from visionthink.serving.pool import Pool
@@ -150,6 +151,7 @@ class Gateway:
             raise UsageError(
                 "profile 'native' uses the tool format of a server; name one by --upstream"
             )
+        self.keys = Keys()
         self.delivered = DeliveredLooks()
         self.passthrough: Passthrough | None = None
         if options.passthrough and pool.local is None:

@@ -16,6 +16,9 @@ from visionthink.serving.structured import CONSTRAINTS
 LEFT_OUT = ("temperature", "top_p", "seed", "max_tokens")
 """What a turn has only where the client names it, or the server's options do."""
 
+LOCAL_TOKENS = 2048
+"""The most tokens of an episode of a model in this process, where nothing else is named."""
+
 
 def upstream_sampling(request: ChatRequest, options: ServeOptions, profile: Profile) -> Sampling:
     """What the client leaves out stays out, so that the upstream's own defaults hold."""
@@ -43,7 +46,7 @@ def local_sampling(request: ChatRequest, options: ServeOptions, profile: Profile
     given = {name: value for name, value in request.forwarded.items() if name in SAMPLED}
     drawn = LocalSampling.model_validate(given)
     limits = options.limits
-    tokens = _tokens(request, options, profile) or min(limits.default_tokens, limits.tokens)
+    tokens = _tokens(request, options, profile) or min(LOCAL_TOKENS, limits.tokens)
     named = options.temperature if drawn.temperature is None else drawn.temperature
     return Sampling(
         temperature=named or 0.0,
@@ -63,7 +66,7 @@ def of_choice(sampling: Sampling, number: int) -> Sampling:
 
 
 def _tokens(request: ChatRequest, options: ServeOptions, profile: Profile) -> int | None:
-    """The most tokens of an episode; None: the client names no number.
+    """The most tokens of an episode; None: neither the client nor the options name a number.
 
     `max_completion_tokens` bounds all that is generated, as in OpenAI's API. `max_tokens` is what
     clients of models that do not think send, for the answer: thoughts get a share on top.
@@ -73,4 +76,6 @@ def _tokens(request: ChatRequest, options: ServeOptions, profile: Profile) -> in
     if tokens is None and request.max_tokens is not None:
         thinks = isinstance(profile, Tagged) and profile.thinks
         tokens = request.max_tokens + (limits.reasoning_tokens if thinks else 0)
+    if tokens is None:
+        tokens = limits.default_tokens
     return None if tokens is None else min(tokens, limits.tokens)

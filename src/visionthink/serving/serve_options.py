@@ -31,7 +31,8 @@ class ServeLimits(_Options):
         memory: bytes that all requests together take; a request waits until what it needs is free.
         characters: text of a request.
         tokens: upper bound of what an episode may generate, whatever the client asks for.
-        default_tokens: where the client names no number.
+        default_tokens: where the client names no number; default: as many as an upstream allows,
+            2,048 of a model in this process.
         reasoning_tokens: added to a client's `max_tokens`, which is meant for the answer.
         running: requests that are processed at once.
         waiting: requests that may wait; further ones get 429.
@@ -50,7 +51,7 @@ class ServeLimits(_Options):
     memory: Count = 4 * 2**30
     characters: Count = 200_000
     tokens: Count = 8192
-    default_tokens: Count = 2048
+    default_tokens: Count | None = None
     reasoning_tokens: Annotated[int, Field(ge=0)] = 1024
     running: Count = 64
     waiting: Annotated[int, Field(ge=0)] = 256

@@ -105,14 +105,8 @@ def _upstream(url: str, options: ServeOptions) -> Backend:
     return Backend(url, engine, engine.look_up)
 
 
-def serve(
-    options: ServeOptions,
-    announce: Callable[[Gateway, str], None],
-    reread: Callable[[], ServeOptions] | None = None,
-) -> None:
+def serve(options: ServeOptions, announce: Callable[[Gateway, str], None]) -> None:
     """Serve until SIGTERM or SIGINT; `announce` gets the gateway and the base URL when it listens.
-
-    After SIGHUP the keys and their limits are those of the options that `reread` returns.
 
     Raises:
         UsageError: the server cannot listen on the address, or an option does not fit.
@@ -129,13 +123,11 @@ def serve(
 
     with listen(options.host, options.port) as listener:  # before a model takes time to load
         gateway = open_gateway(options)
+        gateway.keys = keys
 
         class Server(uvicorn.Server):
             async def startup(self, sockets: list[socket.socket] | None = None) -> None:
                 await super().startup(sockets)
-                if self.started and reread is not None and hasattr(signal, "SIGHUP"):
-                    loop = asyncio.get_running_loop()
-                    loop.add_signal_handler(signal.SIGHUP, reload_keys, keys, reread)
                 if self.started:
                     announce(gateway, f"http://{_address(listener)}/v1")
 
@@ -144,6 +136,15 @@ def serve(
             # uvicorn raises the signal again after draining; that must not look like a crash.
             signal.signal(number, lambda *_: None)
         Server(config).run(sockets=[listener])
+
+
+def reload_on_hangup(gateway: Gateway, reread: Callable[[], ServeOptions]) -> None:
+    """After SIGHUP, take the keys and their limits of the options that `reread` returns. Called in
+    the server's loop.
+    """
+    if hasattr(signal, "SIGHUP"):
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, reload_keys, gateway.keys, reread)
 
 
 def reload_keys(keys: Keys, reread: Callable[[], ServeOptions]) -> None:
