@@ -16,8 +16,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 def convert(source: Path, out: Path) -> None:
     file = next(source.glob("*.gguf")).name
     model = AutoModelForCausalLM.from_pretrained(source, gguf_file=file, dtype=torch.bfloat16)
-    del model.config.quantization_config
-    model.hf_quantizer, model.is_quantized = None, False
+    del model.config.quantization_config  # pyright: ignore
+    model.hf_quantizer, model.is_quantized = None, False  # pyright: ignore
     model.save_pretrained(out)
     AutoTokenizer.from_pretrained(source, gguf_file=file).save_pretrained(out)
 

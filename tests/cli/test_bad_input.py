@@ -76,7 +76,7 @@ IMAGES = {
     "truncated PNG": (lambda d: truncated(d, "png"), "it is damaged or cut short"),
     "truncated JPEG": (lambda d: truncated(d, "jpg"), "it is damaged or cut short"),
     "text named .png": (lambda d: write(d, "t.png", b"hello"), "it does not hold an image"),
-    "0 pixels": (lambda d: write(d, "zero.png", png_header(0, 10)), "it does not hold an image"),
+    "0 pixels": (lambda d: write(d, "zero.png", png_header(0, 10)), "it has no pixels"),
     "bomb": (lambda d: write(d, "b.png", png_header(50_000, 50_000)), "pixels"),
     "300:1 strip": (lambda d: strip(d), "a longer strip than 200:1"),
     "a URL": (lambda d: "https://example.org/a.png", "URLs are not fetched"),

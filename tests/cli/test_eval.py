@@ -314,15 +314,16 @@ def test_if_every_episode_fails_so_does_the_command(data: Path, tmp_path: Path, 
 
 
 def test_a_judge_may_decide(data: Path, tmp_path: Path, run: Run) -> None:
-    """The rules know red; of blue the model says that it is right."""
+    """What crimson is, the rules leave to the model, which says that it is right."""
     out = tmp_path / "run"
-    with ChatServer(RED) as server, ChatServer(says("Score: 1")) as judge:
+    crimson = says(direct_reply("I see.", "crimson"))
+    with ChatServer(crimson) as server, ChatServer(says("Score: 1")) as judge:
         given = run(
             *("eval", data, *options(server, out, "low")),
             *("--judge", "cascade", "--judge-url", judge.url, "--judge-model", "judge"),
         )
     assert given.code == 0, given.err
-    assert Counter((e["by"], e["score"]) for e in read(out)) == {("rules", 1): 8, ("llm", 1): 4}
+    assert Counter((e["by"], e["score"]) for e in read(out)) == {("llm", 1): 12}
 
 
 @pytest.mark.parametrize(

@@ -190,17 +190,16 @@ atexit.register(_WORKER.end)
 def _serve() -> None:
     """Read pairs from standard input, one JSON list a line; answer equal, different or unknown."""
     import resource
-
-    import sympy
+    from importlib import import_module
 
     resource.setrlimit(resource.RLIMIT_AS, (MOST_BYTES, MOST_BYTES))
-    from math_verify import parse, verify
+    sympy, math_verify = import_module("sympy"), import_module("math_verify")  # untyped
 
     def reading(text: str) -> list[Any]:
         text = text.strip()
         marks = ("$", "\\(", "\\[", "\\boxed")
         marked = text if any(mark in text for mark in marks) else f"${text}$"
-        return parse(marked, parsing_timeout=None, raise_on_error=False)
+        return math_verify.parse(marked, parsing_timeout=None, raise_on_error=False)
 
     def differ(true: Any, given: Any) -> bool:
         """Whether two expressions have other values at a point, or two sets other elements."""
@@ -235,7 +234,7 @@ def _serve() -> None:
         true, given = reading(truth), reading(said)
         if not true or not given:
             return "unknown"
-        if verify(true, given, timeout_seconds=None) or rounds_to(true[0], given[0]):
+        if math_verify.verify(true, given, timeout_seconds=None) or rounds_to(true[0], given[0]):
             return "equal"
         return "different" if differ(true[0], given[0]) else "unknown"
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from visionthink.core.profiles import PROFILES
 from visionthink.core.protocol import Request, parse_reply
-from visionthink.core.types import Episode, Look, StopReason
+from visionthink.core.types import Episode, Look, Outcome, StopReason
 
 ENDINGS: dict[StopReason, str] = {
     StopReason.MALFORMED: "the last reply holds neither an answer nor a valid request",
@@ -26,7 +25,7 @@ class Step:
 
     looks: tuple[Look, ...]
     thought: str
-    outcome: Literal["answer", "request", "malformed"]
+    outcome: Outcome
     action: str = ""
     note: str = ""
     delivered: bool = False

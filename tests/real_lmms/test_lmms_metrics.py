@@ -59,7 +59,7 @@ def scored() -> Scored:
 
 
 def ours(pair: Pair) -> float:
-    return METRICS[pair.metric](pair.question, pair.answers, pair.prediction)
+    return METRICS[pair.metric](pair.question, pair.answers, pair.prediction) or 0.0
 
 
 def test_scores_agree_but_for_the_kinds_on_the_list(scored: Scored):
