@@ -52,7 +52,8 @@ _OTHERS_DENIED = re.compile(
 )
 _DOUBTS = re.compile(
     r"\b(?:not|n't|no|nor|neither|wrong|incorrect|false|but|or|maybe|perhaps|might|could|however|"
-    r"actually|wait|instead|rather|unless|except|also|both|either|other|sorry|cannot)\b|n['’]t\b|\?",
+    r"actually|wait|instead|rather|unless|except|also|both|either|other|sorry|cannot|ruled|exclud\w+|"
+    r"eliminat\w+|unlikely|likely|least|fail\w*|lacks?|reject\w*|impossible|far|hardly)\b|n['’]t\b|\?",
     re.IGNORECASE,
 )
 

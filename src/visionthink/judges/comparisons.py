@@ -25,19 +25,23 @@ from visionthink.judges.quantity import Quantity, quantity, same_quantity, stem
 from visionthink.judges.question import (
     asked_nouns,
     asked_unit,
+    asks_for_a_name,
     asks_for_several,
     counted,
+    counts_something,
     is_about_labels,
     is_about_numbers,
     is_cased,
     is_measured,
     is_ordered,
+    is_read_off,
     leaves_out_a_scale,
+    operation_in,
     question_words,
 )
 from visionthink.judges.ranges import bound, hours, pair, same_bound, same_pair
 from visionthink.judges.restatement import restates
-from visionthink.judges.word_classes import same_name
+from visionthink.judges.word_classes import is_calendar, same_name
 
 
 class Thresholds(Protocol):
@@ -57,12 +61,16 @@ _NO_NOUN = re.compile(r"(?:there (?:are|is|were) )?no ([a-z]+)(?: .{0,60})?", re
 _LETTER_AND_NAME = re.compile(r"\(([A-J])\)\s+(.+)")
 _LETTER_FIRST = re.compile(r"^\(?[A-J][).:]+\s+")
 _NUMBERED = re.compile(
-    r"\b(?:version|clause|section|chapter|article|paragraph|exercise|company|brand|band|model|seat|"
+    r"\b(?:version|clause|section|chapter|article|paragraph|exercise|company|brand|band|model|seat|release|"
+    r"figure|"
     r"gate)\b",
     re.IGNORECASE,
 )
 """What has a number for a name: 7.10 is not 7.1, and 3M is not 3 million."""
 _TITLE = re.compile(r"(?:mr|mrs|ms|miss|dr|prof|professor|sir)\.?\s+", re.IGNORECASE)
+_CALENDAR = re.compile(r"\b(?:months?|days?|date|when)\b", re.IGNORECASE)
+_MEASURED_AS_TIME = re.compile(r"\b(?:score|ratio|race|winning|duration|record)\b", re.IGNORECASE)
+_CODE = re.compile(r"[0-9]+[A-Z]")
 _OUT_OF = re.compile(r"/\s?(?:5|10)\b|\bout of (?:5|10|five|ten)\b", re.IGNORECASE)
 
 
@@ -84,11 +92,12 @@ def metric_for(question: str, answer: str) -> str:
         return "yes_no"
     if re.fullmatch(r"[A-J]|\([A-J]\)(?:\s.*)?", answer):
         return "choice"
-    if _stated_number(question, answer) and not _NUMBERED.search(question):
+    named = _NUMBERED.search(question) or (_CODE.fullmatch(answer) and asks_for_a_name(question))
+    if not named and _stated_number(question, answer):
         return "numeric"
     if date(answer):
         return "date"
-    if time_of_day(answer) or hours(answer):
+    if (time_of_day(answer) or hours(answer)) and not _MEASURED_AS_TIME.search(question):
         return "time"
     if pair(answer) or bound(answer):
         return "range"
@@ -100,11 +109,13 @@ def metric_for(question: str, answer: str) -> str:
 
 
 def _stated_number(question: str, text: str) -> Quantity | None:
-    number = quantity(_read(text), counted(question))
+    number = quantity(_read(text), counted(question), counts_something(question))
     if number is not None and number.noun:
         last = number.noun.rpartition(" ")[2]
         if last in question_words(question) and last not in counted(question):
             return None  # "How many pencils are in the box?": "12 boxes"
+        if operation_in(question):
+            return None  # "How many more red balls than blue balls …?": "3 red balls"
     if number is None and "how many" in question.lower():
         no_noun = _NO_NOUN.fullmatch(bare(text))
         nothing = bare(text).lower() in _NONE or (
@@ -132,7 +143,7 @@ def _text(rules: Thresholds, question: str, answer: str, said: str) -> bool | No
         return not cased or _letters(truth) == _letters(given)
     if (
         _untitled(truth, given)
-        or same_name(normal(truth), normal(given))
+        or _same_thing(question, normal(truth), normal(given))
         or _named(question, truth, given)
     ):
         return True
@@ -153,6 +164,8 @@ def _numeric(rules: Thresholds, question: str, answer: str, said: str) -> bool |
         return _unlike_number(question, answer, said, truth)
     if bare(answer) == bare(said):
         return True
+    if _adds_a_unit(question, truth, given):
+        return None
     same = same_quantity(
         _in_asked_unit(question, truth),
         _in_asked_unit(question, given),
@@ -164,9 +177,26 @@ def _numeric(rules: Thresholds, question: str, answer: str, said: str) -> bool |
     return False if same is None and truth.number.over and is_about_labels(question) else same
 
 
+def _adds_a_unit(question: str, truth: Quantity, said: Quantity) -> bool:
+    """Whether only the reply has a unit or noun, where the question leaves no room for one."""
+    added = (said.unit.dimension and not truth.unit.dimension) or (said.noun and not truth.noun)
+    if is_read_off(question) and truth.unit.dimension != said.unit.dimension:
+        return True
+    if not added:
+        return False
+    counted_units = counts_something(question) and asked_unit(question) is None
+    return (
+        asks_for_a_name(question)
+        or is_read_off(question)
+        or bool(counted_units and said.unit.dimension)
+    )
+
+
 def _unlike_number(question: str, answer: str, said: str, truth: Quantity) -> bool | None:
     """The verdict on a reply that is no number, where the truth is one."""
     stated = bare(said)
+    if bound(stated) is not None and bound(bare(answer)) is None:
+        return False
     if (rating := pair(stated)) is not None:
         if truth.number.over and (own := pair(bare(answer))):
             return same_pair(own, rating)
@@ -268,7 +298,9 @@ def _list(rules: Thresholds, question: str, answer: str, said: str) -> bool | No
     if same_text(answer, said):
         return True
     truth, given = _items(bare(answer)), _items(bare(said))
-    if truth == given or (not is_ordered(question) and Counter(truth) == Counter(given)):
+    figures = all(isinstance(item, Quantity) and not item.noun for item in truth)
+    ordered = is_ordered(question) or (figures and " and " in question)
+    if truth == given or (not ordered and Counter(truth) == Counter(given)):
         return True
     if Counter(truth) == Counter(given) or set(given) < set(truth) or set(truth) < set(given):
         return False
@@ -334,7 +366,15 @@ def _untitled(answer: str, said: str) -> bool:
     titles = [_TITLE.match(text) for text in (answer, said)]
     if (titles[0] is None) == (titles[1] is None):
         return False
-    return same_text(_TITLE.sub("", answer), _TITLE.sub("", said)) and " " in said
+    names = [_TITLE.sub("", text) for text in (answer, said)]
+    return same_text(*names) and " " in names[0]
+
+
+def _same_thing(question: str, answer: str, said: str) -> bool:
+    """Whether two names of one thing answer alike; a word that was read off has no other name."""
+    if is_read_off(question) or not same_name(answer, said):
+        return False
+    return not is_calendar(answer) or _CALENDAR.search(question) is not None
 
 
 def _same_joined(answer: str, said: str) -> bool:

@@ -16,8 +16,13 @@ from typing import NamedTuple
 from visionthink.core.protocol import ANSWER, THINK
 from visionthink.judges.answer_text import bare, last_match
 from visionthink.judges.quantity import stem
-from visionthink.judges.question import WORDS, question_words
-from visionthink.judges.word_classes import words
+from visionthink.judges.question import (
+    WORDS,
+    alternatives_in,
+    operation_in,
+    question_words,
+)
+from visionthink.judges.word_classes import rows_of, words
 
 LONGEST_TAIL = 2000
 """Characters at the end of a reply that are searched."""
@@ -32,14 +37,15 @@ _MARKER = re.compile(
 )
 _WRONG = words(
     "wrong incorrect other another first initial previous earlier no his her their your "
-    "student's possible false bad tempting obvious alternative any second partial naive"
+    "expected reference model ground student's possible false bad "
+    "tempting obvious alternative any second partial naive"
 )
 _THEREFORE = re.compile(r"(?:therefore|thus|hence|so|=>|⇒|→|∴)[,:]?\s+", re.IGNORECASE)
 _DENIED = re.compile(
     r"""\b(?:not|never|no[ ]longer|if|unless|whether|suppose|supposing|assuming|assume|were|
         doubt|deny|denied|wrong|incorrect|false|unlikely|hardly|cannot|could|might|may|maybe|
         perhaps|possibly|neither|nor|except|instead[ ]of|rather[ ]than|
-        says?|said|claims?|claimed|thinks|thought|believes|believed|someone|somebody|people|
+        says?|said|claims?|claimed|attempts?|careless|naive|student|thinks|thought|believes|believed|someone|somebody|people|
         asked|instruct\w*|ignore|pretend|mark|grade|score|judge|told|nobody|opposite|least)\b
         |n['’]t\b|\?""",
     re.IGNORECASE | re.VERBOSE,
@@ -55,6 +61,9 @@ _RETRACTED = re.compile(
         else|scratch|ignore|score|except)\b|n['’]t\b|\?""",
     re.IGNORECASE | re.VERBOSE,
 )
+_POINTERS = words("the a an it this that there they answer result so i value is in of here")
+_MORE = re.compile(r"\b(?:answer|value)\b", re.IGNORECASE)
+"""What states another answer after a box."""
 _COURTESY = re.compile(
     r"(?:i hope (?:it|this) (?:is correct|helps)|hope this helps|let me know[^.]*|"
     r"i am confident[^.]*)[.!]?\s*$",
@@ -76,7 +85,7 @@ _TAIL = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _PREPOSITION = re.compile(
-    r"(?:in|on|at|by)\s+(?:the\s+(?:year|city|month)(?:\s+of)?\s+)?(?=\S)", re.IGNORECASE
+    r"(?:in|on|at)\s+(?:the\s+(?:year|city|month)(?:\s+of)?\s+)?(?=\S)", re.IGNORECASE
 )
 _PLACE = re.compile(
     r"(?:to|on|at|in|towards?)?\s*(?:the\s+)?((?:(?:top|bottom|upper|lower|center|middle)\s+)?"
@@ -91,7 +100,7 @@ _PARTICIPLE = re.compile(
     r"\s+(?:by|in|on|at|as|from)?\s*(?=\S)",
     re.IGNORECASE,
 )
-_PHRASE = re.compile(r"\s+(?:in|on|at|of|to|for|from|with|relative|that|which|are|is|were|was)\s")
+_PHRASE = re.compile(r"\s+(?:in|on|at|of|for|relative)\s")
 _EXPLAINED = re.compile(
     r"([^,;:(]{1,60}?)(?:,\s+(?:with|because|since|as|which|at|followed)\b|\s+with\s+an?\b|\s+because\b"
     r"|\s*[;:]\s|\s*\()",
@@ -100,14 +109,31 @@ _EXPLAINED = re.compile(
 _SPACES = re.compile(r"[ \t]{2,}")
 _BOLD = re.compile(r"(?<!\w)\*\*|\*\*(?!\w)")
 _HEADING = re.compile(
-    r"^(?:#{1,6}\s+|>\s+|[-*•]\s+(?=[A-Za-z\"*])|[0-9]{1,2}[.)]\s+(?=[A-Za-z][^\n]*$))"
+    r"^(?:#{1,6}\s+|>\s+(?=[A-Za-z]{2})|[-*•]\s+(?=[A-Za-z]{2}|[\"*])|[0-9]{1,2}[.)]\s+(?=[A-Za-z][^\n]*$))"
 )
 _CORRECTION = re.compile(
     r"\b(?:no,?\s+wait|wait,?\s+no|no|correction|sorry|actually|i\s+mean|i\s+meant|rather)\s*[,:.]\s*(?:it\s+is\s+)?"
     r"|^not\s+[^,.]{1,40}\s+but\s+|,?\s+but\s+(?:the\s+answer\s+is|it\s+is|there\s+are|actually)\s+",
     re.IGNORECASE,
 )
-_ALSO_NOT = re.compile(r",\s*(?:and\s+)?not\s+[^,.]{1,40}\.?$", re.IGNORECASE)
+_ALSO_NOT = re.compile(r",\s*(?:and\s+)?not\s+([^,.]{1,40})\.?$", re.IGNORECASE)
+_ADVERBS = words(
+    "really quite sure at all anymore exactly it by necessarily likely yet entirely only so just "
+    "true correct right certain likely"
+)
+_SUBJECT_ASKED = re.compile(
+    r"(?:who|what|which(?:\s+(?:of\s+)?(?:the\s+|these\s+)?[\w-]+){1,4}?)\s+"
+    r"(?:is|are|was|were|has|have|had|did\s+not|does\s+not)\b(?!.*\b(?:than|by)\b)",
+    re.IGNORECASE,
+)
+_LINKS = words("is are was were has have had the a an do does did not in image picture")
+_PREPOSITIONS = words("at to of for from with on in by above below under over behind")
+_REASON = re.compile(r"(?:because|since|this is because|the reason|explanation)\b", re.IGNORECASE)
+_UNTRUE = re.compile(
+    r"\b(?:lies?|false|fake|fabricat\w+|disregard|making\s+(?:this|it)\s+up|made\s+up|backwards|"
+    r"kidding|joking|attempt|careless|naive)\b|\bit\s+is\b|\bis\s+the\s+(?:right|correct)\b",
+    re.IGNORECASE,
+)
 FILLERS = words(
     "the a an this that these those it its there he she they i we you my our your his her their "
     "so thus hence therefore and then now well ok okay yes final correct right answer result total "
@@ -157,7 +183,7 @@ def final_answer(question: str, text: str) -> Iterator[Stated]:
     if not sentences or len(sentences) > 6 or len(sentences[-1]) > 300:
         return
     before = " ".join(sentences[:-1])
-    if not _RETRACTED.search(before):
+    if not _RETRACTED.search(before) and not _UNTRUE.search(before):
         if len(before.split()) > 2:
             yield Stated(bare(sentences[-1]), firm=False)
         yield from _stated(question, sentences[-1].strip())
@@ -169,8 +195,8 @@ def _stated(question: str, sentence: str) -> Iterator[Stated]:
     if opened := _THEREFORE.match(sentence):
         sentence = sentence[opened.end() :]
         yield Stated(bare(sentence))
-    if _ALSO_NOT.search(sentence):
-        sentence = _ALSO_NOT.sub("", sentence)
+    if (also := _ALSO_NOT.search(sentence)) and not _ADVERBS.intersection(also[1].lower().split()):
+        sentence = sentence[: also.start()]
         yield Stated(bare(sentence))
     verb = _VERB.search(sentence)
     if verb is None:
@@ -179,16 +205,36 @@ def _stated(question: str, sentence: str) -> Iterator[Stated]:
     value = bare(sentence[verb.end() :])
     if not value or (len(subject.strip("() ")) == 1 and subject.strip() != "I"):  # "C: blue"
         return
+    if _negations(question) and not _negations(sentence):
+        return
     if not _DENIED.search(subject) and _about(question, subject):
         yield Stated(value)
         yield from _shorter(question, value)
-    elif _about(question, rest) and _negations(question) == _negations(rest):
+    elif _predicates(question, rest):
         yield Stated(bare(subject), firm=False)  # "Norway has the highest value."
         yield from _shorter(question, bare(subject))
 
 
+def _predicates(question: str, predicate: str) -> bool:
+    """Whether a predicate says of its subject what "Who …" or "Which X …" asks, in its order."""
+    if not _SUBJECT_ASKED.match(question.strip()) or _negations(question) != _negations(predicate):
+        return False
+    asked = [stem(word) for word in WORDS.findall(question.lower())]
+    at = 0
+    for word in WORDS.findall(predicate.lower()):
+        form = stem(word)
+        if form in _LINKS:
+            continue
+        if form not in asked[at:]:
+            return False
+        at = asked.index(form, at) + 1
+    return at == len(asked) or not asked[-1] or asked[-1] not in _PREPOSITIONS
+
+
 def states_plainly(text: str) -> bool:
     """Whether the last sentence of a reply denies, doubts or takes back nothing."""
+    if "\\boxed" in text and _MORE.search(text.rpartition("\\boxed")[2].partition("}")[2]):
+        return False
     last = [piece for piece in _SENTENCE.split(text[-LONGEST_TAIL:]) if piece.strip()][-1:]
     return not _RETRACTED.search("".join(last)) and not _DENIED.search("".join(last))
 
@@ -220,17 +266,18 @@ def _boxed(text: str) -> str | None:
         if depth == 0:
             sentence = _SENTENCE.split(text[:start])[-1]
             after = text[at + 1 :].strip(" \n.$*)]\\")
-            if after and not re.match(r"\n", text[at + 1 :]):
+            if after or _DENIED.search(sentence):
                 return None
-            denied = _DENIED.search(sentence) or (after and _RETRACTED.search(after))
-            return None if denied else text[opened + 1 : at]
+            return text[opened + 1 : at]
     return None
 
 
 def _marked(text: str) -> str | None:
     """What follows the last "answer is" or "Answer:"."""
     marker = last_match(_MARKER, text)
-    if marker is None or (marker["which"] or "").lower().replace("’", "'") in _WRONG:
+    if marker is None or "(" in text[: marker.start()].rpartition(")")[2]:
+        return None
+    if (marker["which"] or "").lower().replace("’", "'") in _WRONG:
         return None
     before = _SENTENCE.split(f"{text[: marker.start()]}The")[-1].removesuffix("The")
     clause = re.split("[,;:]", before)[-1] + marker[0]
@@ -238,7 +285,7 @@ def _marked(text: str) -> str | None:
         return None
     sentences = _SENTENCE.split(text[marker.end() :])
     rest = " ".join(sentences[1:])
-    if rest and (_RETRACTED.search(rest) or len(rest.split()) < 4 or re.search("[0-9]", rest)):
+    if rest and (_RETRACTED.search(rest) or not _REASON.match(rest) or re.search("[0-9]", rest)):
         return None
     return bare(sentences[0]) or None
 
@@ -249,7 +296,10 @@ def _shorter(question: str, text: str) -> Iterator[Stated]:
         return
     shorter = _PARTICIPLE.sub("", _TAIL.sub("", text))
     for tail in reversed(list(_PHRASE.finditer(shorter))):
-        if tail.start() and _about(question, shorter[tail.start() :]) and not _negations(shorter):
+        words = WORDS.findall(shorter[tail.start() :].lower())
+        if not tail.start() or _negations(shorter) or not _about(question, " ".join(words)):
+            continue
+        if not any(_may_answer(question, word) for word in words) and not _VERB.search(shorter):
             shorter = shorter[: tail.start()]
     shorter = bare(shorter)
     if shorter and shorter != text:
@@ -259,13 +309,40 @@ def _shorter(question: str, text: str) -> Iterator[Stated]:
     elif preposition := _PREPOSITION.match(shorter):
         yield Stated(bare(shorter[preposition.end() :]), firm=False)
     explained = _EXPLAINED.match(shorter)
-    if explained and not _RETRACTED.search(shorter[explained.end(1) :]):
+    if explained and _explains(question, explained[1], shorter[explained.end(1) :]):
         yield Stated(bare(explained[1]), firm=False)
+
+
+def _may_answer(question: str, word: str) -> bool:
+    """Whether a word may be an answer of its own: a number, a letter, an alternative, a colour."""
+    if word[0].isdigit() or (len(word) == 1 and word != "a"):
+        return True
+    return word in alternatives_in(question) or bool(rows_of(word))
+
+
+def _explains(question: str, value: str, rest: str) -> bool:
+    """Whether what follows a value repeats the question or gives the figure behind a name."""
+    words = WORDS.findall(rest.lower())
+    figures = [word for word in words if word[0].isdigit()]
+    named = value.strip().replace(" ", "").isalpha() and value.strip()[:1].isupper()
+    if _RETRACTED.search(rest) or not words:
+        return False
+    if any(_may_answer(question, word) for word in words if not word[0].isdigit()):
+        return False
+    others = [word for word in words if word not in figures and word not in FILLERS]
+    asked = question_words(question)
+    return all(stem(word) in asked for word in others) and all(
+        named or figure in asked for figure in figures
+    )
 
 
 def _about(question: str, subject: str) -> bool:
     """Whether a statement's subject names nothing that the question does not ask about."""
     if len(subject) > 150:
         return False
-    said = {stem(word) for word in WORDS.findall(subject.lower())} - FILLERS
+    said = {stem(word) for word in WORDS.findall(subject.lower())}
+    operation = operation_in(question)
+    if operation and not operation & said and said - _POINTERS:
+        return False
+    said -= FILLERS
     return not said or not question.strip() or said <= question_words(question)

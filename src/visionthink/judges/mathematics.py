@@ -47,6 +47,8 @@ _CURRENCY = re.compile(
 _TELLING = re.compile(r"[\\^*=√∞π|{}()<>≤≥±]|[a-z]\s?[-+/]|[-+/]\s?[a-z]")
 _MARKED = re.compile(r"<!|--|[-+*'!/^]\s*$|[a-zA-Z]\s*'|[-+]\s*[cC]\s*\$?$")  # f', and constants
 _FORMULA = re.compile(r"\$[^$]|\\boxed|\\[(\[]")
+_IN_BRACKETS = re.compile(r"\s*\(\s*[0-9][0-9.,]{2,}\s*\)\s*")
+"""(500), which is -500 to accountants."""
 _TEXT = re.compile(r"\\(?:text|mathrm|mbox|textbf)\s*\{")
 
 
@@ -125,6 +127,8 @@ def _is_expression(text: str) -> bool:
         or _CURRENCY.search(text)
         or _TEXT.search(text)
         or _MARKED.search(text)
+        or text.count("|") % 2  # 7|9
+        or _IN_BRACKETS.fullmatch(text)
     ):
         return False
     words = _WORD.findall(_COMMAND.sub(" ", text))

@@ -25,6 +25,7 @@ _DATES = [
         r"(?P<number>[01]?[0-9])[-/.](?P<year>[12][0-9]{3})",
     )
 ]
+_WEEKDAY = re.compile(r"\b(mon|tue|wed|thu|fri|sat|sun)")
 _NUMERIC = re.compile(r"([0-3]?[0-9])([-/.])([0-3]?[0-9])\2([12][0-9]{3}|[0-9]{2})")
 _TIME = re.compile(
     r"(?P<hour>[0-2]?[0-9])(?:[:.](?P<minute>[0-5][0-9])(?::(?P<second>[0-5][0-9]))?)?"
@@ -49,7 +50,7 @@ def date(text: str) -> frozenset[Date]:
         return frozenset()
     if numeric := _NUMERIC.fullmatch(text):
         first, second, year = int(numeric[1]), int(numeric[3]), int(numeric[4])
-        year += 2000 if len(numeric[4]) == 2 else 0
+        year += 0 if len(numeric[4]) == 4 else 2000 if year < 50 else 1900
         return frozenset(
             (year, month, day)
             for day, month in ((first, second), (second, first))
@@ -76,6 +77,9 @@ def same_date(truth: str, said: str) -> bool | None:
     true, given = date(truth), date(said)
     if not true or not given:
         return None
+    days = [set(_WEEKDAY.findall(text.lower())) for text in (truth, said)]
+    if all(days) and days[0] != days[1]:
+        return False
     if true == given and (len(true) == 1 or _form(truth) == _form(said)):
         return True
     if len(true) == 1 and len(given) == 1 and _less(min(given), min(true)):
@@ -117,7 +121,7 @@ def time_of_day(text: str) -> tuple[int, int, bool] | None:
         if not 1 <= hour <= 12:
             return None
         hour = hour % 12 + (12 if half == "pm" else 0)
-    elif hour > 24 or (half[:1] == "h" and not found["minute"]):
+    elif hour > 24 or (half[:1] == "h" and ":" not in text):
         return None
     elif half == "noon":
         hour = 12

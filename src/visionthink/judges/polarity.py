@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 
 from visionthink.judges.answer_text import bare, normal
-from visionthink.judges.word_classes import words
+from visionthink.judges.word_classes import exclusive, words
 
 _YES = {
     "是",
@@ -48,7 +48,8 @@ _TAKEN_BACK = words(
     "but however although though or maybe perhaps wait actually unless except if might could never "
     "nope nah yep yeah yup yes sure unsure wrong incorrect opposite kidding joking hardly barely "
     "possibly probably instead rather otherwise false true correction sorry mistake unclear "
-    "uncertain unknown partly partially almost nearly sometimes only until depends guess"
+    "uncertain zero none nobody fewer lower equal unknown partly partially almost nearly sometimes "
+    "only until depends guess untrue"
 )
 _SUBJECTS = words("it there he she they this that these those i we you one")
 _AUXILIARIES = words(
@@ -72,7 +73,11 @@ def said_polarity(question: str, text: str) -> bool | None:
     word = first[1].lower() if first else ""
     lead = WORDS.get(word)
     if first is None or lead is None or word in ("correct", "incorrect", "negative"):
-        return polarity(text) if lead is not None else _last(text) or _as_asked(question, text)
+        return (
+            polarity(text)
+            if lead is not None
+            else _last(question, text) or _as_asked(question, text)
+        )
     tokens = _tokens(text[first.end() :])
     if not any(token[0].isalnum() for token in tokens):
         return None if "?" in tokens else lead
@@ -87,14 +92,17 @@ def said_polarity(question: str, text: str) -> bool | None:
         or (_TAKEN_BACK - _ALLOWED[lead]).intersection(tokens)
     ):
         return None
-    return lead if _agrees(lead, tokens, asked) else None
+    if lead and "0" in tokens:
+        return None  # "Yes, 0"
+    return lead if _agrees(lead, tokens, asked, _TOKENS.findall(question.lower())) else None
 
 
-def _last(text: str) -> bool | None:
+def _last(question: str, text: str) -> bool | None:
     """The yes or no that a plain statement ends in: "It is on, yes."."""
     words = [token for token in _tokens(text) if token[0].isalnum()]
     plain = not _NEGATIONS.intersection(words[:-1]) and not _TAKEN_BACK.intersection(words[:-1])
-    told = plain and 2 <= len(words) <= 12 and "'" not in "".join(words)
+    known = _asked(question) | _SMALL | {"so", "think", "believe", "sure"}
+    told = plain and 2 <= len(words) <= 12 and known.issuperset(words[:-1])
     return WORDS.get(words[-1]) if told and words[-1] in ("yes", "no") else None
 
 
@@ -135,6 +143,7 @@ def _asked(question: str) -> set[str]:
     return set(_TOKENS.findall(question.lower())) - _SMALL
 
 
+_UNIVERSAL = words("all every each both everything everyone")
 _ALLOWED = {
     True: {"but", "only", "until", "although", "though"},
     False: {"but", "only", "never", "nope", "nah", "although", "though"},
@@ -142,7 +151,7 @@ _ALLOWED = {
 """Words that limit a yes or no without taking it back."""
 
 
-def _agrees(lead: bool, tokens: list[str], asked: set[str]) -> bool:
+def _agrees(lead: bool, tokens: list[str], asked: set[str], every: list[str]) -> bool:
     """Whether an explanation is consistent with the yes or no before it."""
     clauses: list[list[str]] = [[]]
     for token in tokens:
@@ -154,6 +163,12 @@ def _agrees(lead: bool, tokens: list[str], asked: set[str]) -> bool:
         negated = any(word in _NEGATIONS or word.endswith("n't") for word in clause)
         content = [word for word in clause if word not in _SMALL and word not in _NEGATIONS]
         content = [word for word in content if not word.endswith("n't") and word != "only"]
+        if any(
+            exclusive(word, other) for word in content for other in every if lead and not negated
+        ):
+            return False  # "Yes, it is closed"
+        if not lead and not negated and _UNIVERSAL.intersection(clause):
+            return False  # "No, all of them are"
         if lead and negated:
             # Yes, it is not a cat; with no wheels. Not: "it is not", "it is not lit".
             contrast = re.search(
@@ -161,8 +176,10 @@ def _agrees(lead: bool, tokens: list[str], asked: set[str]) -> bool:
             )
             if not contrast or contrast[1] in asked:
                 return False
-        if not lead and not negated and asked.issuperset(content):
-            return False  # "No, it is", "No, there is a dog"
+        last = [word for word in every if word in asked and word[0].isalnum()][-1:]
+        affirmed = asked.issuperset(content) or set(last) <= set(content)
+        if not lead and not negated and affirmed:
+            return False  # "No, it is", "No, there is a dog", "No, it is bright red"
     return True
 
 

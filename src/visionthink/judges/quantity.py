@@ -29,7 +29,7 @@ from visionthink.judges.units import (
     Unit,
     unit,
 )
-from visionthink.judges.word_classes import exclusive
+from visionthink.judges.word_classes import exclusive, rows_of
 from visionthink.judges.word_classes import words as words_of
 
 MOST_CHARACTERS = 100
@@ -53,7 +53,7 @@ _HEAD = re.compile(
     (?P<inner>-(?=[0-9.]))?""",
     re.VERBOSE,
 )
-_MEASURES = words_of("long tall high wide deep old away apart thick ago each")
+_MEASURES = words_of("long tall high wide deep old away apart thick")
 _COUNTED = {"piece", "pc", "item", "unit", "person", "point", "star", "time", "vote"}
 """What anything may be counted in, whatever the question asks."""
 _NEVER_NOUNS = words_of(
@@ -104,11 +104,14 @@ class Quantity:
 
 
 @lru_cache(maxsize=8192)
-def quantity(text: str, words: frozenset[str] = frozenset()) -> Quantity | None:
+def quantity(
+    text: str, words: frozenset[str] = frozenset(), counts: bool = False
+) -> Quantity | None:
     """The quantity that all of `text` states; None if it says anything else.
 
     Args:
         words: stems of the question's words, which may follow the number as what was counted.
+        counts: they are what the question counts, so that nothing else may follow.
     """
     if not text or len(text) > MOST_CHARACTERS:
         return None
@@ -120,11 +123,11 @@ def quantity(text: str, words: frozenset[str] = frozenset()) -> Quantity | None:
         text = re.sub(r"[²³]", lambda raised: f"^{raised[0].translate(_RAISED)}", text)
         text = unicodedata.normalize("NFKC", text).translate(_SIGNS)
     text = text.strip()
-    simple = _simple(text, words)
+    simple = _simple(text, words, counts)
     return simple if simple is not None else _sum(text)
 
 
-def _simple(text: str, words: frozenset[str]) -> Quantity | None:
+def _simple(text: str, words: frozenset[str], counts: bool = False) -> Quantity | None:
     head = _HEAD.match(text)
     found = leading_number(text[head.end() :]) if head else None
     if head is None or found is None or (head["sign"] and head["inner"]):
@@ -137,7 +140,7 @@ def _simple(text: str, words: frozenset[str]) -> Quantity | None:
         number, tail = _multiplied(number, multiple[1].lower()), tail[multiple.end() :]
     money = unit(head["money"]) if head["money"] else None
     if tail:
-        read = _tail(tail, money, words)
+        read = _tail(tail, money, words, number.step == 0, counts)
         if read is None:
             return None
         scale, named, noun = read
@@ -150,14 +153,16 @@ def _simple(text: str, words: frozenset[str]) -> Quantity | None:
     return Quantity(replace(number, value=-number.value), named, noun, code)
 
 
-def _tail(tail: str, money: Unit | None, words: frozenset[str]) -> tuple[int, Unit, str] | None:
+def _tail(
+    tail: str, money: Unit | None, words: frozenset[str], parts: bool, counts: bool
+) -> tuple[int, Unit, str] | None:
     """Power of ten, unit and noun that follow a number; None if anything else does."""
     spaced = tail[0] in " -"
     rest = tail.strip(" ").removeprefix("-").strip(" ")
-    if part := _PART_OF.match(rest):
+    if parts and (part := _PART_OF.match(rest)):
         rest = rest[part.end() :]
     if not rest:
-        return (0, money or ONE, "") if spaced else None
+        return (0, money or ONE, "") if not tail.strip() else None
     rest = {"'": "ft", '"': "in", "''": "in"}.get(rest, rest)
     first, _, after = rest.partition(" ")
     scale = 0
@@ -181,11 +186,11 @@ def _tail(tail: str, money: Unit | None, words: frozenset[str]) -> tuple[int, Un
         return scale, named, ""
     if money is not None or not spaced:
         return None  # 2b is a code, not two of something
-    noun = _noun(rest, words)
+    noun = _noun(rest, words, counts)
     return None if noun is None else (scale, ONE, noun)
 
 
-def _noun(text: str, words: frozenset[str]) -> str | None:
+def _noun(text: str, words: frozenset[str], counts: bool) -> str | None:
     """The stem of what was counted, if `text` is clearly a name for that and nothing else."""
     if len(text) < 3 or not _NOUNS.fullmatch(text) or len(text) > 40:
         return None
@@ -196,6 +201,10 @@ def _noun(text: str, words: frozenset[str]) -> str | None:
         return None
     if not all(word not in _NEVER_NOUNS or stem(word) in words for word in named):
         return None
+    if words and not asked and counts:
+        return None  # "How many cats?": "5 dogs"
+    if counts and any(word not in words and not rows_of(word) for word in named[:-1]):
+        return None  # "How many seats?": "6 empty seats"
     plural = last in _IRREGULAR or (last.endswith("s") and not last.endswith(("ss", "us", "is")))
     if unit(last) is not None or not (asked or (plural and len(last) > 3)):
         return None
@@ -284,13 +293,17 @@ def same_quantity(
             return _other_dimension(truth, said)
         true, given = true * truth.unit.size, given * said.unit.size
         converted = truth.unit.size != said.unit.size
-        if converted and (truth.unit.customary or said.unit.customary):
+        if converted and truth.unit.customary != said.unit.customary:
             allowed = max(allowed, CONVERTED)
+    share = SHARE in (truth.unit.dimension, said.unit.dimension) and truth.unit != said.unit
+    if share and _near(true, given, allowed) and abs(true) < 1:
+        return None  # 0.5 and 0.5 %
     if _near(true, given, allowed):
         return True if calculated or _same_label(truth.number, said.number) else None
     if SHARE in (truth.unit.dimension, said.unit.dimension) and truth.unit != said.unit:
+        plain = said if truth.unit.dimension else truth
         shares = truth.value * truth.unit.size, said.value * said.unit.size
-        if _near(*shares, allowed):
+        if abs(plain.value) <= 1 and _near(*shares, allowed):
             return True if calculated or _same_label(truth.number, said.number) else None
         return False
     if _rounds_to(truth.number, said.number) and truth.unit == said.unit:

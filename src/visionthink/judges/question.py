@@ -35,13 +35,24 @@ _MEASURED = re.compile(
     r"weight|capacity|energy|force|resistance|duration|reading)\b",
     re.IGNORECASE,
 )
+_NAMES = re.compile(
+    r"\b(?!the\b)[a-z]+ number\b(?! of)|\bwhat number\b|\b(?:which|what) year\b|\bapartment\b|"
+    r"\brelease\b|\bresolution\b|\bfigure's\b|\bwho\b",
+    re.IGNORECASE,
+)
+_OPERATIONS = words(
+    "difference average total sum more fewer less before after second third least mean ratio "
+    "combined minus increase decrease change"
+)
 _SCALED = re.compile(r"\b(?:thousands?|millions?|billions?|mn|bn|in k)\b", re.IGNORECASE)
 _CASED = re.compile(
     r"\b(?:formula|symbol|element|compound|molecule|variable|chemical|units?|function)\b",
     re.IGNORECASE,
 )
 _ORDERED = re.compile(
-    r"\b(?:order|sequence|from \w+ to \w+|first|then|respectively|steps)\b", re.IGNORECASE
+    r"\b(?:order|sequence|from \w+ to \w+|first|then|respectively|steps|rank|sort\w*|top|starting|"
+    r"ascending|descending|the \w+ and (?:the )?\w+(?= of| coordinates|\?))",
+    re.IGNORECASE,
 )
 _SEVERAL = re.compile(
     r"\b(?:which|what|name|list|give)\b.*?"
@@ -93,6 +104,12 @@ def asked_nouns(question: str) -> frozenset[str]:
 
 
 @lru_cache(maxsize=1024)
+def counts_something(question: str) -> bool:
+    """Whether it is "How many …" of something that is named."""
+    return _COUNTED.search(question[:MOST_CHARACTERS].lower()) is not None
+
+
+@lru_cache(maxsize=1024)
 def counted(question: str) -> frozenset[str]:
     """Stems of what "How many …" counts: {"red", "ball"}; all words where it counts nothing."""
     found = _COUNTED.search(question[:MOST_CHARACTERS].lower())
@@ -105,6 +122,9 @@ def asked_unit(question: str) -> Unit | None:
     question = question[:MOST_CHARACTERS]
     if re.search(r"\bhow old\b", question, re.IGNORECASE):
         return unit("years")
+    many = re.search(r"\b(?:how many|number of)\s+([a-z]+)", question, re.IGNORECASE)
+    if many and (one := unit(many[1])) is not None:
+        return one
     found = [unit(form[1] or form[2]) for form in _IN_UNIT.finditer(question)]
     units = [each for each in found if each is not None and each.dimension != SHARE]
     return units[-1] if units else None
@@ -167,6 +187,18 @@ def is_cased(question: str) -> bool:
 def is_ordered(question: str) -> bool:
     """Whether the order of a list is part of the answer."""
     return _about(_ORDERED, question)
+
+
+@lru_cache(maxsize=1024)
+def asks_for_a_name(question: str) -> bool:
+    """Whether a number answers it as a name: a page, a house, a year."""
+    return _about(_NAMES, question)
+
+
+@lru_cache(maxsize=1024)
+def operation_in(question: str) -> frozenset[str]:
+    """What a question does with several values: {"difference"}, {"total"}."""
+    return _OPERATIONS & question_words(question)
 
 
 @lru_cache(maxsize=1024)

@@ -6,7 +6,7 @@ import re
 
 from visionthink.judges.answer_text import normal
 from visionthink.judges.quantity import stem
-from visionthink.judges.question import alternatives_in, question_words
+from visionthink.judges.question import alternatives_in, operation_in, question_words
 from visionthink.judges.word_classes import words
 
 MOST_WORDS = 40
@@ -25,6 +25,10 @@ _PAST = {
     **{"made": "make", "won": "win", "held": "hold", "gave": "give", "went": "go", "ran": "run"},
     **{"began": "begin", "grew": "grow", "stood": "stand", "spent": "spend", "came": "come"},
 }
+_TURNS = words("to from for by with without against under over above below before after")
+"""Prepositions that turn a statement into another one if the question does not have them."""
+_LEADING = words("to from for by with")
+"""Those that may lead to an answer where the question has none of either."""
 _SAID_BY_ALL = {
     "point",
     "rated",
@@ -53,6 +57,13 @@ def restates(question: str, truth: str, said: str) -> bool:
         return False
     rest = words[: starts[0]] + words[starts[0] + len(true) :]
     asked_order = [stem(re.sub(r"[^\w]", "", word)) for word in normal(question).split()]
+    if operation_in(question) and not operation_in(question).intersection(map(stem, rest)):
+        return False
+    if re.search(r"\b(?:than|by)\b", question) and not {"than", "by"}.intersection(rest):
+        return False
+    turns = _TURNS & set(normal(question).split())
+    if _TURNS.intersection(rest) - (turns or _LEADING):
+        return False
     negated = sum(word in _NEGATIONS for word in rest)
     if negated != sum(word in _NEGATIONS for word in asked_order):
         return False

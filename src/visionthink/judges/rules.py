@@ -61,6 +61,8 @@ class Rules:
         if verdict is True or not self.sentences or name == "anls":
             return verdict
         for stated in final_answer(question, said):
+            if not stated.firm and name in ("yes_no", "choice"):
+                continue
             found = compare(self, question, answer, stated.text)
             if found:
                 return True

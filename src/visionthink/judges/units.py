@@ -258,7 +258,7 @@ def unit(text: str) -> Unit | None:
         factors, power = factors + 1, 1
         if factors > MOST_FACTORS:
             return None
-    return found if factors and power == 1 else None
+    return found if factors and power == 1 and found.dimension else None
 
 
 def _named(name: str) -> Unit | None:

@@ -10,8 +10,8 @@ def words(text: str) -> frozenset[str]:
 
 _CLASSES = [
     # names in one row exclude each other; those joined by = are the same
-    "red green blue yellow orange purple=violet pink brown black white gray cyan=turquoise magenta "
-    "beige gold=golden silver maroon navy",
+    "red green blue yellow orange purple pink brown black white gray cyan magenta "
+    "beige gold silver maroon navy",
     "monday=mon=mondays tuesday=tue=tues=tuesdays wednesday=wed=wednesdays thursday=thu=thurs="
     "thursdays friday=fri=fridays saturday=sat=saturdays sunday=sun=sundays",
     "january=jan february=feb march=mar april=apr may june=jun july=jul august=aug "
@@ -27,7 +27,7 @@ _CLASSES = [
     "man woman boy girl",
     "open closed=shut",
     "day=daytime night=nighttime",
-    "summer winter spring autumn=fall",
+    "summer winter spring autumn",
     "breakfast lunch dinner=supper",
     "increasing=rising decreasing=falling",
     "both neither",
@@ -38,7 +38,7 @@ _CLASSES = [
     "kitten=kittens puppy=puppies calf=calves",
     "apple banana orange pear grape lemon strawberry pineapple peach cherry melon",
     "car=automobile bus truck=lorry bicycle=bike motorcycle=motorbike train boat "
-    "airplane=plane=aeroplane",
+    "airplane=aeroplane",
     "wood=wooden metal plastic glass paper stone concrete leather marble",
     "hot cold",
     "wet dry",
@@ -82,3 +82,8 @@ def same_name(first: str, second: str) -> bool:
 def rows_of(word: str) -> set[int]:
     """Numbers of the classes that a word belongs to."""
     return {row for row, _ in _MEMBER.get(word, ())}
+
+
+def is_calendar(word: str) -> bool:
+    """Whether a word names a weekday or month."""
+    return bool(rows_of(word) & (rows_of("monday") | rows_of("january")))
