@@ -1,6 +1,7 @@
 """Our rules and other graders on the labelled set: errors, share decided, speed.
 
 python bench/verdicts.py                  # one table
+python bench/verdicts.py --attacks        # the same on rows that an attacker of our rules wrote
 python bench/verdicts.py --kinds          # false 1s, false 0s and undecided rows by kind
 python bench/verdicts.py --show           # every row that our rules get wrong
 python bench/verdicts.py --speed          # verdicts per second; time for long predictions
@@ -35,8 +36,8 @@ class Row:
     made: str
 
 
-def labelled() -> list[Row]:
-    path = files("visionthink.judges") / "labelled" / "verdicts.jsonl"
+def labelled(name: str) -> list[Row]:
+    path = files("visionthink.judges") / "labelled" / f"{name}.jsonl"
     return [Row(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
@@ -313,6 +314,7 @@ def fuzz(grader: Grader, rows: list[Row], count: int, seed: int = 0) -> dict[str
 def main() -> None:
     parser = argparse.ArgumentParser(description="our rules and others on the labelled set")
     parser.add_argument("--graders", nargs="+", choices=GRADERS, default=list(GRADERS))
+    parser.add_argument("--attacks", action="store_true", help="on the attacker's rows instead")
     parser.add_argument("--kinds", action="store_true", help="one line per kind")
     parser.add_argument("--show", action="store_true", help="rows the first grader gets wrong")
     parser.add_argument("--undecided", action="store_true", help="with --show, those it leaves too")
@@ -324,7 +326,7 @@ def main() -> None:
     )
     arguments = parser.parse_args()
 
-    rows = labelled()
+    rows = labelled("attacks" if arguments.attacks else "verdicts")
     if arguments.only:
         rows = [row for row in rows if row.id.startswith(tuple(arguments.only))]
     graders = {name: grader for name in arguments.graders if (grader := GRADERS[name]())}
