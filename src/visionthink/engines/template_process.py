@@ -14,10 +14,10 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 from visionthink.core.errors import PromptError
+from visionthink.core.memory_limit import limit_memory
 
 SECONDS = 10.0
 """That rendering a prompt may take; usually it is less than a millisecond."""
@@ -105,7 +105,7 @@ def main() -> None:
         if not line:
             return
         job = json.loads(line)
-        _limit_memory(job["memory"])
+        limit_memory(job["memory"])
         try:
             prompts, _ = render_jinja_template(
                 [job["messages"]],
@@ -118,17 +118,6 @@ def main() -> None:
             answer = {"memory": True}
         except Exception as error:  # a template can raise anything
             answer = {"error": (str(error) or type(error).__name__)[:200]}
-
-
-def _limit_memory(count: int) -> None:
-    """Allow `count` bytes beyond those that are mapped now (Linux)."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        import resource
-
-        mapped = int(statm.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (mapped + count, hard))
 
 
 if __name__ == "__main__":

@@ -8,14 +8,13 @@ It knows no keys and opens no files.
 from __future__ import annotations
 
 import json
-import os
 import sys
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from visionthink.core.image_files import ImageFile, Refusal, decoded
 from visionthink.core.image_headers import Header
+from visionthink.core.memory_limit import limit_memory
 
 SLACK = 32 * 2**20
 """Bytes beyond what decoding takes: for the interpreter's own work."""
@@ -28,7 +27,7 @@ def main() -> None:
         job = json.loads(line)
         data = source.read(job.pop("length"))
         job["size"] = tuple(job["size"])
-        _limit_memory(job.pop("memory") + SLACK)
+        limit_memory(job.pop("memory") + SLACK)
         try:
             with decoded(ImageFile(data, Header(data=data, **job))) as found:
                 first = next(found.strips)
@@ -47,17 +46,6 @@ def main() -> None:
 def _say(target: Any, value: dict[str, Any]) -> None:
     target.write(json.dumps(value).encode() + b"\n")
     target.flush()
-
-
-def _limit_memory(count: int) -> None:
-    """Allow `count` bytes beyond those that are mapped now (Linux)."""
-    statm = Path("/proc/self/statm")
-    if statm.exists():
-        import resource
-
-        mapped = int(statm.read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-        _, hard = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (mapped + count, hard))
 
 
 if __name__ == "__main__":
