@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-CONFIDENCE = 0.95
 Z = 1.959963984540054
 """The 97.5 % quantile of the standard normal distribution."""
 MOST_SAMPLES = 10**9

@@ -47,7 +47,7 @@ _DIGITS = re.compile(
 )
 _GROUPED = [
     # thousands, the same by lakhs and crores, and 1.234,5 with a decimal comma
-    (re.compile(rf"[0-9]{{1,3}}(?:{group}[0-9]{{3}})+(?:{point}[0-9]+)?"), group, point)
+    (re.compile(rf"[0-9]{{1,3}}(?:{group}[0-9]{{3}})+(?:{point}[0-9]+)?"), group)
     for group, point in (
         (",", r"\."),
         (r"\.", ","),
@@ -140,7 +140,7 @@ def _plain(digits: str) -> str | None:
         return digits
     if digits.startswith("0,") and digits[2:].isdigit():
         return digits.replace(",", ".")
-    for form, group, _ in _GROUPED:
+    for form, group in _GROUPED:
         if form.fullmatch(digits):
             joined = re.sub(group + "(?=[0-9]{3}(?![0-9]))", "", digits)
             return joined.replace(",", ".")
